@@ -1,0 +1,146 @@
+"""The runtime port: what an agent is to Podium. One adapter per kind of agent in ``runtimes/``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Stream = Literal["stdout", "stderr", "agent"]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """One version of an agent's definition, as an attempt was given it.
+
+    ``config`` is the runtime's own configuration, already validated by the adapter's model.
+    """
+
+    name: str
+    version: int
+    runtime: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a probe found. ``detail`` says what was tried and, when not ok, what to do."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A task that this one waited for: its state and, if it succeeded, its output."""
+
+    task_id: UUID
+    state: str
+    output: Json = None
+    error: Mapping[str, Any] | None = None
+
+
+class Lease(Protocol):
+    """Until when the worker may let its attempts run."""
+
+    def deadline(self) -> float:
+        """The moment on ``kernel.clock.boottime`` after which nothing may run; moves on renewal."""
+        ...
+
+
+class AttemptContext(Protocol):
+    """What an attempt is given and where it reports.
+
+    Reports are buffered and fenced by the worker: they return at once, never raise for a stale
+    attempt, and are durable within 0.5 s or when the attempt settles.
+    """
+
+    task_id: UUID
+    attempt: int
+    project: str
+    title: str
+    input: Json
+    labels: Mapping[str, str]
+    agent: AgentSpec
+    dependencies: Mapping[str, Dependency]
+    """Keyed by the name that the task gave to the dependency, else by its id."""
+    workspace: Path
+    """A directory for this attempt alone; removed by the worker after the attempt."""
+    token: str
+    """A credential for Podium's API that reaches this attempt only and ends with it."""
+    server_url: str
+    lease: Lease
+
+    def log(self, text: str, stream: Stream = "agent") -> None:
+        """Append output. ``text`` may hold several lines; it is stored as it is, redacted."""
+        ...
+
+    def progress(self, fraction: float | None, note: str | None = None) -> None:
+        """Say how far the work is: ``fraction`` from 0 to 1, or None when it cannot be known."""
+        ...
+
+    def usage(self, **counts: float) -> None:
+        """Add to what the attempt consumed, for example ``input_tokens=120, cost_usd=0.004``."""
+        ...
+
+    def heartbeat(self) -> None:
+        """Show life. Logs, progress and usage show it too."""
+        ...
+
+    async def artifact(
+        self, name: str, content: bytes | Path, content_type: str = "application/octet-stream"
+    ) -> None:
+        """Keep a file with the task. A ``Path`` is read before this returns."""
+        ...
+
+    async def park(self, key: str) -> None:
+        """Give up the slot until ``key`` is signalled; never returns. The next attempt resumes."""
+        ...
+
+
+class Runtime(Protocol):
+    """Runs attempts of one kind of agent.
+
+    Guarantees an adapter gives:
+
+    * ``validate`` is pure and raises ``InvalidInput`` naming the field that is wrong.
+    * ``probe`` takes at most 10 s, changes nothing and never raises for an unhealthy agent.
+    * ``run`` returns the attempt's output (JSON) or raises ``AttemptFailed``.
+    * When the task that awaits ``run`` is cancelled, everything that the attempt started has
+      ended before ``run`` returns, within ``grace`` seconds of its configuration.
+    * Nothing that the attempt started outlives ``ctx.lease.deadline()``, even if this process
+      is stopped or killed.
+    * ``run`` keeps no state between attempts; one adapter serves many attempts at once.
+    """
+
+    name: str
+
+    def validate(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The configuration with its defaults filled in."""
+        ...
+
+    async def probe(self, config: Mapping[str, Any]) -> Health:
+        """Whether an attempt with this configuration could start on this machine now."""
+        ...
+
+    async def run(self, ctx: AttemptContext) -> Json:
+        """Run one attempt to its end."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release what the adapter holds; called once, after the last ``run`` ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSet:
+    """The runtimes of this process by name. Filled by the composition root."""
+
+    by_name: Mapping[str, Runtime] = field(default_factory=dict[str, Runtime])
+
+    def __getitem__(self, name: str) -> Runtime:
+        return self.by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.by_name

@@ -1,0 +1,177 @@
+"""Podium's errors. Each carries a stable code and is mapped once per door.
+
+A message says what was wrong and where; ``hint`` says what to do about it.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class PodiumError(Exception):
+    """Base of every error that Podium reports on purpose.
+
+    ``code`` is stable and documented; ``status`` is the HTTP status it maps to; ``context``
+    is machine-readable detail (ids, limits, fields) and must never hold a secret.
+    """
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, message: str, *, hint: str | None = None, **context: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.context: Mapping[str, Any] = context
+
+
+class InvalidInput(PodiumError):
+    """The request is well-formed but what it asks for cannot be."""
+
+    code = "invalid_input"
+    status = 422
+    title = "Invalid input"
+
+
+class SchemaMismatch(InvalidInput):
+    """A value does not match the JSON Schema that was declared for it."""
+
+    code = "schema_mismatch"
+    title = "Value does not match its schema"
+
+
+class DependencyCycle(InvalidInput):
+    """The tasks of one call depend on each other in a circle."""
+
+    code = "dependency_cycle"
+    title = "Dependencies form a cycle"
+
+
+class Unauthenticated(PodiumError):
+    """No valid credential came with the request."""
+
+    code = "unauthenticated"
+    status = 401
+    title = "Not signed in"
+
+
+class Forbidden(PodiumError):
+    """The principal is known and may not do this."""
+
+    code = "forbidden"
+    status = 403
+    title = "Not allowed"
+
+
+class NotFound(PodiumError):
+    """What the request names does not exist, or the principal may not see it."""
+
+    code = "not_found"
+    status = 404
+    title = "Not found"
+
+
+class Conflict(PodiumError):
+    """The thing is in a state in which this cannot be done."""
+
+    code = "conflict"
+    status = 409
+    title = "Conflict"
+
+
+class IdempotencyMismatch(Conflict):
+    """An idempotency key came again with a different request."""
+
+    code = "idempotency_mismatch"
+    title = "Idempotency key was used for a different request"
+
+
+class Gone(PodiumError):
+    """A cursor points before what is still kept."""
+
+    code = "gone"
+    status = 410
+    title = "No longer kept"
+
+
+class TooLarge(PodiumError):
+    """A body or a field passes its size limit."""
+
+    code = "too_large"
+    status = 413
+    title = "Too large"
+
+
+class RateLimited(PodiumError):
+    """The principal passed its request rate."""
+
+    code = "rate_limited"
+    status = 429
+    title = "Too many requests"
+
+
+class Unavailable(PodiumError):
+    """PostgreSQL cannot be reached now; nothing was changed."""
+
+    code = "unavailable"
+    status = 503
+    title = "Temporarily unavailable"
+
+
+class SettingsInvalid(PodiumError):
+    """A setting has a value that Podium cannot use."""
+
+    code = "settings_invalid"
+    title = "Invalid settings"
+
+
+class ErrorClass(StrEnum):
+    """Why an attempt failed, as far as retrying is concerned."""
+
+    TRANSIENT = "transient"
+    RATE_LIMITED = "rate_limited"
+    TIMEOUT = "timeout"
+    INVALID_INPUT = "invalid_input"
+    PERMISSION = "permission"
+    BUDGET = "budget"
+    RESOURCE = "resource"
+    AGENT = "agent"
+    UNKNOWN = "unknown"
+
+
+NEVER_RETRIED = frozenset({ErrorClass.INVALID_INPUT, ErrorClass.PERMISSION, ErrorClass.BUDGET})
+
+
+class AttemptFailed(Exception):  # noqa: N818 - an outcome of an agent's run, not a fault of Podium
+    """Raised by a runtime when the agent's attempt did not succeed.
+
+    ``code`` is a stable word such as ``exit_status`` or ``run_timeout``; ``detail`` is
+    machine-readable and is stored with the attempt. ``retry_after`` (seconds) is the least
+    wait before the next attempt, for agents that were told one.
+    """
+
+    def __init__(
+        self,
+        error_class: ErrorClass,
+        code: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.error_class = error_class
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.detail = dict(detail or {})
+        self.retry_after = retry_after
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as it is stored with the attempt and shown by every door."""
+        shown = {"class": self.error_class.value, "code": self.code, "message": self.message}
+        if self.hint:
+            shown["hint"] = self.hint
+        return shown | ({"detail": self.detail} if self.detail else {})

@@ -1,0 +1,165 @@
+"""Settings: defaults, then ``settings.toml`` of the data directory, then ``PODIUM_*`` variables."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from podium.kernel.errors import SettingsInvalid
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Every setting of Podium. A field's description is its documentation."""
+
+    model_config = SettingsConfigDict(env_prefix="PODIUM_", extra="forbid", frozen=True)
+
+    home: Path = Field(
+        default=Path("~/.podium"),
+        description="Data directory: embedded servers, artifacts, logs, the local admin token.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL 15 or later, as postgresql://user:password@host/database. "
+        "Unset: the embedded server.",
+    )
+    valkey_url: SecretStr | None = Field(
+        default=None,
+        description="Valkey or Redis, as redis://host:6379/0 or unix:///path. "
+        "Unset: the embedded server.",
+    )
+    database_pool_size: int = Field(
+        default=10, ge=2, le=200, description="Connections that one process keeps to PostgreSQL."
+    )
+
+    host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(
+        default=8250, ge=0, le=65535, description="Port of the API; 0 takes a free one."
+    )
+    allowed_hosts: list[str] = Field(
+        default=["localhost", "127.0.0.1", "[::1]"],
+        description="Host names under which the API answers; others get 421.",
+    )
+    cors_origins: list[str] = Field(
+        default=[], description="Origins of other sites whose pages may call the API."
+    )
+    public_url: str | None = Field(
+        default=None, description="URL under which clients reach the API, when it is not host:port."
+    )
+    max_body_bytes: int = Field(
+        default=32 * 2**20, ge=1024, description="Largest request body in bytes."
+    )
+    max_payload_bytes: int = Field(
+        default=256 * 2**10,
+        ge=1024,
+        description="Largest input or output of a task in bytes; larger outputs become artifacts.",
+    )
+    requests_per_second: float = Field(
+        default=2000, gt=0, description="Requests per second and token, averaged; above it 429."
+    )
+    request_burst: int = Field(
+        default=4000, ge=1, description="Requests a token may make at once before its rate counts."
+    )
+    stream_buffer: int = Field(
+        default=10_000, ge=10, description="Events kept for a slow subscriber before it is cut off."
+    )
+
+    workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `up` starts.")
+    worker_concurrency: int = Field(
+        default=200, ge=1, le=10_000, description="Attempts that one worker process runs at once."
+    )
+    worker_queues: list[str] = Field(
+        default=[], description="Queues that a worker serves; empty means all."
+    )
+    lease_seconds: Seconds = Field(
+        default=12, description="How long a worker is trusted without a renewal of its lease."
+    )
+    drain_seconds: float = Field(
+        default=30, ge=0, description="How long a stopping worker lets its attempts finish."
+    )
+    max_losses: int = Field(
+        default=3, ge=1, description="Attempts lost to dead workers before a task is dead."
+    )
+
+    confinement: Literal["auto", "bubblewrap", "landlock", "none"] = Field(
+        default="auto",
+        description="How agent processes are kept from Podium's own files. `auto` takes the best "
+        "that the platform offers and says so when it offers nothing.",
+    )
+    function_modules: list[str] = Field(
+        default=[],
+        description="Module prefixes from which function agents may be loaded as module:function; "
+        "functions published as entry points are always allowed.",
+    )
+
+    idle_shutdown_seconds: float = Field(
+        default=300,
+        ge=0,
+        description="A server that a command started for itself ends after this long without "
+        "tasks or requests.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity that is logged."
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto", description="Console log format; `auto` is text on a terminal, else JSON."
+    )
+    event_retention_days: int = Field(default=30, ge=1, description="Days that events are kept.")
+    log_retention_days: int = Field(default=14, ge=1, description="Days that agent logs are kept.")
+    idempotency_hours: int = Field(
+        default=24, ge=1, description="Hours during which an idempotency key is remembered."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        home = Path(os.environ.get("PODIUM_HOME", "~/.podium")).expanduser()
+        file = TomlConfigSettingsSource(settings_cls, home / "settings.toml")
+        return init_settings, env_settings, file
+
+    @cached_property
+    def data_dir(self) -> Path:
+        """The data directory, absolute."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def embedded_postgres(self) -> bool:
+        return self.database_url is None
+
+    @property
+    def embedded_valkey(self) -> bool:
+        return self.valkey_url is None
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process, or ``SettingsInvalid`` that names each wrong value."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsInvalid(
+            f"Settings cannot be used: {wrong}.",
+            hint="Check the PODIUM_* variables and settings.toml in the data directory.",
+        ) from None
+    except ValueError as error:  # a settings.toml that is no TOML
+        raise SettingsInvalid(
+            f"settings.toml cannot be read: {error}.", hint="Correct or remove the file."
+        ) from None
