@@ -1,0 +1,1 @@
+"""What happened: one row an event, in the transaction of the change; outbox, history and stream."""

@@ -143,7 +143,7 @@ class ErrorClass(StrEnum):
 NEVER_RETRIED = frozenset({ErrorClass.INVALID_INPUT, ErrorClass.PERMISSION, ErrorClass.BUDGET})
 
 
-class AttemptFailed(Exception):  # noqa: N818 - an outcome of an agent's run, not a fault of Podium
+class AttemptFailed(Exception):
     """Raised by a runtime when the agent's attempt did not succeed.
 
     ``code`` is a stable word such as ``exit_status`` or ``run_timeout``; ``detail`` is

@@ -1,0 +1,1 @@
+"""PostgreSQL, Valkey, the embedded servers of both, migrations and the artifact store."""

@@ -1,0 +1,93 @@
+"""Events and the cursor that orders them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from podium.kernel.errors import InvalidInput
+
+
+class Cursor(NamedTuple):
+    """A place in the feed. Ordered; an epoch begins when a database is restored or promoted."""
+
+    epoch: int
+    xid: int
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.xid}.{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a cursor as ``str`` wrote it."""
+        try:
+            epoch, xid, number = (int(part) for part in text.split("."))
+        except ValueError:
+            raise InvalidInput(
+                f"{text!r} is no event cursor.",
+                hint="Pass the cursor of an event you received, such as 1.7312.88041.",
+                field="cursor",
+            ) from None
+        return cls(epoch, xid, number)
+
+
+BEGINNING = Cursor(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. ``subject`` is the id of what it happened to."""
+
+    cursor: Cursor
+    at: datetime
+    project_id: UUID | None
+    type: str
+    version: int
+    subject: UUID
+    actor: str | None
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event about to be written."""
+
+    type: str
+    subject: UUID
+    project_id: UUID | None = None
+    actor: str | None = None
+    data: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """What an event of a type tells. ``data`` names its fields and what they hold."""
+
+    name: str
+    description: str
+    data: Mapping[str, str]
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events a reader wants. Empty fields let everything pass.
+
+    ``types`` are names or prefixes that end in ``.*``; ``projects`` None means all projects.
+    """
+
+    projects: frozenset[UUID] | None = None
+    types: tuple[str, ...] = ()
+    subjects: frozenset[UUID] = frozenset()
+
+    def matches(self, event: Event) -> bool:
+        if self.projects is not None and event.project_id not in self.projects:
+            return False
+        if self.subjects and event.subject not in self.subjects:
+            return False
+        return not self.types or any(
+            event.type.startswith(name[:-1]) if name.endswith(".*") else event.type == name
+            for name in self.types
+        )

@@ -1,0 +1,84 @@
+"""Brings a database to the schema of this version: Alembic's migrations, then our functions."""
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from podium.kernel.errors import PodiumError
+from podium.storage.database import Database, raw_connection
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_OLDEST_SERVER = 150000
+_LOCK = "select pg_advisory_xact_lock(1886348393, 3)"
+
+
+class DatabaseUnsupported(PodiumError):
+    """The database server, or the schema in it, is not one that this version can use."""
+
+    code = "database_unsupported"
+    title = "Database cannot be used"
+
+
+async def migrate(database: Database, slices: Sequence[str]) -> None:
+    """Upgrade the schema and (re)install the SQL functions of the named packages.
+
+    One transaction under a lock: safe when several processes start at once, and an interrupted
+    upgrade leaves nothing half-done. ``slices`` are packages with a folder ``sql``.
+    """
+    async with database.engine.begin() as conn:
+        await _require_supported(conn)
+        await conn.execute(text(_LOCK))
+        await conn.run_sync(_upgrade)
+        raw = await raw_connection(conn)
+        for script in sql_files(slices):
+            await raw.execute(script)
+
+
+def sql_files(slices: Sequence[str]) -> list[str]:
+    """The texts of the SQL files of these packages, in order of package, then file name."""
+    scripts: list[str] = []
+    for package in slices:
+        folder = resources.files(package) / "sql"
+        files = sorted(folder.iterdir(), key=lambda file: file.name)
+        scripts += [file.read_text() for file in files if file.name.endswith(".sql")]
+    return scripts
+
+
+async def _require_supported(conn: AsyncConnection) -> None:
+    version = int((await conn.execute(text("show server_version_num"))).scalar_one())
+    if version < _OLDEST_SERVER:
+        raise DatabaseUnsupported(
+            f"PostgreSQL {version // 10000} is too old: Podium needs 15 or later.",
+            hint="Point PODIUM_DATABASE_URL at a newer server, or unset it.",
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    has_table = connection.execute(text("select to_regclass('alembic_version')")).scalar_one()
+    present: set[str] = set()
+    if has_table:
+        present.update(
+            connection.execute(text("select version_num from alembic_version")).scalars()
+        )
+    if unknown := present - known:
+        raise DatabaseUnsupported(
+            f"The database was upgraded by a newer Podium (schema {', '.join(sorted(unknown))}).",
+            hint="Install that version of Podium, or restore a backup made before the upgrade.",
+        )
+    command.upgrade(config, "head")
