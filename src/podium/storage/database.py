@@ -1,6 +1,6 @@
 """The one door to PostgreSQL: a pool, transactions, and calls of the scheduler's functions."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, cast
 
@@ -29,6 +29,7 @@ _UNREACHABLE = (
     asyncpg.DiskFullError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+_AFTER_COMMIT = "podium_after_commit"
 _MISSING = "PD404"
 _NO_LEASE = "PD001"
 
@@ -71,12 +72,17 @@ class Database:
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction for changes; commits at the end, rolls back on an error.
 
-        Takes the event lock first, so whoever is in it may append events.
+        Takes the event lock first, so whoever is in it may append events. What was given to
+        ``after_commit`` runs when the commit is done.
         """
         with _wrapped_errors():
             async with self.engine.begin() as conn:
                 await conn.execute(text("select lock_events()"))
+                callbacks: list[Callable[[], None]] = []
+                conn.info[_AFTER_COMMIT] = callbacks
                 yield conn
+        for callback in callbacks:
+            callback()
 
     async def call(self, statement: str, *args: Any) -> list[Any]:
         """Rows of one statement, run and committed in one round trip. Arguments are ``$1, $2…``."""
@@ -87,6 +93,11 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def after_commit(conn: AsyncConnection, callback: Callable[[], None]) -> None:
+    """Call ``callback`` once the transaction of ``conn`` is committed; never if it is not."""
+    conn.info[_AFTER_COMMIT].append(callback)
 
 
 async def raw_connection(conn: AsyncConnection) -> RawConnection:

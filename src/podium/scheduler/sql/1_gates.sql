@@ -10,6 +10,7 @@ $$;
 -- Moves one waiting task to ready if all its needs fit, else to the queue of a gate that blocks it.
 -- A parked task still holds what it reserved; only what it does not hold yet is asked for.
 create or replace function grant_waiter(waiter uuid) returns boolean language plpgsql as $$
+#variable_conflict use_column
 declare
     blocker text;
 begin
@@ -39,10 +40,12 @@ end $$;
 
 -- Serves the queues of these gates while their heads fit. The caller holds the gate lock.
 -- A head that does not fit keeps its place: nobody behind it may overtake.
-create or replace function serve_gates(keys text[]) returns void language plpgsql
+-- Returns how many tasks became ready.
+create or replace function serve_gates(keys text[]) returns int language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
 declare
-    head record;
+    head record; n int := 0;
 begin
     loop
         select w.* into head
@@ -55,19 +58,21 @@ begin
          order by w.priority desc, w.task_id limit 1;
         exit when not found;
         update gate set waiting = waiting - 1 where key = head.gate;
-        perform grant_waiter(head.task_id);
+        if grant_waiter(head.task_id) then n := n + 1; end if;
     end loop;
+    return n;
 end $$;
 
 -- Queues tasks for their gates and grants what fits. Takes hot rows as arrays of equal length.
 create or replace function enter_gates(
     ids uuid[], lanes int[], priorities smallint[], attempts int[], failed smallint[], lost smallint[]
-) returns void language plpgsql
+) returns int language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
 declare
     keys text[];
 begin
-    if cardinality(ids) = 0 then return; end if;
+    if cardinality(ids) = 0 then return 0; end if;
     perform lock_gates();
     with entering as (
         insert into wait (gate, task_id, lane_id, priority, attempt, failures, losses)
@@ -82,17 +87,18 @@ begin
         returning key
     )
     select array_agg(key) into keys from counted;
-    perform serve_gates(keys);
+    return serve_gates(keys);
 end $$;
 
 -- Gives back what these tasks hold and serves who waits for it. Needs of ended tasks are forgotten;
 -- a task that will be tried again keeps its needs and queues for them anew.
-create or replace function leave_gates(holders uuid[], ended uuid[]) returns void language plpgsql
+create or replace function leave_gates(holders uuid[], ended uuid[]) returns int language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
 declare
     keys text[];
 begin
-    if cardinality(holders) = 0 then return; end if;
+    if cardinality(holders) = 0 then return 0; end if;
     perform lock_gates();
     with freed as (
         select gate, sum(units) as units from need
@@ -105,12 +111,13 @@ begin
     delete from need where task_id = any (ended);
     update need set held = false where task_id = any (holders) and held;
     delete from gate where key = any (keys) and one_shot and used = 0 and waiting = 0;
-    perform serve_gates(keys);
+    return serve_gates(keys);
 end $$;
 
 -- Raises (or lowers) what a gate may hand out, and serves who waits for it.
 create or replace function set_gate(keys text[], capacities bigint[]) returns void
 language plpgsql as $$
+#variable_conflict use_column
 begin
     perform lock_events();
     perform lock_gates();
@@ -123,11 +130,13 @@ end $$;
 -- A one-shot gate opens by one unit for whoever waits or will wait: an approval that was given, an
 -- answer that came. A signal that arrives before its waiter is remembered. Keys are used once.
 create or replace function signal_gates(keys text[]) returns void language plpgsql as $$
+#variable_conflict use_column
 begin
     perform lock_events();
     perform lock_gates();
     insert into gate (key, capacity, one_shot)
     select key, count(*), true from unnest(keys) as x (key) group by key order by key
-    on conflict (key) do update set capacity = gate.capacity + excluded.capacity;
+    on conflict (key) do update
+       set capacity = gate.capacity + excluded.capacity, one_shot = true;
     perform serve_gates(keys);
 end $$;

@@ -5,6 +5,7 @@
 create or replace function admit(
     ids uuid[], lanes int[], priorities smallint[], gated boolean[], not_before timestamptz[]
 ) returns void language plpgsql as $$
+#variable_conflict use_column
 declare
     waits uuid[]; wait_lanes int[]; wait_priorities smallint[];
 begin
@@ -34,15 +35,17 @@ end $$;
 
 -- Tasks that ended release their dependents: the last dependency admits them; a failed one cancels,
 -- releases or holds them, as each dependent chose. What is cancelled ends too, hence the loop.
-create or replace function release_dependents(ended uuid[]) returns void language plpgsql
+-- Returns how many tasks were admitted.
+create or replace function release_dependents(ended uuid[]) returns int language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
 declare
-    doomed uuid[]; held_gates uuid[];
+    n int := 0; doomed uuid[]; held_gates uuid[];
     free uuid[]; lanes int[]; priorities smallint[]; gates boolean[]; starts timestamptz[];
 begin
     while cardinality(ended) > 0 loop
         if not exists (select from dependency where depends_on = any (ended) and not released) then
-            return;
+            return n;
         end if;
         perform from blocked
           where task_id in (select task_id from dependency where depends_on = any (ended))
@@ -88,6 +91,7 @@ begin
                    array_agg(not_before)
               into free, lanes, priorities, gates, starts from freed;
             perform admit(free, lanes, priorities, gates, starts);
+            n := n + cardinality(free);
         end if;
 
         exit when doomed is null;
@@ -96,12 +100,14 @@ begin
                                'A task that this one depends on did not succeed.', null);
         ended := doomed;
     end loop;
+    return n;
 end $$;
 
 -- Writes the end of tasks that are in no hot table any more, with its event.
 create or replace function end_open_tasks(
     ids uuid[], how text, code text, message text, who text
 ) returns void language plpgsql as $$
+#variable_conflict use_column
 begin
     delete from expiry where task_id = any (ids);
     with done as (

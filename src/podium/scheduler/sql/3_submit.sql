@@ -8,6 +8,7 @@ create or replace function submit_tasks(
     need_tasks uuid[], need_gates text[], need_units bigint[]
 ) returns void language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
 declare
     missing uuid; doomed uuid[] := '{}'; held uuid[] := '{}';
 begin

@@ -1,5 +1,6 @@
 -- Ends attempts. Everything is fenced by (task, attempt, worker): a stale attempt changes nothing,
--- and the first committed end of a task wins. Returns the tasks for which the report counted.
+-- and the first committed end of a task wins. Returns the tasks for which the report counted, and on
+-- each row how many other tasks became ready by it all.
 --
 -- how: succeeded, failed, cancelled, dead (the task ends); retry (again after delays seconds);
 -- released (handed back by a draining worker: again, nothing counted); parked (waits for the
@@ -7,12 +8,12 @@
 create or replace function settle_attempts(
     by_worker uuid, ids uuid[], attempts int[], hows text[], outputs text[], errors text[],
     delays float8[], park_keys text[], usages text[]
-) returns table (task_id uuid, outcome text) language plpgsql rows 200
+) returns table (task_id uuid, outcome text, readied int) language plpgsql rows 200
 set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
-    settled uuid[]; outcomes text[]; ended uuid[]; ungated uuid[]; again running[];
+    n int := 0; settled uuid[]; outcomes text[]; ended uuid[]; ungated uuid[]; again running[];
 begin
     perform lock_events();
     with report as (
@@ -72,10 +73,10 @@ begin
       into settled, outcomes, ended, ungated, again from live l;
 
     if ended is not null then
-        perform release_dependents(ended);
+        n := release_dependents(ended);
     end if;
     if ungated is not null then
-        perform leave_gates(ungated, coalesce(ended, '{}'));
+        n := n + leave_gates(ungated, coalesce(ended, '{}'));
     end if;
     if again is not null then
         perform enter_gates(array_agg(a.task_id), array_agg(a.lane_id), array_agg(a.priority),
@@ -85,7 +86,7 @@ begin
           from unnest(settled, outcomes) as x (task_id, how)
          where w.task_id = x.task_id and x.how = 'parked';
     end if;
-    return query select * from unnest(settled, outcomes);
+    return query select *, n from unnest(settled, outcomes);
 end $$;
 
 -- What live attempts say of themselves; a stale one says nothing. Events are throttled by callers.
@@ -93,6 +94,7 @@ create or replace function report_progress(
     by_worker uuid, ids uuid[], attempts int[], fractions real[], notes text[]
 ) returns void language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
 begin
     perform lock_events();
     with said as (

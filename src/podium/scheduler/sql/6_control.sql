@@ -3,6 +3,7 @@
 -- Takes tasks out of whichever hot table they wait in; returns those that waited in one.
 create or replace function withdraw(ids uuid[]) returns uuid[] language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
 declare
     taken uuid[]; waiting_at text[]; holding uuid[];
 begin
@@ -78,6 +79,7 @@ end $$;
 -- goes on, dependencies are judged again. Returns the tasks that live again.
 create or replace function retry_tasks(ids uuid[], who text) returns setof uuid language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
 declare
     again uuid[]; free uuid[];
 begin
@@ -123,6 +125,7 @@ end $$;
 
 -- Admits reopened or edited tasks whose dependencies are done, keeping their attempt number.
 create or replace function enter_or_ready(ids uuid[]) returns void language plpgsql as $$
+#variable_conflict use_column
 begin
     insert into ready (lane_id, priority, task_id, attempt)
     select lane_id, priority, id, attempt from task
@@ -136,6 +139,7 @@ end $$;
 -- Changes the place of a waiting task among others.
 create or replace function reprioritise(which uuid, value smallint) returns void
 language plpgsql as $$
+#variable_conflict use_column
 begin
     update ready r set priority = value from task t
      where t.id = which and r.lane_id = t.lane_id and r.priority = t.priority
@@ -149,6 +153,7 @@ end $$;
 -- Readies tasks whose time has come. Any process may call it; returns how many there were.
 create or replace function fire_timers(most int) returns int language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
 declare
     n int; gates timer[];
 begin
@@ -178,6 +183,7 @@ end $$;
 -- Fails tasks that did not start in time. Returns how many rows were due.
 create or replace function expire_tasks(most int) returns int language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
 declare
     due uuid[]; taken uuid[];
 begin

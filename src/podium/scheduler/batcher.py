@@ -1,0 +1,107 @@
+"""Group commit without a timer: callers that come while a commit is under way share the next."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import asyncpg
+import structlog
+
+from podium.kernel.errors import PodiumError, Unavailable
+
+Row = TypeVar("Row")
+Result = TypeVar("Result")
+
+_log = structlog.get_logger(__name__)
+_CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_CONFLICT_TRIES = 5
+
+
+class Batcher(Generic[Row, Result]):
+    """Gathers rows of many callers into batches for ``flush``.
+
+    ``flush`` takes rows and returns as many results, in order, all or nothing. A batch that
+    fails is tried again row by row, so that a bad row hurts only its own caller; when the
+    database is away every caller is told so at once.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[Sequence[Row]], Awaitable[Sequence[Result]]],
+        *,
+        size: Callable[[Row], int] = lambda _row: 1,
+        most: int = 500,
+        parallel: int = 2,
+    ) -> None:
+        self._flush = flush
+        self._size = size
+        self._most = most
+        self._parallel = parallel
+        self._queue: deque[tuple[Row, asyncio.Future[Result]]] = deque()
+        self._runners: set[asyncio.Task[None]] = set()
+
+    async def put(self, row: Row) -> Result:
+        """The row's result once it is committed, or the error that kept it from being so."""
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._queue.append((row, done))
+        if len(self._runners) < self._parallel:
+            runner = asyncio.create_task(self._run())
+            self._runners.add(runner)
+            runner.add_done_callback(self._runners.discard)
+        return await done
+
+    async def drain(self) -> None:
+        """Wait until everything that was put is done."""
+        while self._runners:
+            await asyncio.wait(self._runners)
+
+    async def _run(self) -> None:
+        while batch := self._take():
+            rows = [row for row, _ in batch]
+            try:
+                results = await self._flush_again(rows)
+            except Exception as error:  # noqa: BLE001 - each caller gets the error of its row
+                await self._settle_failed(batch, error)
+            else:
+                for (_, done), result in zip(batch, results, strict=True):
+                    if not done.done():
+                        done.set_result(result)
+
+    def _take(self) -> list[tuple[Row, asyncio.Future[Result]]]:
+        batch: list[tuple[Row, asyncio.Future[Result]]] = []
+        total = 0
+        while self._queue:
+            total += self._size(self._queue[0][0])
+            if batch and total > self._most:
+                break
+            batch.append(self._queue.popleft())
+        return batch
+
+    async def _flush_again(self, rows: Sequence[Row]) -> Sequence[Result]:
+        for _ in range(_CONFLICT_TRIES - 1):
+            try:
+                return await self._flush(rows)
+            except _CONFLICTS as error:
+                _log.warning("batch.conflict", error=str(error), rows=len(rows))
+        return await self._flush(rows)
+
+    async def _settle_failed(
+        self, batch: list[tuple[Row, asyncio.Future[Result]]], error: Exception
+    ) -> None:
+        alone = len(batch) == 1 or isinstance(error, Unavailable)
+        for row, done in batch:
+            outcome: Result | Exception = error
+            if not alone:
+                try:
+                    outcome = (await self._flush_again([row]))[0]
+                except Exception as own:  # noqa: BLE001
+                    outcome = own
+            if done.done():
+                continue
+            if isinstance(outcome, Exception):
+                if not isinstance(outcome, PodiumError):
+                    _log.error("batch.row_failed", exc_info=outcome)
+                done.set_exception(outcome)
+            else:
+                done.set_result(outcome)

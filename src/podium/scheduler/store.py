@@ -1,0 +1,251 @@
+"""Calls of the scheduler's SQL functions (``sql/``), which take and give whole batches."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from podium.events import store as events
+from podium.events.model import NewEvent
+from podium.scheduler.model import (
+    Claimed,
+    Demand,
+    NewTask,
+    Progress,
+    Settlement,
+    SubmitCall,
+    WorkerIdentity,
+)
+from podium.scheduler.tables import gate, lane, worker
+from podium.storage.database import Database, call_in
+
+_SUBMIT = (
+    "select submit_tasks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
+    " $17, $18)"
+)
+_REMEMBER = "select * from remember_calls($1, $2, $3, $4, $5)"
+_CLAIM = "select * from claim_tasks($1, $2)"
+_SETTLE = "select * from settle_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+_PROGRESS = "select report_progress($1, $2, $3, $4, $5)"
+
+
+def _submit_arguments(tasks: Sequence[NewTask]) -> tuple[Any, ...]:
+    edges = [(task.id, edge) for task in tasks for edge in task.dependencies]
+    needs = [(task.id, need) for task in tasks for need in task.needs]
+    return (
+        [task.id for task in tasks],
+        [task.project_id for task in tasks],
+        [task.lane_id for task in tasks],
+        [task.priority for task in tasks],
+        [task.title for task in tasks],
+        [task.labels for task in tasks],
+        [task.input for task in tasks],
+        [task.spec for task in tasks],
+        [task.start_at for task in tasks],
+        [task.queue_timeout for task in tasks],
+        [task.on_dependency_failure for task in tasks],
+        [task.created_by for task in tasks],
+        [task_id for task_id, _ in edges],
+        [edge.depends_on for _, edge in edges],
+        [edge.name for _, edge in edges],
+        [task_id for task_id, _ in needs],
+        [need.gate for _, need in needs],
+        [need.units for _, need in needs],
+    )
+
+
+async def submit(database: Database, tasks: Sequence[NewTask]) -> None:
+    """Accept tasks in a transaction of their own."""
+    await database.call(_SUBMIT, *_submit_arguments(tasks))
+
+
+async def submit_in(conn: AsyncConnection, tasks: Sequence[NewTask]) -> None:
+    """Accept tasks in the caller's transaction."""
+    await call_in(conn, _SUBMIT, *_submit_arguments(tasks))
+
+
+async def remember_calls(
+    conn: AsyncConnection, calls: Sequence[SubmitCall], hours: float
+) -> Mapping[tuple[UUID, str], tuple[bytes, list[UUID]]]:
+    """Record keyed calls; gives hash and task ids of those that were made before."""
+    keys = [call.key for call in calls if call.key]
+    made = ["{" + ",".join(str(task.id) for task in call.tasks) + "}" for call in calls]
+    rows = await call_in(
+        conn,
+        _REMEMBER,
+        [key.project_id for key in keys],
+        [key.key for key in keys],
+        [key.request_hash for key in keys],
+        made,
+        hours,
+    )
+    return {(row["project_id"], row["key"]): (row["request_hash"], row["task_ids"]) for row in rows}
+
+
+async def claim(database: Database, worker_id: UUID, most: int) -> list[Claimed]:
+    """Take up to ``most`` tasks that may start now."""
+    return [Claimed(*row) for row in await database.call(_CLAIM, worker_id, most)]
+
+
+async def settle(
+    database: Database, worker_id: UUID, ends: Sequence[Settlement]
+) -> tuple[dict[UUID, str], int]:
+    """End attempts; gives the outcome of each report that counted, and how many it readied."""
+    rows = await database.call(
+        _SETTLE,
+        worker_id,
+        [end.task_id for end in ends],
+        [end.attempt for end in ends],
+        [end.how for end in ends],
+        [end.output for end in ends],
+        [end.error for end in ends],
+        [end.delay for end in ends],
+        [end.park_key for end in ends],
+        [end.usage for end in ends],
+    )
+    return {row["task_id"]: row["outcome"] for row in rows}, rows[0]["readied"] if rows else 0
+
+
+async def progress(database: Database, worker_id: UUID, said: Sequence[Progress]) -> None:
+    """Keep what attempts said of their progress, with one event each."""
+    await database.call(
+        _PROGRESS,
+        worker_id,
+        [item.task_id for item in said],
+        [item.attempt for item in said],
+        [item.fraction for item in said],
+        [item.note for item in said],
+    )
+
+
+async def ensure_lane(conn: AsyncConnection, demand: Demand) -> int:
+    """The lane of this demand; made when it is new."""
+    values = {
+        "project_id": demand.project_id,
+        "queue": demand.queue,
+        "agent_id": demand.agent_id,
+        "capabilities": list(demand.capabilities),
+    }
+    await conn.execute(insert(lane).values(values).on_conflict_do_nothing())
+    found = sa.select(lane.c.id).where(
+        lane.c.project_id == demand.project_id,
+        lane.c.queue == demand.queue,
+        lane.c.agent_id.is_not_distinct_from(demand.agent_id),
+        lane.c.capabilities == list(demand.capabilities),
+    )
+    return (await conn.execute(found)).scalar_one()
+
+
+async def cancel(
+    conn: AsyncConnection, ids: Sequence[UUID], who: str, reason: str
+) -> list[tuple[UUID, str, UUID | None]]:
+    """What became of each task: cancelled, cancelling (and on which worker), or ended."""
+    rows = await call_in(conn, "select * from cancel_tasks($1, $2, $3)", list(ids), who, reason)
+    return [(row["task_id"], row["result"], row["worker_id"]) for row in rows]
+
+
+async def retry(conn: AsyncConnection, ids: Sequence[UUID], who: str) -> list[UUID]:
+    """Give ended tasks another life; gives those that had one coming."""
+    rows = await call_in(conn, "select retry_tasks($1, $2) as id", list(ids), who)
+    return [row["id"] for row in rows]
+
+
+async def reprioritise(conn: AsyncConnection, task_id: UUID, priority: int) -> None:
+    await call_in(conn, "select reprioritise($1, $2)", task_id, priority)
+
+
+async def set_capacity(conn: AsyncConnection, capacities: Mapping[str, int]) -> None:
+    keys = sorted(capacities)
+    await call_in(conn, "select set_gate($1, $2)", keys, [capacities[key] for key in keys])
+
+
+async def signal(conn: AsyncConnection, keys: Sequence[str]) -> None:
+    await call_in(conn, "select signal_gates($1)", list(keys))
+
+
+async def gates(conn: AsyncConnection, keys: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    """(capacity, used, waiting) of these gates."""
+    query = sa.select(gate.c.key, gate.c.capacity, gate.c.used, gate.c.waiting)
+    rows = await conn.execute(query.where(gate.c.key.in_(keys)))
+    return {row.key: (row.capacity, row.used, row.waiting) for row in rows}
+
+
+async def register(conn: AsyncConnection, who: WorkerIdentity, lease_seconds: float) -> None:
+    """Begin a worker's lease."""
+    await conn.execute(
+        sa.insert(worker).values(
+            id=who.id,
+            name=who.name,
+            host=who.host,
+            pid=who.pid,
+            version=who.version,
+            concurrency=who.concurrency,
+            queues=list(who.queues),
+            runtimes=list(who.runtimes),
+            confinement=who.confinement,
+            lease_until=sa.func.clock_timestamp()
+            + sa.func.make_interval(0, 0, 0, 0, 0, 0, lease_seconds),
+        )
+    )
+    data = {"name": who.name, "host": who.host}
+    await events.append(conn, [NewEvent("worker.started", who.id, data=data)])
+
+
+async def set_worker_state(conn: AsyncConnection, worker_id: UUID, state: str) -> bool:
+    """Move a live worker to draining or stopped; False when it was declared dead before."""
+    changed = (
+        sa.update(worker)
+        .where(worker.c.id == worker_id, worker.c.state.in_(("active", "draining")))
+        .values(state=state)
+        .returning(worker.c.name, worker.c.host)
+    )
+    row = (await conn.execute(changed)).one_or_none()
+    if row and state == "stopped":
+        data = {"name": row.name, "host": row.host}
+        await events.append(conn, [NewEvent("worker.stopped", worker_id, data=data)])
+    return row is not None
+
+
+async def renew(
+    database: Database, worker_id: UUID, seconds: float
+) -> list[tuple[UUID, int, Mapping[str, Any]]]:
+    """Renew a lease; gives the attempts that were asked to stop."""
+    rows = await database.call("select * from renew_lease($1, $2)", worker_id, seconds)
+    return [(row["task_id"], row["attempt"], row["cancel"]) for row in rows]
+
+
+async def reap(database: Database, max_losses: int) -> list[tuple[UUID, int]]:
+    """Take back the tasks of workers whose lease ran out; gives (worker, tasks)."""
+    rows = await database.call("select * from reap_workers($1, 100)", max_losses)
+    return [(row["worker_id"], row["tasks"]) for row in rows]
+
+
+async def fire_timers(database: Database, most: int) -> int:
+    return (await database.call("select fire_timers($1) as n", most))[0]["n"]
+
+
+async def expire_tasks(database: Database, most: int) -> int:
+    return (await database.call("select expire_tasks($1) as n", most))[0]["n"]
+
+
+async def next_due(database: Database) -> float | None:
+    """Seconds until the next timer or queue timeout; None when there is none."""
+    rows = await database.call(
+        "select extract(epoch from least((select min(fires_at) from timer),"
+        " (select min(expires_at) from expiry)) - clock_timestamp())::float8 as due"
+    )
+    return rows[0]["due"]
+
+
+async def lead(database: Database, role: str, who: UUID, seconds: float) -> bool:
+    """Whether this process is the one that plays the role for the next seconds."""
+    rows = await database.call("select lead($1, $2, $3) as mine", role, who, seconds)
+    return rows[0]["mine"]
+
+
+async def forget_calls(database: Database) -> None:
+    """Drop idempotency keys whose time is over."""
+    await database.call("delete from idempotency where expires_at < clock_timestamp()")
