@@ -1,0 +1,58 @@
+"""Keeps secrets out of what is written down: logs, events, errors.
+
+Two nets: a value whose *name* says that it is a secret is masked whole, and what *looks* like a
+secret is masked wherever it stands in a text: passwords in URLs, bearer tokens, Podium's tokens.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+MASK = "***"
+
+_MAX_DEPTH = 8
+_SECRET_NAME = re.compile(
+    r"(token|password|passwd|passphrase|secret|authorization|api[_-]?key|access[_-]?key"
+    r"|private[_-]?key|cookie|credential)s?$",
+    re.IGNORECASE,
+)
+_SECRET_TEXT = (
+    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/]+(?=@)", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"\b(bearer|basic)(\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1\2{MASK}"),
+    (
+        re.compile(
+            r"([?&;](?:token|password|secret|api_key|access_token|code)=)[^&\s\"']+", re.IGNORECASE
+        ),
+        rf"\1{MASK}",
+    ),
+    (re.compile(r"\b(podium|pat)_[A-Za-z0-9_-]{16,}"), rf"\1_{MASK}"),
+)
+
+
+def redact_text(text: str) -> str:
+    """``text`` with everything masked that looks like a secret."""
+    for pattern, replacement in _SECRET_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact(value: Any, name: str = "", depth: int = 0) -> Any:
+    """A copy of ``value`` without secrets. ``name`` is the key under which it stands.
+
+    Numbers, booleans and None are never secrets: ``max_tokens`` keeps its value. What is nested
+    deeper than eight levels is shown as its type's name.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if name and _SECRET_NAME.search(name):
+        return MASK
+    if isinstance(value, str):
+        return redact_text(value)
+    if depth >= _MAX_DEPTH:
+        return f"<{type(value).__name__}>"
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, Any]", value).items()
+        return {key: redact(item, str(key), depth + 1) for key, item in items}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [redact(item, depth=depth + 1) for item in cast("list[Any]", value)]
+    return redact_text(str(value))

@@ -1,0 +1,431 @@
+"""The embedded servers: start, stop, restart, and what a crash leaves behind."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import psutil
+import pytest
+import redis.asyncio
+import redis.exceptions
+
+from podium.kernel.errors import Conflict, SettingsInvalid, Unavailable
+from podium.storage.embedded import EmbeddedServers, EmbeddedUrls, ServerState
+from podium.storage.embedded.account import server_account
+from podium.storage.embedded.credentials import Credentials
+from podium.storage.embedded.paths import MAX_SOCKET_BYTES, Layout
+from podium.storage.embedded.postgres import Postgres
+from podium.storage.embedded.process import running_in
+
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from podium.storage.embedded import EmbeddedServers, process
+if {untied}:
+    process._libc = lambda: None
+async def main():
+    servers = EmbeddedServers(Path(sys.argv[1]))
+    print("starting", flush=True)
+    await servers.start()
+    print("started", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+"""Another Podium that holds the servers until it is killed; untied: as on other platforms."""
+
+
+@asynccontextmanager
+async def running(home: Path) -> AsyncGenerator[tuple[EmbeddedServers, EmbeddedUrls]]:
+    servers = EmbeddedServers(home)
+    urls = await servers.start()
+    try:
+        yield servers, urls
+    finally:
+        await servers.stop()
+        assert all_processes(home) == []
+
+
+def all_processes(home: Path) -> list[psutil.Process]:
+    """Every server process of ``home``, whoever started it."""
+    layout = Layout(home)
+    return running_in(layout.postgres, "postgres") + running_in(layout.valkey, "valkey-server")
+
+
+def hold(home: Path, *, untied: bool = False) -> subprocess.Popen[str]:
+    script = textwrap.dedent(HOLDER.format(untied=untied))
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "starting\n"
+    return holder
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+async def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not come about in time"
+        await asyncio.sleep(0.02)
+
+
+async def query(urls: EmbeddedUrls, sql: str) -> Any:
+    assert urls.database_url is not None
+    connection = await asyncpg.connect(urls.database_url)
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
+
+
+async def ping(url: str | None) -> bool:
+    assert url is not None
+    client = redis.asyncio.from_url(url)
+    try:
+        return await client.ping()
+    finally:
+        await client.aclose()
+
+
+async def test_both_start_with_passwords_on_private_sockets(tmp_path: Path) -> None:
+    async with running(tmp_path) as (servers, urls):
+        assert servers.states == {"postgres": "running", "valkey": "running"}
+        assert await query(urls, "show server_version_num") >= "180000"
+        assert await ping(urls.valkey_url)
+        assert await query(urls, "show listen_addresses") == ""
+        assert await query(urls, "show fsync") == "on"
+        assert await query(urls, "show transaction_timeout") == "2min"
+        assert await query(urls, "show is_superuser") == "off"
+        assert await query(
+            urls,
+            "select pg_has_role('podium', datdba, 'member') from "
+            "pg_database where datname = current_database()",
+        )
+        for process in all_processes(tmp_path):
+            assert [c for c in process.net_connections("tcp") if c.status == "LISTEN"] == []
+    assert servers.states == {"postgres": "stopped", "valkey": "stopped"}
+
+
+async def test_wrong_passwords_are_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as (servers, urls):
+        sockets = servers.layout.sockets
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(
+                user="podium", password="no", database="podium", host=str(sockets)
+            )
+        with pytest.raises(redis.exceptions.ConnectionError, match="invalid username"):
+            await ping(f"unix://:no@{sockets}/valkey.sock")
+        secrets = servers.layout.servers_file
+        assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
+        known = json.loads(secrets.read_text())
+        assert known["database_url"] == urls.database_url
+        assert known["valkey_url"] == urls.valkey_url
+        for password in known["passwords"].values():
+            assert not any(
+                password in part for p in all_processes(tmp_path) for part in p.cmdline()
+            )
+
+
+async def test_data_survives_a_restart_and_the_urls_stay(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_, urls):
+        await query(urls, "create table kept (n int)")
+        await query(urls, "insert into kept values (7)")
+    async with running(tmp_path) as (_, again):
+        assert again == urls
+        assert await query(again, "select n from kept") == 7
+
+
+async def test_one_server_alone(tmp_path: Path) -> None:
+    servers = EmbeddedServers(tmp_path, postgres=False)
+    urls = await servers.start()
+    assert urls.database_url is None
+    assert await ping(urls.valkey_url)
+    await servers.stop()
+    await servers.stop()
+    assert not servers.layout.postgres.exists()
+    await servers.watch()  # nothing to watch: returns
+
+
+async def test_a_second_owner_is_refused_and_harms_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_, urls):
+        with pytest.raises(Conflict, match="Another process"):
+            await EmbeddedServers(tmp_path).start()
+        assert await query(urls, "select 1") == 1
+
+
+@pytest.mark.parametrize("name", ["postgres", "valkey"])
+async def test_a_killed_server_is_back_at_once(tmp_path: Path, name: str) -> None:
+    seen: list[tuple[str, ServerState]] = []
+    servers = EmbeddedServers(tmp_path, on_change=lambda who, state: seen.append((who, state)))
+    urls = await servers.start()
+    watch = asyncio.create_task(servers.watch())
+    try:
+        server = next(server for server in servers._servers if server.name == name)
+        assert server.process is not None
+        first = server.process.pid
+        seen.clear()
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: seen == [(name, "starting"), (name, "running")])
+        assert server.process.pid != first
+        assert await query(urls, "select 1") == 1
+        assert await ping(urls.valkey_url)
+    finally:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+        await servers.stop()
+    assert all_processes(tmp_path) == []
+
+
+async def test_a_server_that_cannot_come_back_is_tried_again(tmp_path: Path) -> None:
+    seen: list[ServerState] = []
+    servers = EmbeddedServers(tmp_path, valkey=False, on_change=lambda _, state: seen.append(state))
+    urls = await servers.start()
+    watch = asyncio.create_task(servers.watch())
+    try:
+        settings = servers.layout.postgres / "local.conf"
+        settings.write_text("nonsense = on\n")
+        process = servers._servers[0].process
+        assert process is not None
+        process.kill()
+        await eventually(lambda: seen.count(ServerState.FAILED) >= 2)
+        settings.write_text("")
+        await eventually(lambda: seen[-1] is ServerState.RUNNING)
+        assert await query(urls, "select 1") == 1
+    finally:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+        await servers.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the tie to the parent is Linux's")
+async def test_servers_end_with_a_killed_owner(tmp_path: Path) -> None:
+    holder = await asyncio.to_thread(hold, tmp_path)
+    assert holder.stdout is not None
+    await asyncio.to_thread(holder.stdout.readline)
+    assert len(all_processes(tmp_path)) > 2
+    kill(holder)
+    await eventually(lambda: all_processes(tmp_path) == [])
+
+
+async def test_servers_that_outlived_their_owner_are_replaced(tmp_path: Path) -> None:
+    holder = await asyncio.to_thread(hold, tmp_path, untied=True)
+    assert holder.stdout is not None
+    await asyncio.to_thread(holder.stdout.readline)
+    kill(holder)
+    old = all_processes(tmp_path)
+    assert len(old) > 2
+    async with running(tmp_path) as (_, urls):
+        assert await query(urls, "select 1") == 1
+        assert await ping(urls.valkey_url)
+        assert not any(process.is_running() for process in old)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.5])
+async def test_a_first_start_killed_at_any_moment_does_not_block_the_next(
+    tmp_path: Path, seconds: float
+) -> None:
+    holder = await asyncio.to_thread(hold, tmp_path)
+    await asyncio.sleep(seconds)
+    kill(holder)
+    async with running(tmp_path) as (_, urls):
+        assert await query(urls, "select 1") == 1
+        assert not Layout(tmp_path).postgres_draft.exists()
+
+
+async def test_backends_that_outlived_their_postmaster_are_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Postgres,
+        "stop_steps",
+        ((signal.SIGINT, 5), (signal.SIGQUIT, 0.2), (signal.SIGKILL, 5)),
+    )
+    servers = EmbeddedServers(tmp_path, valkey=False)
+    urls = await servers.start()
+    assert urls.database_url is not None
+    connection = await asyncpg.connect(urls.database_url)
+    backend = await connection.fetchval("select pg_backend_pid()")
+    os.kill(backend, signal.SIGSTOP)  # deaf to all but SIGKILL, and attached to shared memory
+    process = servers._servers[0].process
+    assert process is not None
+    process.kill()
+    await process.wait()
+    await servers.stop()
+    assert [process.pid for process in all_processes(tmp_path)] == [backend]
+    async with running(tmp_path) as (_, again):
+        assert await query(again, "select 1") == 1
+        assert not psutil.pid_exists(backend)
+    connection.terminate()
+
+
+async def test_recycled_process_ids_and_stale_files_do_not_block(tmp_path: Path) -> None:
+    async with running(tmp_path) as (servers, _):
+        layout = servers.layout
+    account = server_account(layout.postgres)
+    stranger = await asyncio.create_subprocess_exec(
+        "sleep", "60", user=account.uid if account else None
+    )
+    try:
+        (layout.postgres / "postmaster.pid").write_text(
+            f"{stranger.pid}\n{layout.postgres}\n1\n5432\n{layout.sockets}\n\n 1 1\nready   \n"
+        )
+        (layout.valkey / "valkey.pid").write_text(f"{stranger.pid}\n")
+        layout.postgres_socket.touch()
+        layout.postgres_socket.with_name(".s.PGSQL.5432.lock").write_text(f"{stranger.pid}\n")
+        layout.valkey_socket.touch()
+        async with running(tmp_path) as (_, urls):
+            assert await query(urls, "select 1") == 1
+            assert await ping(urls.valkey_url)
+        assert stranger.returncode is None
+    finally:
+        stranger.kill()
+        await stranger.wait()
+
+
+OTHER = dict.fromkeys(("postgres", "superuser", "valkey"), "0" * 48)
+
+
+@pytest.mark.parametrize("content", [None, json.dumps({"passwords": OTHER})])
+async def test_lost_passwords_are_set_anew(tmp_path: Path, content: str | None) -> None:
+    async with running(tmp_path) as (servers, urls):
+        await query(urls, "create table kept (n int)")
+    servers.layout.servers_file.unlink()
+    if content is not None:
+        servers.layout.servers_file.write_text(content)
+    async with running(tmp_path) as (_, again):
+        assert again != urls
+        assert await query(again, "select count(*) from kept") == 0
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"passwords": {"a": 1}}'])
+def test_a_damaged_file_of_passwords_counts_as_lost(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "servers.json"
+    file.write_text(content)
+    assert Credentials.load(file) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["with space", "x" * 80 + "/" + "y" * 80, "comma,and'quote\"", "näch/ste"]
+)
+async def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+    home = tmp_path / name
+    async with running(home) as (servers, urls):
+        socket = servers.layout.postgres_socket
+        assert len(os.fsencode(socket)) <= MAX_SOCKET_BYTES
+        assert stat.S_IMODE(socket.parent.parent.stat().st_mode) & 0o007 == 0
+        assert await query(urls, "select 1") == 1
+        assert await ping(urls.valkey_url)
+    if home not in socket.parents:
+        shutil.rmtree(socket.parent)
+
+
+async def test_a_foreign_socket_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "shared"
+    (root / f"podium-{os.geteuid()}").mkdir(parents=True)
+    (root / f"podium-{os.geteuid()}").chmod(0o777)
+    monkeypatch.setattr("podium.storage.embedded.paths._SHORT_ROOT", root)
+    with pytest.raises(SettingsInvalid, match="others may write"):
+        await EmbeddedServers(tmp_path / ("x" * 120)).start()
+
+
+async def test_an_empty_directory_in_the_clusters_place_is_used(tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    async with running(tmp_path) as (_, urls):
+        assert await query(urls, "select 1") == 1
+
+
+async def test_a_directory_with_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "mine.txt").write_text("keep")
+    with pytest.raises(SettingsInvalid, match="holds no PostgreSQL cluster"):
+        await EmbeddedServers(tmp_path).start()
+    assert (tmp_path / "postgres" / "mine.txt").read_text() == "keep"
+    assert all_processes(tmp_path) == []
+
+
+async def test_a_data_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(SettingsInvalid, match="cannot be used"):
+        await EmbeddedServers(tmp_path / "home").start()
+
+
+@pytest.mark.parametrize("server", ["postgres", "valkey"])
+async def test_a_start_that_fails_shows_the_end_of_the_log(tmp_path: Path, server: str) -> None:
+    async with running(tmp_path) as (servers, _):
+        layout = servers.layout
+    if server == "postgres":
+        (layout.postgres / "local.conf").write_text("port = 'nonsense'\n")
+        expected = "invalid value for parameter"
+    else:
+        layout.valkey_socket.mkdir()
+        expected = "socket"
+    with pytest.raises((Unavailable, SettingsInvalid, OSError), match=expected):
+        await EmbeddedServers(tmp_path).start()
+    assert all_processes(tmp_path) == []
+
+
+async def test_a_cancelled_start_leaves_nothing(tmp_path: Path) -> None:
+    servers = EmbeddedServers(tmp_path)
+    for seconds in (0.05, 0.3, 0.5):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await servers.start()
+        await servers.stop()
+        assert all_processes(tmp_path) == []
+        assert running_in(tmp_path / ".postgres.new", "postgres") == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="every other test runs unprivileged already")
+def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
+    home = Path("/tmp") / f"podium-test-{os.getpid()}"
+    home.mkdir(mode=0o700)
+    os.chown(home, 65534, 65534)
+    script = """
+        import asyncio, concurrent.futures.thread, encodings.idna, os, sys, asyncpg, psutil
+        from pathlib import Path
+        from podium.storage.embedded import EmbeddedServers
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+        async def main():
+            servers = EmbeddedServers(Path(sys.argv[1]))
+            urls = await servers.start()
+            connection = await asyncpg.connect(urls.database_url)
+            assert await connection.fetchval("select 1") == 1
+            await connection.close()
+            assert os.stat(sys.argv[1] + "/postgres").st_uid == 65534
+            await servers.stop()
+            await servers.start()
+            await servers.stop()
+        asyncio.run(main())
+    """
+    try:
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script), str(home)],
+            check=True,
+            timeout=60,
+            env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
+        )
+        assert all_processes(home) == []
+    finally:
+        shutil.rmtree(home)
