@@ -33,12 +33,17 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """A task that this one waited for: its state and, if it succeeded, its output."""
+    """A task that this one waited for: its state and, if it succeeded, its output.
+
+    The seconds tell how long its last attempt waited to start and ran; None if it had none.
+    """
 
     task_id: UUID
     state: str
     output: Json = None
     error: Mapping[str, Any] | None = None
+    queued_seconds: float | None = None
+    run_seconds: float | None = None
 
 
 class Lease(Protocol):
@@ -65,12 +70,17 @@ class AttemptContext(Protocol):
     agent: AgentSpec
     dependencies: Mapping[str, Dependency]
     """Keyed by the name that the task gave to the dependency, else by its id."""
-    workspace: Path
-    """A directory for this attempt alone; removed by the worker after the attempt."""
     token: str
     """A credential for Podium's API that reaches this attempt only and ends with it."""
     server_url: str
-    lease: Lease
+
+    @property
+    def workspace(self) -> Path:
+        """A directory for this attempt alone; removed by the worker after the attempt."""
+        ...
+
+    @property
+    def lease(self) -> Lease: ...
 
     def log(self, text: str, stream: Stream = "agent") -> None:
         """Append output. ``text`` may hold several lines; it is stored as it is, redacted."""
@@ -118,6 +128,13 @@ class Runtime(Protocol):
 
     def validate(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """The configuration with its defaults filled in."""
+        ...
+
+    def isolated(self, config: Mapping[str, Any]) -> bool:
+        """Whether attempts run in processes of their own, which are given a credential.
+
+        ``AttemptContext.token`` is empty for attempts inside the worker's process.
+        """
         ...
 
     async def probe(self, config: Mapping[str, Any]) -> Health:

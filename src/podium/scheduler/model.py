@@ -164,6 +164,16 @@ class Claimed:
     queued_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An attempt that a worker is believed to run, for ``age`` seconds."""
+
+    task_id: UUID
+    attempt: int
+    cancel: Mapping[str, Any] | None
+    age: float
+
+
 How = Literal["succeeded", "failed", "cancelled", "dead", "retry", "released", "parked"]
 
 

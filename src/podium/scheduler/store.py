@@ -13,13 +13,14 @@ from podium.events.model import NewEvent
 from podium.scheduler.model import (
     Claimed,
     Demand,
+    Held,
     NewTask,
     Progress,
     Settlement,
     SubmitCall,
     WorkerIdentity,
 )
-from podium.scheduler.tables import gate, lane, worker
+from podium.scheduler.tables import gate, lane, running, worker
 from podium.storage.database import Database, call_in
 
 _SUBMIT = (
@@ -195,10 +196,18 @@ async def register(conn: AsyncConnection, who: WorkerIdentity, lease_seconds: fl
 
 
 async def set_worker_state(conn: AsyncConnection, worker_id: UUID, state: str) -> bool:
-    """Move a live worker to draining or stopped; False when it was declared dead before."""
+    """Move a live worker to draining or stopped; False when it may not be."""
     changed = (
         sa.update(worker)
-        .where(worker.c.id == worker_id, worker.c.state.in_(("active", "draining")))
+        .where(
+            worker.c.id == worker_id,
+            worker.c.state.in_(("active", "draining")),
+            # One that still holds attempts must be reaped, so it may not just stop.
+            sa.or_(
+                sa.literal(state) != "stopped",
+                ~sa.exists().where(running.c.worker_id == worker_id),
+            ),
+        )
         .values(state=state)
         .returning(worker.c.name, worker.c.host)
     )
@@ -209,12 +218,10 @@ async def set_worker_state(conn: AsyncConnection, worker_id: UUID, state: str) -
     return row is not None
 
 
-async def renew(
-    database: Database, worker_id: UUID, seconds: float
-) -> list[tuple[UUID, int, Mapping[str, Any]]]:
-    """Renew a lease; gives the attempts that were asked to stop."""
+async def renew(database: Database, worker_id: UUID, seconds: float) -> list[Held]:
+    """Renew a lease; gives all attempts that the worker is believed to run."""
     rows = await database.call("select * from renew_lease($1, $2)", worker_id, seconds)
-    return [(row["task_id"], row["attempt"], row["cancel"]) for row in rows]
+    return [Held(*row) for row in rows]
 
 
 async def reap(database: Database, max_losses: int) -> list[tuple[UUID, int]]:

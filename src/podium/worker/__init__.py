@@ -1,0 +1,1 @@
+"""The process that runs attempts: claim, run the agent, settle."""

@@ -1,0 +1,180 @@
+"""Runs one claimed task from its claim to its settlement."""
+
+import asyncio
+import hashlib
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from podium.agents.runtime import AgentSpec, Dependency, RuntimeSet
+from podium.kernel.clock import boottime
+from podium.kernel.errors import AttemptFailed, ErrorClass
+from podium.scheduler.model import Claimed, Settlement
+from podium.storage.artifacts import ArtifactStore
+from podium.storage.database import Database
+from podium.worker import outcome, store
+from podium.worker.attempt import Attempt, Parked
+from podium.worker.lease import LeaseClock
+from podium.worker.reporter import Reporter
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What attempts of a worker are run with; filled by the composition root."""
+
+    database: Database
+    runtimes: RuntimeSet
+    artifacts: ArtifactStore
+    agent_spec: Callable[[UUID, int], Awaitable[AgentSpec]]
+    project_name: Callable[[UUID], Awaitable[str]]
+    workspaces: Path
+    server_url: str
+    confinement: str
+    max_output_bytes: int
+
+
+class Executor:
+    """Runs attempts for one incarnation of a worker."""
+
+    def __init__(
+        self, around: Surroundings, worker_id: UUID, lease: LeaseClock, reporter: Reporter
+    ) -> None:
+        self._around = around
+        self._worker_id = worker_id
+        self._lease = lease
+        self._reporter = reporter
+
+    async def prepare(self, claimed: Claimed) -> Attempt:
+        """Gather what the attempt needs; raises ``PodiumError`` when it cannot be had."""
+        around = self._around
+        agent = await around.agent_spec(claimed.agent_id, claimed.agent_version)
+        found: Mapping[str, Dependency] = {}
+        if claimed.spec.get("depends"):
+            rows = await store.dependencies(around.database, claimed.task_id)
+            found = {row["name"]: _dependency(row) for row in rows}
+        return Attempt(
+            claimed,
+            worker_id=self._worker_id,
+            project=await around.project_name(claimed.project_id),
+            agent=agent,
+            dependencies=found,
+            workspace=around.workspaces / str(claimed.task_id) / str(claimed.attempt),
+            server_url=around.server_url,
+            lease=self._lease,
+            reporter=self._reporter,
+            artifacts=around.artifacts,
+            database=around.database,
+        )
+
+    async def run(self, attempt: Attempt) -> Settlement | None:
+        """Run the agent; how the attempt ended, or None when its lease is gone."""
+        watches = self._watch(attempt)
+        try:
+            return await self._run(attempt)
+        except Parked as parked:
+            return outcome.parked(attempt, parked.key)
+        except asyncio.CancelledError:
+            if attempt.stop_reason is None:
+                raise
+            return None if attempt.stop_reason == "lease_lost" else outcome.stopped(attempt)
+        except AttemptFailed as error:
+            if attempt.stop_reason:
+                return None if attempt.stop_reason == "lease_lost" else outcome.stopped(attempt)
+            return outcome.failed(attempt, error)
+        except Exception as error:  # noqa: BLE001 - an adapter's fault must not end the worker
+            _log.exception(
+                "attempt.crashed", task_id=str(attempt.task_id), agent=attempt.agent.name
+            )
+            return outcome.failed(attempt, _unexpected(error))
+        finally:
+            for watch in watches:
+                watch.cancel()
+            if attempt.workspace_used:
+                await asyncio.to_thread(_remove, attempt.workspace)
+
+    async def _run(self, attempt: Attempt) -> Settlement:
+        runtime = self._around.runtimes[attempt.agent.runtime]
+        if runtime.isolated(attempt.agent.config):
+            await self._isolate(attempt)
+        output = await runtime.run(attempt)
+        outcome.check_output(attempt.claimed, output)
+        text = outcome.to_json(output)
+        if len(text) > self._around.max_output_bytes:
+            text = await self._as_artifact(attempt, text)
+        return outcome.succeeded(attempt, text)
+
+    async def _isolate(self, attempt: Attempt) -> None:
+        """Give the attempt a credential that ends with it."""
+        secret = secrets.token_urlsafe(24)
+        attempt.token = f"pat_{attempt.task_id.hex}_{attempt.attempt}_{secret}"
+        await store.mark_isolated(
+            self._around.database,
+            self._worker_id,
+            attempt.task_id,
+            attempt.attempt,
+            hashlib.sha256(secret.encode()).digest(),
+            self._around.confinement,
+        )
+
+    async def _as_artifact(self, attempt: Attempt, text: str) -> str:
+        await attempt.artifact("output.json", text.encode(), "application/json")
+        return outcome.to_json({"artifact": "output.json", "size": len(text)})
+
+    def _watch(self, attempt: Attempt) -> list[asyncio.TimerHandle]:
+        """Timers that stop the attempt when it runs or is silent for too long."""
+        limits: Mapping[str, float | None] = attempt.claimed.spec.get("timeouts", {})
+        loop = asyncio.get_running_loop()
+        watches: list[asyncio.TimerHandle] = []
+        if run := limits.get("run"):
+            watches.append(loop.call_later(run, attempt.stop, "run_timeout"))
+        if silence := limits.get("heartbeat"):
+            self._listen(attempt, silence, watches, len(watches))
+        return watches
+
+    def _listen(
+        self, attempt: Attempt, silence: float, watches: list[asyncio.TimerHandle], place: int
+    ) -> None:
+        """Look again when the attempt could first have been silent for too long."""
+        left = attempt.last_sign + silence - boottime()
+        if left <= 0:
+            attempt.stop("heartbeat_timeout")
+            return
+        loop = asyncio.get_running_loop()
+        watch = loop.call_later(left, self._listen, attempt, silence, watches, place)
+        watches[place:] = [watch]
+
+
+def _dependency(row: Mapping[str, Any]) -> Dependency:
+    return Dependency(
+        task_id=row["id"],
+        state=row["outcome"] or "pending",
+        output=row["output"],
+        error=row["error"],
+        queued_seconds=row["queued_seconds"],
+        run_seconds=row["run_seconds"],
+    )
+
+
+def _unexpected(error: Exception) -> AttemptFailed:
+    kind = type(error).__name__
+    return AttemptFailed(
+        ErrorClass.UNKNOWN,
+        "runtime_crashed",
+        f"The runtime failed: {kind}: {str(error)[:1000]}",
+        hint="This is a fault of the runtime's adapter, not of the agent; see the worker's log.",
+    )
+
+
+def _remove(workspace: Path) -> None:
+    shutil.rmtree(workspace, ignore_errors=True)
+    with suppress(OSError):
+        workspace.parent.rmdir()

@@ -1,0 +1,109 @@
+"""How the end of an agent's run becomes the end of an attempt."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator
+
+from podium.kernel.errors import NEVER_RETRIED, AttemptFailed, ErrorClass
+from podium.kernel.redaction import redact
+from podium.scheduler.model import Claimed, RetryPolicy, Settlement
+from podium.worker.attempt import Attempt
+
+_STOPPED = {
+    "run_timeout": "The attempt ran longer than its run timeout of {run:g} s.",
+    "heartbeat_timeout": "The attempt gave no sign of life for {heartbeat:g} s.",
+}
+_MAX_ERROR_CHARS = 16_000
+
+
+def succeeded(attempt: Attempt, output: str) -> Settlement:
+    """The attempt did its work; ``output`` is JSON text."""
+    return Settlement(
+        attempt.task_id, attempt.attempt, "succeeded", output=output, usage=_usage(attempt)
+    )
+
+
+def parked(attempt: Attempt, key: str) -> Settlement:
+    """The attempt gave up its slot until ``key`` is signalled."""
+    return Settlement(
+        attempt.task_id, attempt.attempt, "parked", park_key=key, usage=_usage(attempt)
+    )
+
+
+def stopped(attempt: Attempt) -> Settlement:
+    """The attempt ended because it was told to."""
+    reason = attempt.stop_reason
+    if reason in ("cancelled", "released"):
+        how = "cancelled" if reason == "cancelled" else "released"
+        return Settlement(attempt.task_id, attempt.attempt, how, usage=_usage(attempt))
+    code = reason or "run_timeout"
+    limits = {"run": 0.0, "heartbeat": 0.0} | {
+        name: value for name, value in attempt.claimed.spec.get("timeouts", {}).items() if value
+    }
+    message = _STOPPED[code].format(**limits)
+    return failed(attempt, AttemptFailed(ErrorClass.TIMEOUT, code, message))
+
+
+def failed(attempt: Attempt, error: AttemptFailed) -> Settlement:
+    """The attempt failed: again after a while, or for good."""
+    claimed = attempt.claimed
+    policy = RetryPolicy.model_validate(claimed.spec.get("retry", {}))
+    retryable = error.error_class not in NEVER_RETRIED
+    delay = None
+    if retryable and claimed.failures < policy.max_retries:
+        how = "retry"
+        delay = max(policy.delay(claimed.failures + 1), error.retry_after or 0.0)
+    else:
+        how = "dead" if retryable and policy.max_retries else "failed"
+    return Settlement(
+        claimed.task_id,
+        claimed.attempt,
+        how,
+        error=error_json(error),
+        delay=delay,
+        usage=_usage(attempt),
+    )
+
+
+def check_output(claimed: Claimed, output: Any) -> None:
+    """Raise ``AttemptFailed`` when the output does not match the schema declared for it."""
+    schema = claimed.spec.get("output_schema")
+    if schema is None:
+        return
+    for wrong in Draft202012Validator(schema).iter_errors(output):  # pyright: ignore[reportUnknownMemberType]
+        where = "/".join(str(part) for part in wrong.absolute_path) or "the output"
+        raise AttemptFailed(
+            ErrorClass.AGENT,
+            "output_schema_mismatch",
+            f"The output does not match its schema at {where}: {wrong.message[:500]}",
+            hint="Correct the agent, or the task's output_schema.",
+        )
+
+
+def to_json(output: Any) -> str:
+    """The output as JSON text, or ``AttemptFailed`` when it cannot be one."""
+    try:
+        text = orjson.dumps(output, option=orjson.OPT_NON_STR_KEYS).decode()
+    except (TypeError, ValueError) as error:
+        raise AttemptFailed(
+            ErrorClass.AGENT, "output_not_json", f"The output cannot be written as JSON: {error}."
+        ) from None
+    if "\\u0000" in text:
+        raise AttemptFailed(ErrorClass.AGENT, "output_not_json", "The output holds NUL characters.")
+    return text
+
+
+def _usage(attempt: Attempt) -> str | None:
+    return orjson.dumps(attempt.spent).decode() if attempt.spent else None
+
+
+def error_json(failure: AttemptFailed) -> str:
+    """The error as it is stored: redacted, and bounded in size."""
+    error: Mapping[str, Any] = redact(failure.as_dict())
+    text = orjson.dumps(error, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    if len(text) > _MAX_ERROR_CHARS:
+        short = {name: error[name] for name in ("class", "code")}
+        text = orjson.dumps(short | {"message": str(error["message"])[:4000]}).decode()
+    return text.replace("\\u0000", "\\ufffd")

@@ -1,0 +1,118 @@
+"""What attempts write besides their end: logs, artifacts, credentials, late usage."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from podium.kernel.ids import uuid7
+from podium.storage.artifacts import Stored
+from podium.storage.database import Database
+
+_LOG = (
+    "insert into log (task_id, attempt, stream, text)"
+    " select x.task_id, x.attempt, x.stream, x.text"
+    " from unnest($2::uuid[], $3::int[], $4::text[], $5::text[]) with ordinality"
+    " as x (task_id, attempt, stream, text, n)"
+    " where exists (select from running r where r.task_id = x.task_id"
+    "               and r.attempt = x.attempt and r.worker_id = $1)"
+    " order by x.n"
+)
+_ARTIFACT = (
+    "insert into artifact (id, task_id, attempt, name, content_type, size, sha256)"
+    " select $1, r.task_id, r.attempt, $5, $6, $7, $8 from running r"
+    " where r.task_id = $2 and r.attempt = $3 and r.worker_id = $4"
+    " on conflict (task_id, attempt, name) do update set content_type = excluded.content_type,"
+    " size = excluded.size, sha256 = excluded.sha256 returning id"
+)
+_LATE_USAGE = (
+    "update attempt set usage = x.usage::jsonb"
+    " from unnest($1::uuid[], $2::int[], $3::text[]) as x (task_id, attempt, usage)"
+    " where attempt.task_id = x.task_id and attempt.attempt = x.attempt"
+    " and attempt.usage is null"
+)
+_ISOLATED = (
+    "update running set token_hash = $4, confinement = $5"
+    " where task_id = $1 and attempt = $2 and worker_id = $3"
+)
+_DEPENDENCIES = (
+    "select d.name, t.id, t.outcome, t.output, t.error,"
+    " extract(epoch from a.started_at - a.queued_at)::float8 as queued_seconds,"
+    " extract(epoch from a.finished_at - a.started_at)::float8 as run_seconds"
+    " from dependency d join task t on t.id = d.depends_on"
+    " left join attempt a on a.task_id = t.id and a.attempt = t.attempt"
+    " where d.task_id = $1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A piece of an attempt's output."""
+
+    task_id: UUID
+    attempt: int
+    stream: str
+    text: str
+
+
+async def append_logs(database: Database, worker_id: UUID, lines: Sequence[LogLine]) -> None:
+    """Keep the output of live attempts; that of stale ones is dropped."""
+    await database.call(
+        _LOG,
+        worker_id,
+        [line.task_id for line in lines],
+        [line.attempt for line in lines],
+        [line.stream for line in lines],
+        [line.text for line in lines],
+    )
+
+
+async def record_artifact(
+    database: Database,
+    worker_id: UUID,
+    task_id: UUID,
+    attempt: int,
+    name: str,
+    content_type: str,
+    stored: Stored,
+) -> bool:
+    """Enter a kept file; False when the attempt is stale."""
+    rows = await database.call(
+        _ARTIFACT,
+        uuid7(),
+        task_id,
+        attempt,
+        worker_id,
+        name,
+        content_type,
+        stored.size,
+        stored.sha256,
+    )
+    return bool(rows)
+
+
+async def add_late_usage(database: Database, spent: Sequence[tuple[UUID, int, str]]) -> None:
+    """Keep what stale attempts spent: money spent is spent."""
+    await database.call(
+        _LATE_USAGE,
+        [task_id for task_id, _, _ in spent],
+        [attempt for _, attempt, _ in spent],
+        [usage for _, _, usage in spent],
+    )
+
+
+async def mark_isolated(
+    database: Database,
+    worker_id: UUID,
+    task_id: UUID,
+    attempt: int,
+    token_hash: bytes,
+    confinement: str,
+) -> None:
+    """Note the credential of an attempt and how its processes are confined."""
+    await database.call(_ISOLATED, task_id, attempt, worker_id, token_hash, confinement)
+
+
+async def dependencies(database: Database, task_id: UUID) -> list[Mapping[str, Any]]:
+    """What the task's dependencies came to, with the waiting and running time of each."""
+    return await database.call(_DEPENDENCIES, task_id)
