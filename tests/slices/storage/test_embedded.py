@@ -46,6 +46,22 @@ asyncio.run(main())
 """Another Podium that holds the servers until it is killed; untied: as on other platforms."""
 
 
+@pytest.fixture(scope="session")
+async def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory after its first start, to be copied: making a cluster takes a second."""
+    home = tmp_path_factory.mktemp("made") / "home"
+    async with running(home):
+        pass
+    return home
+
+
+@pytest.fixture
+def home(made_home: Path, tmp_path: Path) -> Path:
+    """A data directory of the test's own that was started once."""
+    subprocess.run(["cp", "-a", str(made_home), str(tmp_path / "home")], check=True)
+    return tmp_path / "home"
+
+
 @asynccontextmanager
 async def running(home: Path) -> AsyncGenerator[tuple[EmbeddedServers, EmbeddedUrls]]:
     servers = EmbeddedServers(home)
@@ -105,8 +121,8 @@ async def ping(url: str | None) -> bool:
         await client.aclose()
 
 
-async def test_both_start_with_passwords_on_private_sockets(tmp_path: Path) -> None:
-    async with running(tmp_path) as (servers, urls):
+async def test_both_start_with_passwords_on_private_sockets(home: Path) -> None:
+    async with running(home) as (servers, urls):
         assert servers.states == {"postgres": "running", "valkey": "running"}
         assert await query(urls, "show server_version_num") >= "180000"
         assert await ping(urls.valkey_url)
@@ -119,13 +135,13 @@ async def test_both_start_with_passwords_on_private_sockets(tmp_path: Path) -> N
             "select pg_has_role('podium', datdba, 'member') from "
             "pg_database where datname = current_database()",
         )
-        for process in all_processes(tmp_path):
+        for process in all_processes(home):
             assert [c for c in process.net_connections("tcp") if c.status == "LISTEN"] == []
     assert servers.states == {"postgres": "stopped", "valkey": "stopped"}
 
 
-async def test_wrong_passwords_are_refused(tmp_path: Path) -> None:
-    async with running(tmp_path) as (servers, urls):
+async def test_wrong_passwords_are_refused(home: Path) -> None:
+    async with running(home) as (servers, urls):
         sockets = servers.layout.sockets
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(
@@ -139,16 +155,14 @@ async def test_wrong_passwords_are_refused(tmp_path: Path) -> None:
         assert known["database_url"] == urls.database_url
         assert known["valkey_url"] == urls.valkey_url
         for password in known["passwords"].values():
-            assert not any(
-                password in part for p in all_processes(tmp_path) for part in p.cmdline()
-            )
+            assert not any(password in part for p in all_processes(home) for part in p.cmdline())
 
 
-async def test_data_survives_a_restart_and_the_urls_stay(tmp_path: Path) -> None:
-    async with running(tmp_path) as (_, urls):
+async def test_data_survives_a_restart_and_the_urls_stay(home: Path) -> None:
+    async with running(home) as (_, urls):
         await query(urls, "create table kept (n int)")
         await query(urls, "insert into kept values (7)")
-    async with running(tmp_path) as (_, again):
+    async with running(home) as (_, again):
         assert again == urls
         assert await query(again, "select n from kept") == 7
 
@@ -164,17 +178,17 @@ async def test_one_server_alone(tmp_path: Path) -> None:
     await servers.watch()  # nothing to watch: returns
 
 
-async def test_a_second_owner_is_refused_and_harms_nothing(tmp_path: Path) -> None:
-    async with running(tmp_path) as (_, urls):
+async def test_a_second_owner_is_refused_and_harms_nothing(home: Path) -> None:
+    async with running(home) as (_, urls):
         with pytest.raises(Conflict, match="Another process"):
-            await EmbeddedServers(tmp_path).start()
+            await EmbeddedServers(home).start()
         assert await query(urls, "select 1") == 1
 
 
 @pytest.mark.parametrize("name", ["postgres", "valkey"])
-async def test_a_killed_server_is_back_at_once(tmp_path: Path, name: str) -> None:
+async def test_a_killed_server_is_back_at_once(home: Path, name: str) -> None:
     seen: list[tuple[str, ServerState]] = []
-    servers = EmbeddedServers(tmp_path, on_change=lambda who, state: seen.append((who, state)))
+    servers = EmbeddedServers(home, on_change=lambda who, state: seen.append((who, state)))
     urls = await servers.start()
     watch = asyncio.create_task(servers.watch())
     try:
@@ -192,12 +206,12 @@ async def test_a_killed_server_is_back_at_once(tmp_path: Path, name: str) -> Non
         with suppress(asyncio.CancelledError):
             await watch
         await servers.stop()
-    assert all_processes(tmp_path) == []
+    assert all_processes(home) == []
 
 
-async def test_a_server_that_cannot_come_back_is_tried_again(tmp_path: Path) -> None:
+async def test_a_server_that_cannot_come_back_is_tried_again(home: Path) -> None:
     seen: list[ServerState] = []
-    servers = EmbeddedServers(tmp_path, valkey=False, on_change=lambda _, state: seen.append(state))
+    servers = EmbeddedServers(home, valkey=False, on_change=lambda _, state: seen.append(state))
     urls = await servers.start()
     watch = asyncio.create_task(servers.watch())
     try:
@@ -218,23 +232,23 @@ async def test_a_server_that_cannot_come_back_is_tried_again(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the tie to the parent is Linux's")
-async def test_servers_end_with_a_killed_owner(tmp_path: Path) -> None:
-    holder = await asyncio.to_thread(hold, tmp_path)
+async def test_servers_end_with_a_killed_owner(home: Path) -> None:
+    holder = await asyncio.to_thread(hold, home)
     assert holder.stdout is not None
     await asyncio.to_thread(holder.stdout.readline)
-    assert len(all_processes(tmp_path)) > 2
+    assert len(all_processes(home)) > 2
     kill(holder)
-    await eventually(lambda: all_processes(tmp_path) == [])
+    await eventually(lambda: all_processes(home) == [])
 
 
-async def test_servers_that_outlived_their_owner_are_replaced(tmp_path: Path) -> None:
-    holder = await asyncio.to_thread(hold, tmp_path, untied=True)
+async def test_servers_that_outlived_their_owner_are_replaced(home: Path) -> None:
+    holder = await asyncio.to_thread(hold, home, untied=True)
     assert holder.stdout is not None
     await asyncio.to_thread(holder.stdout.readline)
     kill(holder)
-    old = all_processes(tmp_path)
+    old = all_processes(home)
     assert len(old) > 2
-    async with running(tmp_path) as (_, urls):
+    async with running(home) as (_, urls):
         assert await query(urls, "select 1") == 1
         assert await ping(urls.valkey_url)
         assert not any(process.is_running() for process in old)
@@ -253,14 +267,14 @@ async def test_a_first_start_killed_at_any_moment_does_not_block_the_next(
 
 
 async def test_backends_that_outlived_their_postmaster_are_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         Postgres,
         "stop_steps",
         ((signal.SIGINT, 5), (signal.SIGQUIT, 0.2), (signal.SIGKILL, 5)),
     )
-    servers = EmbeddedServers(tmp_path, valkey=False)
+    servers = EmbeddedServers(home, valkey=False)
     urls = await servers.start()
     assert urls.database_url is not None
     connection = await asyncpg.connect(urls.database_url)
@@ -271,15 +285,15 @@ async def test_backends_that_outlived_their_postmaster_are_ended(
     process.kill()
     await process.wait()
     await servers.stop()
-    assert [process.pid for process in all_processes(tmp_path)] == [backend]
-    async with running(tmp_path) as (_, again):
+    assert [process.pid for process in all_processes(home)] == [backend]
+    async with running(home) as (_, again):
         assert await query(again, "select 1") == 1
         assert not psutil.pid_exists(backend)
     connection.terminate()
 
 
-async def test_recycled_process_ids_and_stale_files_do_not_block(tmp_path: Path) -> None:
-    async with running(tmp_path) as (servers, _):
+async def test_recycled_process_ids_and_stale_files_do_not_block(home: Path) -> None:
+    async with running(home) as (servers, _):
         layout = servers.layout
     account = server_account(layout.postgres)
     stranger = await asyncio.create_subprocess_exec(
@@ -289,11 +303,10 @@ async def test_recycled_process_ids_and_stale_files_do_not_block(tmp_path: Path)
         (layout.postgres / "postmaster.pid").write_text(
             f"{stranger.pid}\n{layout.postgres}\n1\n5432\n{layout.sockets}\n\n 1 1\nready   \n"
         )
-        (layout.valkey / "valkey.pid").write_text(f"{stranger.pid}\n")
         layout.postgres_socket.touch()
         layout.postgres_socket.with_name(".s.PGSQL.5432.lock").write_text(f"{stranger.pid}\n")
         layout.valkey_socket.touch()
-        async with running(tmp_path) as (_, urls):
+        async with running(home) as (_, urls):
             assert await query(urls, "select 1") == 1
             assert await ping(urls.valkey_url)
         assert stranger.returncode is None
@@ -306,13 +319,13 @@ OTHER = dict.fromkeys(("postgres", "superuser", "valkey"), "0" * 48)
 
 
 @pytest.mark.parametrize("content", [None, json.dumps({"passwords": OTHER})])
-async def test_lost_passwords_are_set_anew(tmp_path: Path, content: str | None) -> None:
-    async with running(tmp_path) as (servers, urls):
+async def test_lost_passwords_are_set_anew(home: Path, content: str | None) -> None:
+    async with running(home) as (servers, urls):
         await query(urls, "create table kept (n int)")
     servers.layout.servers_file.unlink()
     if content is not None:
         servers.layout.servers_file.write_text(content)
-    async with running(tmp_path) as (_, again):
+    async with running(home) as (_, again):
         assert again != urls
         assert await query(again, "select count(*) from kept") == 0
 
@@ -372,8 +385,8 @@ async def test_a_data_directory_that_is_a_file_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("server", ["postgres", "valkey"])
-async def test_a_start_that_fails_shows_the_end_of_the_log(tmp_path: Path, server: str) -> None:
-    async with running(tmp_path) as (servers, _):
+async def test_a_start_that_fails_shows_the_end_of_the_log(home: Path, server: str) -> None:
+    async with running(home) as (servers, _):
         layout = servers.layout
     if server == "postgres":
         (layout.postgres / "local.conf").write_text("port = 'nonsense'\n")
@@ -382,8 +395,8 @@ async def test_a_start_that_fails_shows_the_end_of_the_log(tmp_path: Path, serve
         layout.valkey_socket.mkdir()
         expected = "socket"
     with pytest.raises((Unavailable, SettingsInvalid, OSError), match=expected):
-        await EmbeddedServers(tmp_path).start()
-    assert all_processes(tmp_path) == []
+        await EmbeddedServers(home).start()
+    assert all_processes(home) == []
 
 
 async def test_a_cancelled_start_leaves_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """A cluster of another PostgreSQL major is refused with the command that upgrades it."""
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -8,7 +10,7 @@ import pytest
 from podium.kernel.errors import Conflict, NotFound, SettingsInvalid, Unavailable
 from podium.storage.embedded import EmbeddedServers
 from podium.storage.embedded.account import server_account
-from podium.storage.embedded.cluster import open_programs, programs, single_user
+from podium.storage.embedded.cluster import open_programs, programs
 from podium.storage.embedded.paths import Layout
 from podium.storage.embedded.process import Program
 from podium.storage.embedded.upgrade import upgrade
@@ -28,21 +30,39 @@ async def old_cluster(tmp_path: Path) -> Layout:
     account = server_account(cluster)
     open_programs(binaries, account)
     if account is not None:
-        account.own(cluster)
-        account.open_way(cluster)
+        account.take(cluster)
+        account.take(layout.sockets)
     argv = (binaries / "initdb", "-D", cluster, "-U", "postgres", "--auth=trust", "-N")
     status, printed = await Program((*argv, "--encoding=UTF8"), cluster, account).run()
     assert status == 0, printed
-    access = "local all all scram-sha-256\n"
-    (cluster / "pg_hba.conf").write_text(access)
-    statements = [
-        "CREATE ROLE podium LOGIN PASSWORD 'x'",
-        "CREATE TABLE kept AS SELECT 7 AS n",
-        "GRANT SELECT ON kept TO podium",
-        "CREATE DATABASE podium OWNER podium TEMPLATE postgres",
-    ]
-    await single_user(binaries, cluster, account, statements)
+    server = await Program(
+        (binaries / "postgres", "-D", cluster, "-k", layout.sockets, "-c", "listen_addresses="),
+        cluster,
+        account,
+    ).start(layout.logs / "old.log")
+    for database, sql in (
+        ("postgres", "create role podium login password 'x'"),
+        ("postgres", "create database podium owner podium"),
+        ("podium", "create table kept as select 7 as n; alter table kept owner to podium"),
+    ):
+        connection = await _connect(layout, database)
+        await connection.execute(sql)
+        await connection.close()
+    server.terminate()
+    await server.wait()
+    (cluster / "pg_hba.conf").write_text("local all all scram-sha-256\n")
     return layout
+
+
+async def _connect(layout: Layout, database: str) -> asyncpg.Connection:
+    """A superuser's connection, as soon as the old server takes one."""
+    for _ in range(200):
+        with suppress(OSError, asyncpg.CannotConnectNowError):
+            return await asyncpg.connect(
+                user="postgres", database=database, host=str(layout.sockets)
+            )
+        await asyncio.sleep(0.02)
+    raise AssertionError((layout.logs / "old.log").read_text())
 
 
 async def test_another_major_is_refused_with_the_command(old_cluster: Layout) -> None:

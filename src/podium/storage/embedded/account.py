@@ -40,6 +40,11 @@ class Account:
             for child in path.iterdir():
                 self.own(child)
 
+    def take(self, directory: Path) -> None:
+        """Own ``directory`` and be able to reach it."""
+        self.own(directory)
+        self.open_way(directory)
+
     def open_way(self, path: Path) -> None:
         """Let this account pass through each directory above ``path``."""
         for directory in path.parents:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from podium.kernel.errors import SettingsInvalid, Unavailable
 from podium.storage.embedded.account import Account
-from podium.storage.embedded.credentials import DATABASE, ROLE, SUPERUSER, Credentials
+from podium.storage.embedded.credentials import SUPERUSER, Credentials
 from podium.storage.embedded.process import Program, end, running_in
 
 MAJOR = 18
@@ -93,7 +93,11 @@ async def init_cluster(
 async def single_user(
     binaries: Path, cluster: Path, account: Account | None, sql: list[str]
 ) -> None:
-    """Run statements on a cluster that no server runs. The right to its files is enough."""
+    """Run statements on a cluster that no server runs. The right to its files is enough.
+
+    Create nothing this way: it would get an id of the range that pg_upgrade takes for the
+    system's own and leaves behind.
+    """
     program = Program(
         (binaries / "postgres", "--single", "-D", cluster, "-c", "exit_on_error=on", SUPERUSER),
         cluster,
@@ -105,22 +109,9 @@ async def single_user(
         raise Unavailable(f"The embedded PostgreSQL cannot be prepared in {cluster}:\n{printed}")
 
 
-def creation_sql(credentials: Credentials) -> list[str]:
-    """Podium's own role and database. The role is no superuser."""
-    return [
-        f"CREATE ROLE {ROLE} LOGIN PASSWORD '{credentials.postgres}'",
-        f"ALTER ROLE {ROLE} SET transaction_timeout = '120s'",
-        f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
-        f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC",
-    ]
-
-
-def password_sql(credentials: Credentials) -> list[str]:
-    """Makes the passwords of ``credentials`` those of the cluster."""
-    return [
-        f"ALTER ROLE {SUPERUSER} PASSWORD '{credentials.superuser}'",
-        f"ALTER ROLE {ROLE} PASSWORD '{credentials.postgres}'",
-    ]
+def superuser_sql(credentials: Credentials) -> list[str]:
+    """Makes the superuser's password that of ``credentials``."""
+    return [f"ALTER ROLE {SUPERUSER} PASSWORD '{credentials.superuser}'"]
 
 
 def _clear(cluster: Path, account: Account | None) -> None:
@@ -130,8 +121,7 @@ def _clear(cluster: Path, account: Account | None) -> None:
         shutil.rmtree(cluster)
     cluster.mkdir(mode=0o700)
     if account is not None:
-        account.own(cluster)
-        account.open_way(cluster)
+        account.take(cluster)
 
 
 def _write_password(path: Path, password: str, account: Account | None) -> None:

@@ -13,6 +13,7 @@ from podium.storage.embedded.paths import Layout
 ROLE = "podium"
 DATABASE = "podium"
 SUPERUSER = "postgres"
+MAINTENANCE_DATABASE = "postgres"
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ class Credentials:
         return None
 
     def database_url(self, layout: Layout) -> str:
-        return self._postgres_url(ROLE, self.postgres, layout)
+        return _postgres_url(f"{ROLE}:{self.postgres}", DATABASE, layout)
 
     def superuser_url(self, layout: Layout) -> str:
-        return self._postgres_url(SUPERUSER, self.superuser, layout)
+        """For what Podium's own role may not do, such as a base backup."""
+        return _postgres_url(f"{SUPERUSER}:{self.superuser}", MAINTENANCE_DATABASE, layout)
 
     def valkey_url(self, layout: Layout) -> str:
         return f"unix://:{self.valkey}@{quote(str(layout.valkey_socket))}"
@@ -54,7 +56,6 @@ class Credentials:
         }
         write_private(layout.servers_file, json.dumps(content, indent=2) + "\n")
 
-    @staticmethod
-    def _postgres_url(user: str, password: str, layout: Layout) -> str:
-        directory = quote(str(layout.sockets))
-        return f"postgresql://{user}:{password}@/{DATABASE}?host={directory}"
+
+def _postgres_url(login: str, database: str, layout: Layout) -> str:
+    return f"postgresql://{login}@/{database}?host={quote(str(layout.sockets))}"

@@ -8,19 +8,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol, cast
 
+import asyncpg
 import psutil
 
 from podium.kernel.errors import SettingsInvalid, Unavailable
 from podium.storage.embedded.cluster import (
     MAJOR,
     cluster_major,
-    creation_sql,
     init_cluster,
-    password_sql,
     required_programs,
     single_user,
+    superuser_sql,
 )
-from podium.storage.embedded.credentials import DATABASE, ROLE
+from podium.storage.embedded.credentials import DATABASE, MAINTENANCE_DATABASE, ROLE, SUPERUSER
 from podium.storage.embedded.process import Program, end, read_pid, running_in, tail
 from podium.storage.embedded.server import Server
 
@@ -70,6 +70,10 @@ include 'local.conf'
 
 
 class _Connection(Protocol):
+    """The part of an asyncpg connection that is used here."""
+
+    async def fetchval(self, query: str, *args: str) -> object: ...
+    async def execute(self, query: str) -> str: ...
     async def close(self) -> None: ...
 
 
@@ -93,15 +97,20 @@ class Postgres(Server):
         await asyncio.to_thread(self._clear_leftovers)
         await asyncio.to_thread(self._configure, self.layout.postgres)
         await self._launch(binaries)
-        if not await self._accepts_password():
-            await self._set_passwords(binaries)
+        try:
+            await self._open_door(binaries)
+        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+            await self.stop()
+            raise Unavailable(
+                f"The embedded PostgreSQL started but cannot be used: {error}. "
+                f"The end of {self.log}:\n{tail(self.log)}"
+            ) from error
 
     async def _create(self, binaries: Path) -> None:
         """Make the cluster beside its place and rename it: a crash leaves no half of one."""
         draft, place = self.layout.postgres_draft, self.layout.postgres
         await init_cluster(binaries, draft, self.credentials, self.account)
         await asyncio.to_thread(self._configure, draft)
-        await single_user(binaries, draft, self.account, creation_sql(self.credentials))
         await asyncio.to_thread(move_cluster, draft, place)
 
     def _configure(self, cluster: Path) -> None:
@@ -117,9 +126,8 @@ class Postgres(Server):
         if self.account is not None:
             self.account.own(draft)
             self.account.own(local)
-            self.account.own(self.layout.sockets)
-            self.account.open_way(self.layout.sockets)
             self.account.open_way(cluster)
+            self.account.take(self.layout.sockets)
         draft.replace(cluster / "postgresql.conf")
 
     def _clear_leftovers(self) -> None:
@@ -131,15 +139,16 @@ class Postgres(Server):
         and processes that outlived their postmaster are ended too: they hold its memory.
         """
         lock_file = self.layout.postgres / "postmaster.pid"
-        if lock_file.exists():
-            self._end_old_server(read_pid(lock_file))
-            lock_file.unlink(missing_ok=True)
+        self._end_old_server(read_pid(lock_file))
+        lock_file.unlink(missing_ok=True)
         for trace in self.layout.sockets.glob(".s.PGSQL.*"):
             trace.unlink()
 
     def _end_old_server(self, postmaster: int | None) -> None:
         for sig, seconds in self.stop_steps:
             found = running_in(self.layout.postgres, "postgres")
+            if not found:
+                return
             if sig is signal.SIGINT:  # the postmaster passes it on in order
                 found = [process for process in found if process.pid == postmaster]
             end(found, sig, seconds)
@@ -171,43 +180,47 @@ class Postgres(Server):
             return False
         return len(lines) > _READY_LINE and lines[_READY_LINE].strip() == "ready"
 
-    async def _accepts_password(self) -> bool:
-        """Log in as Podium will; False when the passwords on file are not the cluster's."""
-        import asyncpg
+    async def _open_door(self, binaries: Path) -> None:
+        """Log in as Podium will; where that fails, make role and database, or set passwords.
 
+        Whoever owns the cluster's files may set passwords, so a lost file of them is no loss.
+        """
+        words = self.credentials
+        try:
+            await (await self._connect(ROLE, words.postgres, DATABASE)).close()
+        except (asyncpg.InvalidPasswordError, asyncpg.InvalidCatalogNameError):
+            try:
+                admin = await self._connect(SUPERUSER, words.superuser, MAINTENANCE_DATABASE)
+            except asyncpg.InvalidPasswordError:
+                await self.stop()
+                cluster = self.layout.postgres
+                await single_user(binaries, cluster, self.account, superuser_sql(words))
+                await self._launch(binaries)
+                admin = await self._connect(SUPERUSER, words.superuser, MAINTENANCE_DATABASE)
+            try:
+                await _ensure_database(admin, words.postgres)
+            finally:
+                await admin.close()
+            await (await self._connect(ROLE, words.postgres, DATABASE)).close()
+
+    async def _connect(self, user: str, password: str, database: str) -> _Connection:
         connect = cast(
             "Callable[..., Awaitable[_Connection]]",
             asyncpg.connect,  # pyright: ignore[reportUnknownMemberType]
         )
-        try:
-            connection = await connect(
-                user=ROLE,
-                password=self.credentials.postgres,
-                database=DATABASE,
-                host=str(self.layout.sockets),
-                timeout=30,
-            )
-        except asyncpg.InvalidPasswordError:
-            return False
-        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-            await self.stop()
-            raise Unavailable(
-                f"The embedded PostgreSQL started but cannot be used: {error}. "
-                f"The end of {self.log}:\n{tail(self.log)}"
-            ) from error
-        await connection.close()
-        return True
+        host = str(self.layout.sockets)
+        return await connect(user=user, password=password, database=database, host=host, timeout=30)
 
-    async def _set_passwords(self, binaries: Path) -> None:
-        """The file of passwords was lost: whoever owns the cluster's files may set new ones."""
-        await self.stop()
-        await single_user(
-            binaries, self.layout.postgres, self.account, password_sql(self.credentials)
-        )
-        await self._launch(binaries)
-        if not await self._accepts_password():
-            await self.stop()
-            raise Unavailable("The embedded PostgreSQL refuses its new password.")
+
+async def _ensure_database(admin: _Connection, password: str) -> None:
+    """Podium's own role, which is no superuser, and its database."""
+    known = await admin.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", ROLE)
+    verb = "ALTER" if known else "CREATE"
+    await admin.execute(f"{verb} ROLE {ROLE} LOGIN PASSWORD '{password}'")
+    await admin.execute(f"ALTER ROLE {ROLE} SET transaction_timeout = '120s'")
+    if not await admin.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):
+        await admin.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+    await admin.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC")
 
 
 def move_cluster(source: Path, target: Path) -> None:

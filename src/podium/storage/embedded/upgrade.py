@@ -12,10 +12,10 @@ from podium.storage.embedded.cluster import (
     cluster_major,
     init_cluster,
     open_programs,
-    password_sql,
     programs,
     required_programs,
     single_user,
+    superuser_sql,
 )
 from podium.storage.embedded.credentials import SUPERUSER, Credentials
 from podium.storage.embedded.paths import Layout
@@ -56,11 +56,10 @@ async def _upgrade(layout: Layout, old_programs: Path | None) -> Path:
     new = await asyncio.to_thread(required_programs, account)
     old = await asyncio.to_thread(_find_old, major, old_programs, account)
     if account is not None:
-        account.own(layout.sockets)
-        account.open_way(layout.sockets)
+        account.take(layout.sockets)
     credentials = Credentials.load(layout.servers_file) or Credentials.new()
     credentials.save(layout)
-    await single_user(old, cluster, account, password_sql(credentials))
+    await single_user(old, cluster, account, superuser_sql(credentials))
     checksums = await _has_checksums(old, cluster, account)
     await init_cluster(
         new, draft, credentials, account, "--data-checksums" if checksums else "--no-data-checksums"

@@ -24,7 +24,6 @@ port 0
 unixsocket "{socket}"
 unixsocketperm 700
 requirepass {password}
-pidfile valkey.pid
 daemonize no
 save ""
 appendonly no
@@ -72,11 +71,11 @@ class Valkey(Server):
             await asyncio.sleep(0.01)
 
     def _clear_leftovers(self) -> None:
-        """End a Valkey that a killed Podium left; it holds nothing that is worth keeping."""
-        pid_file = self.layout.valkey / "valkey.pid"
-        if pid_file.exists():
-            end(running_in(self.layout.valkey, "valkey-server"), signal.SIGKILL, 5)
-            pid_file.unlink()
+        """End a Valkey that a killed Podium left; it holds nothing that is worth keeping.
+
+        One that is just ending would remove the new one's socket, so its files do not count.
+        """
+        end(running_in(self.layout.valkey, "valkey-server"), signal.SIGKILL, 5)
         self.layout.valkey_socket.unlink(missing_ok=True)
 
     def _configure(self) -> None:
@@ -86,10 +85,8 @@ class Valkey(Server):
         )
         write_private(place, text)
         if self.account is not None:
-            self.account.own(self.layout.valkey)
-            self.account.own(self.layout.sockets)
-            self.account.open_way(self.layout.valkey)
-            self.account.open_way(self.layout.sockets)
+            self.account.take(self.layout.valkey)
+            self.account.take(self.layout.sockets)
 
     async def _answers(self) -> bool:
         try:
