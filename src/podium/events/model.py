@@ -1,5 +1,6 @@
 """Events and the cursor that orders them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,9 +9,16 @@ from uuid import UUID
 
 from podium.kernel.errors import InvalidInput
 
+_CURSOR_TEXT = re.compile(r"([0-9]{1,5})\.([0-9]{1,19})\.([0-9]{1,19})")
+_MOST = (2**15 - 1, 2**63 - 1, 2**63 - 1)
+_TYPE_PATTERN = re.compile(r"[a-z][a-z_]*(\.[a-z][a-z_]*)*(\.\*)?")
+
 
 class Cursor(NamedTuple):
-    """A place in the feed. Ordered; an epoch begins when a database is restored or promoted."""
+    """A place in the feed. Ordered; an epoch begins when a database is restored or promoted.
+
+    Not every cursor is an event's: a reader that saw nothing for a while moves on all the same.
+    """
 
     epoch: int
     xid: int
@@ -21,19 +29,20 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a cursor as ``str`` wrote it."""
-        try:
-            epoch, xid, number = (int(part) for part in text.split("."))
-        except ValueError:
-            raise InvalidInput(
-                f"{text!r} is no event cursor.",
-                hint="Pass the cursor of an event you received, such as 1.7312.88041.",
-                field="cursor",
-            ) from None
-        return cls(epoch, xid, number)
+        """Read a cursor as ``str`` wrote it; ``InvalidInput`` for anything else."""
+        if match := _CURSOR_TEXT.fullmatch(text):
+            cursor = cls(*(int(part) for part in match.groups()))
+            if all(part <= most for part, most in zip(cursor, _MOST, strict=True)):
+                return cursor
+        raise InvalidInput(
+            f"{text[:80]!r} is no event cursor.",
+            hint="Pass the cursor of an event you received, such as 1.7312.88041.",
+            field="after",
+        )
 
 
 BEGINNING = Cursor(0, 0, 0)
+END = Cursor(*_MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +84,22 @@ class EventType:
 class EventFilter:
     """Which events a reader wants. Empty fields let everything pass.
 
-    ``types`` are names or prefixes that end in ``.*``; ``projects`` None means all projects.
+    ``types`` are names or prefixes that end in ``.*``; ``projects`` None means all projects and
+    the events that belong to none.
     """
 
     projects: frozenset[UUID] | None = None
     types: tuple[str, ...] = ()
     subjects: frozenset[UUID] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name in self.types:
+            if not _TYPE_PATTERN.fullmatch(name):
+                raise InvalidInput(
+                    f"{name[:80]!r} is no event type.",
+                    hint="Pass a type such as task.succeeded, or a prefix such as task.*.",
+                    field="type",
+                )
 
     def matches(self, event: Event) -> bool:
         if self.projects is not None and event.project_id not in self.projects:

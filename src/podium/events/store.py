@@ -1,15 +1,16 @@
-"""The event table: append in the caller's transaction, read below the feed's bound."""
+"""The event table: append in the caller's transaction, read before the feed's edge."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from podium.events.model import Cursor, Event, EventFilter, NewEvent
-from podium.storage.database import metadata
+from podium.events.model import BEGINNING, Cursor, Event, EventFilter, NewEvent
+from podium.storage.database import call_in, metadata
 
 event = sa.Table(
     "event",
@@ -25,20 +26,23 @@ event = sa.Table(
     sa.Column("actor", sa.Text),
     sa.Column("data", JSONB, nullable=False),
 )
-_CURSOR = sa.tuple_(event.c.epoch, event.c.xid, event.c.id)
+_COLUMNS = "epoch, xid, id, at, project_id, type, version, subject, actor, data"
+_PAGE = f"""
+select {_COLUMNS} from event
+ where (epoch, xid, id) > ($1, $2, $3) and (epoch, xid, id) < ($4, $5, $6)
+ order by epoch, xid, id limit $7
+"""  # noqa: S608 - constants only
 _ORDER = (event.c.epoch, event.c.xid, event.c.id)
-_COLUMNS = (
-    event.c.epoch,
-    event.c.xid,
-    event.c.id,
-    event.c.at,
-    event.c.project_id,
-    event.c.type,
-    event.c.version,
-    event.c.subject,
-    event.c.actor,
-    event.c.data,
-)
+_place = sa.tuple_(*_ORDER)
+_WINDOW = 20_000
+"""Most events that one filtered read looks at, so that a rare type costs no scan of the table."""
+
+
+class Edge(NamedTuple):
+    """Events before ``cursor`` are complete. ``held``: an open writer keeps it from moving on."""
+
+    cursor: Cursor
+    held: bool
 
 
 async def append(conn: AsyncConnection, events: Sequence[NewEvent]) -> None:
@@ -57,63 +61,104 @@ async def append(conn: AsyncConnection, events: Sequence[NewEvent]) -> None:
         await conn.execute(sa.insert(event), rows)
 
 
-async def bound(conn: AsyncConnection) -> int:
-    """Events below this transaction id are complete. Read it in a statement before ``read``."""
-    return (await conn.execute(sa.text("select feed_bound()"))).scalar_one()
+async def edge(conn: AsyncConnection) -> Edge:
+    """How far the feed is complete. Read it in a statement of its own, before the events."""
+    (row,) = await call_in(conn, "select * from feed_edge()")
+    return Edge(Cursor(row["epoch"], row["xid"], 0), row["held"])
 
 
-async def last(conn: AsyncConnection) -> Cursor:
-    """The newest complete event's cursor; where a reader that wants only news begins."""
-    below = await bound(conn)
-    newest = sa.select(*_ORDER).where(event.c.xid < below)
-    newest = newest.order_by(*(column.desc() for column in _ORDER)).limit(1)
-    row = (await conn.execute(newest)).one_or_none()
-    return Cursor(*row) if row else Cursor(0, 0, 0)
+async def newest(conn: AsyncConnection) -> Cursor:
+    """No committed event lies after this cursor, complete or not."""
+    (row,) = await call_in(
+        conn,
+        "select value::text::int, pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+        "  from meta where key = 'epoch'",
+    )
+    return Cursor(row[0], row[1], 0)
 
 
-async def read(
-    conn: AsyncConnection, after: Cursor, limit: int, wanted: EventFilter | None = None
+async def floor(conn: AsyncConnection) -> Cursor:
+    """The newest event that retention removed; a reader behind it has missed something."""
+    found = await call_in(conn, "select value ->> 0 from meta where key = 'event_floor'")
+    return Cursor.parse(found[0][0]) if found else BEGINNING
+
+
+async def page(conn: AsyncConnection, after: Cursor, before: Cursor, limit: int) -> list[Event]:
+    """Events between two cursors, oldest first, at most ``limit``. ``before`` is an edge."""
+    return [_event(row) for row in await call_in(conn, _PAGE, *after, *before, limit)]
+
+
+async def scan(
+    conn: AsyncConnection, after: Cursor, wanted: EventFilter, limit: int
+) -> tuple[list[Event], Cursor, bool]:
+    """Matching complete events after the cursor, the cursor to go on from, and whether the end
+    of the feed was reached. Looks at 20,000 events at most, so it may find none before the end.
+    """
+    end = (await edge(conn)).cursor
+    found = await _scan_to(conn, after, end, wanted, limit)
+    if len(found) == limit:
+        return found, found[-1].cursor, False
+    window_end = None if wanted.subjects else await _window_end(conn, after, end)
+    return found, max(after, window_end or end), window_end is None
+
+
+async def _window_end(conn: AsyncConnection, after: Cursor, end: Cursor) -> Cursor | None:
+    query = sa.select(*_ORDER).where(_place > _literal(after), _place < _literal(end))
+    last = await conn.execute(query.order_by(*_ORDER).offset(_WINDOW - 1).limit(1))
+    row = last.one_or_none()
+    return Cursor(*row) if row else None
+
+
+async def _scan_to(
+    conn: AsyncConnection, after: Cursor, end: Cursor, wanted: EventFilter, limit: int
 ) -> list[Event]:
-    """Complete events after the cursor, oldest first, at most ``limit``."""
-    below = await bound(conn)
-    query = sa.select(*_COLUMNS).where(sa.tuple_(*after) < _CURSOR, event.c.xid < below)
-    if wanted is not None:
-        query = query.where(*_conditions(wanted))
-    rows = await conn.execute(query.order_by(*_ORDER).limit(limit))
-    return [_event(row) for row in rows]
+    window = sa.select(event).where(_place > _literal(after), _place < _literal(end))
+    if wanted.subjects:
+        window = window.where(event.c.subject.in_(wanted.subjects))
+    else:
+        window = window.order_by(*_ORDER).limit(_WINDOW)
+    seen = window.subquery()
+    query = sa.select(seen).where(*_conditions(wanted, seen.c))
+    rows = await conn.execute(query.order_by(seen.c.epoch, seen.c.xid, seen.c.id).limit(limit))
+    return [_event(row) for row in rows.mappings()]
 
 
 async def history(conn: AsyncConnection, subject: UUID, limit: int) -> list[Event]:
     """All that happened to one subject, oldest first, committed or about to be complete."""
-    query = sa.select(*_COLUMNS).where(event.c.subject == subject)
+    query = sa.select(event).where(event.c.subject == subject)
     rows = await conn.execute(query.order_by(*_ORDER).limit(limit))
-    return [_event(row) for row in rows]
+    return [_event(row) for row in rows.mappings()]
 
 
-def _conditions(wanted: EventFilter) -> Iterator[sa.ColumnElement[bool]]:
+def _literal(cursor: Cursor) -> sa.Tuple:
+    return sa.tuple_(*cursor, types=[sa.SmallInteger(), sa.BigInteger(), sa.BigInteger()])
+
+
+def _conditions(
+    wanted: EventFilter, columns: sa.ColumnCollection[str, sa.ColumnElement[Any]]
+) -> Iterator[sa.ColumnElement[bool]]:
     if wanted.projects is not None:
-        yield event.c.project_id.in_(wanted.projects)
-    if wanted.subjects:
-        yield event.c.subject.in_(wanted.subjects)
+        yield columns.project_id.in_(wanted.projects)
     if wanted.types:
         yield sa.or_(
             *(
-                event.c.type.startswith(name[:-1], autoescape=True)
+                columns.type.startswith(name[:-1], autoescape=True)
                 if name.endswith(".*")
-                else event.c.type == name
+                else columns.type == name
                 for name in wanted.types
             )
         )
 
 
 def _event(row: Any) -> Event:
+    data = row["data"]
     return Event(
-        cursor=Cursor(row.epoch, row.xid, row.id),
-        at=row.at,
-        project_id=row.project_id,
-        type=row.type,
-        version=row.version,
-        subject=row.subject,
-        actor=row.actor,
-        data=row.data,
+        cursor=Cursor(row["epoch"], row["xid"], row["id"]),
+        at=row["at"],
+        project_id=row["project_id"],
+        type=row["type"],
+        version=row["version"],
+        subject=row["subject"],
+        actor=row["actor"],
+        data=orjson.loads(data) if isinstance(data, str) else data,
     )

@@ -6,21 +6,25 @@ create or replace function lock_events() returns void language sql as $$
     select pg_advisory_xact_lock_shared(1886348393, 1)
 $$;
 
--- Events below the returned transaction id are complete: no writer can add to them any more.
--- The reader takes this bound in one statement and selects the rows in the next.
--- A transaction in progress is passed over only when its backend is known not to hold the lock;
--- one that is not in pg_locks yet counts as a writer.
-create or replace function feed_bound() returns bigint language sql volatile as $$
+-- Events before (epoch, xid) are complete: no writer can add to them any more. ``held`` says that
+-- an open writer holds this edge back, so that it is worth looking again soon.
+-- The reader takes the edge in one statement and selects the rows in the next.
+-- A transaction in progress is passed over only when its holder is known not to hold the lock;
+-- one that is not in pg_locks yet, or not any more, counts as a writer.
+create or replace function feed_edge(out epoch smallint, out xid bigint, out held boolean)
+language sql volatile as $$
     with snapshot as materialized (
         select pg_current_snapshot() as s
     ), open as materialized (
         select pg_snapshot_xip(s) as xid from snapshot
     ), held as materialized (
-        select pid, locktype, transactionid::text::bigint as short_xid
+        select virtualtransaction as holder, locktype, transactionid::text::bigint as short_xid
           from pg_locks
          where exists (select from open) and granted
            and (locktype = 'transactionid' and mode = 'ExclusiveLock'
-                or locktype = 'advisory' and classid = 1886348393 and objid = 1)
+                or locktype = 'advisory' and classid = 1886348393 and objid = 1
+                   and database = (select oid from pg_database
+                                    where datname = current_database()))
     ), writer as (
         select open.xid from open
          where not exists (
@@ -28,8 +32,12 @@ create or replace function feed_bound() returns bigint language sql volatile as 
              where held.locktype = 'transactionid'
                and held.short_xid = open.xid::text::bigint & 4294967295
                and not exists (select from held l
-                                where l.pid = held.pid and l.locktype = 'advisory'))
+                                where l.holder = held.holder and l.locktype = 'advisory'))
+    ), first as (
+        select min(xid::text::bigint) as xid from writer
     )
-    select coalesce((select min(xid::text::bigint) from writer),
-                    (select pg_snapshot_xmax(s)::text::bigint from snapshot))
+    select (select value::text::smallint from meta where key = 'epoch'),
+           coalesce(first.xid, (select pg_snapshot_xmax(s)::text::bigint from snapshot)),
+           first.xid is not null
+      from first
 $$;
