@@ -158,6 +158,19 @@ async def reprioritise(conn: AsyncConnection, task_id: UUID, priority: int) -> N
     await call_in(conn, "select reprioritise($1, $2)", task_id, priority)
 
 
+async def expire_in(conn: AsyncConnection, task_id: UUID, seconds: float | None) -> None:
+    """Set how long from now a task may still wait to start; None takes the limit away."""
+    await call_in(conn, "delete from expiry where task_id = $1", task_id)
+    if seconds is not None:
+        await call_in(
+            conn,
+            "insert into expiry (task_id, expires_at)"
+            " values ($1, clock_timestamp() + make_interval(secs => $2))",
+            task_id,
+            seconds,
+        )
+
+
 async def set_capacity(conn: AsyncConnection, capacities: Mapping[str, int]) -> None:
     keys = sorted(capacities)
     await call_in(conn, "select set_gate($1, $2)", keys, [capacities[key] for key in keys])

@@ -1,0 +1,1 @@
+"""The public face of tasks: create, list, read, edit, explain, history."""

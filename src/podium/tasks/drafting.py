@@ -1,0 +1,203 @@
+"""From a client's request to the rows that the scheduler accepts: checks, order, defaults."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from podium.kernel.errors import DependencyCycle, InvalidInput, SchemaMismatch, TooLarge
+from podium.kernel.ids import uuid7
+from podium.scheduler.model import Edge, NewTask
+from podium.tasks.model import JsonSchema, TaskInBulk, TaskNew
+
+_TITLE_CHARS = 80
+
+
+def draft(
+    request: TaskNew,
+    *,
+    task_id: UUID,
+    project_id: UUID,
+    lane_id: int,
+    created_by: str,
+    dependencies: tuple[Edge, ...],
+    max_bytes: int,
+) -> NewTask:
+    """The row of one request; raises when its input is too large or does not match its schema."""
+    text = json_text(request.input, "input", max_bytes)
+    check_schemas(request)
+    return NewTask(
+        id=task_id,
+        project_id=project_id,
+        lane_id=lane_id,
+        queue=request.queue,
+        title=request.title or default_title(request),
+        input=text,
+        spec=orjson.dumps(spec_of(request, bool(dependencies))).decode(),
+        created_by=created_by,
+        priority=request.priority,
+        labels=orjson.dumps(request.labels).decode(),
+        start_at=start_of(request),
+        queue_timeout=request.timeouts.queue,
+        dependencies=dependencies,
+        on_dependency_failure=request.on_dependency_failure,
+    )
+
+
+def spec_of(request: TaskNew, depends: bool) -> dict[str, Any]:  # noqa: FBT001
+    """What worker and scheduler read of the request later; defaults are left out."""
+    spec: dict[str, Any] = {}
+    if timeouts := request.timeouts.model_dump(exclude_none=True):
+        spec["timeouts"] = timeouts
+    if retry := request.retry.model_dump(exclude_defaults=True):
+        spec["retry"] = retry
+    if depends:
+        spec["depends"] = True
+        spec["on_dependency_failure"] = request.on_dependency_failure
+    for name in ("input_schema", "output_schema"):
+        if (schema := getattr(request, name)) is not None:
+            spec[name] = schema
+    return spec
+
+
+def start_of(request: TaskNew) -> datetime | None:
+    if request.delay:
+        return datetime.now(UTC) + timedelta(seconds=request.delay)
+    return request.start_at
+
+
+def default_title(request: TaskNew) -> str:
+    """The first line of what is asked, or the agent's name."""
+    asked = request.input
+    if isinstance(asked, dict):
+        asked = asked.get("prompt")
+    if isinstance(asked, str) and asked.strip():
+        line = asked.strip().splitlines()[0]
+        return line if len(line) <= _TITLE_CHARS else f"{line[: _TITLE_CHARS - 1]}…"
+    return request.agent or ", ".join(request.capabilities)[:_TITLE_CHARS]
+
+
+def json_text(value: Any, field: str, max_bytes: int) -> str:
+    """``value`` as JSON that PostgreSQL can keep."""
+    text = orjson.dumps(value)
+    if len(text) > max_bytes:
+        raise TooLarge(
+            f"The {field} has {len(text)} bytes; at most {max_bytes} are allowed.",
+            hint="Keep large data in files and pass their paths or addresses.",
+            field=field,
+            limit=max_bytes,
+        )
+    if b"\\u0000" in text:
+        raise InvalidInput(f"The {field} holds NUL characters, which cannot be kept.", field=field)
+    return text.decode()
+
+
+def check_schemas(request: TaskNew) -> None:
+    """Both schemas must be schemas, and the input must match its own."""
+    if request.output_schema is not None:
+        compiled(request.output_schema, "output_schema")
+    if request.input_schema is not None:
+        check_input(request.input, request.input_schema)
+
+
+def check_input(value: Any, schema: JsonSchema) -> None:
+    """The input must match the schema declared for it."""
+    validator = compiled(schema, "input_schema")
+    for wrong in validator.iter_errors(value):  # pyright: ignore[reportUnknownMemberType]
+        where = "/".join(str(part) for part in wrong.absolute_path)
+        raise SchemaMismatch(
+            f"The input does not match input_schema at {where or 'its top'}: {wrong.message[:500]}",
+            field=f"input/{where}" if where else "input",
+        )
+
+
+def compiled(schema: JsonSchema, field: str) -> Draft202012Validator:
+    """A validator for the schema, or ``InvalidInput`` when it is none."""
+    try:
+        return _compiled(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
+    except SchemaError as error:
+        raise InvalidInput(
+            f"{field} is no valid JSON Schema: {error.message[:500]}", field=field
+        ) from None
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: bytes) -> Draft202012Validator:
+    schema = orjson.loads(text)
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def request_hash(body: Mapping[str, Any] | Sequence[Any], part: int = 0) -> bytes:
+    """What tells two requests under one idempotency key apart."""
+    text = orjson.dumps([part, body], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return hashlib.sha256(text).digest()
+
+
+def ordered(tasks: Sequence[TaskInBulk]) -> list[int]:
+    """Positions of the tasks so that each comes after those of the call that it depends on."""
+    place = refs_of(tasks)
+    before = [[place[name] for name in task.depends_on if name in place] for task in tasks]
+    after: list[list[int]] = [[] for _ in tasks]
+    missing = [len(each) for each in before]
+    for position, each in enumerate(before):
+        for dependency in each:
+            after[dependency].append(position)
+    order = [position for position, count in enumerate(missing) if count == 0]
+    for position in order:
+        for successor in after[position]:
+            missing[successor] -= 1
+            if missing[successor] == 0:
+                order.append(successor)
+    if len(order) < len(tasks):
+        stuck = [tasks[position].ref for position, count in enumerate(missing) if count > 0]
+        names = ", ".join(str(name) for name in stuck[:10])
+        raise DependencyCycle(
+            f"These tasks depend on each other in a circle, or on one that does: {names}.",
+            hint="Remove one of the dependencies.",
+            refs=stuck[:100],
+        )
+    return order
+
+
+def refs_of(tasks: Sequence[TaskInBulk]) -> dict[str, int]:
+    """Position of each ref; raises when one is used twice."""
+    place: dict[str, int] = {}
+    for position, task in enumerate(tasks):
+        if task.ref is None:
+            continue
+        if task.ref in place:
+            raise InvalidInput(
+                f"ref {task.ref!r} is used twice, by tasks {place[task.ref]} and {position}.",
+                field=f"tasks/{position}/ref",
+            )
+        place[task.ref] = position
+    return place
+
+
+def edges(names: Sequence[str], ids: Mapping[str, UUID]) -> tuple[Edge, ...]:
+    """Dependencies of one task: names of the call by ``ids``, others as ids of tasks."""
+    found: dict[UUID, Edge] = {}
+    for position, name in enumerate(names):
+        own = ids.get(name)
+        if own is None:
+            try:
+                own = UUID(name)
+            except ValueError:
+                raise InvalidInput(
+                    f"{name!r} is neither the id of a task nor a ref of this call.",
+                    hint="Use the id that creating the task returned.",
+                    field=f"depends_on/{position}",
+                ) from None
+        found[own] = Edge(own, name)
+    return tuple(found.values())
+
+
+def new_ids(count: int) -> list[UUID]:
+    return [uuid7() for _ in range(count)]

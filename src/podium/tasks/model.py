@@ -1,0 +1,308 @@
+"""Tasks as clients see them. Durations are seconds, times UTC."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+
+from podium.scheduler.model import DependencyPolicy, RetryPolicy, TaskState, Timeouts
+
+MAX_BULK = 10_000
+_MAX_DEPENDENCIES = 10_000
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+LabelValue = Annotated[Text, StringConstraints(max_length=200)]
+Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+Priority = Annotated[int, Field(ge=-100, le=100, description="Higher runs first.")]
+Title = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
+JsonSchema = dict[str, JsonValue]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TaskNew(_Request):
+    """A task to be done by one agent: a named one, or any that has all the capabilities."""
+
+    title: Title | None = Field(default=None, description="Default: made from agent and input.")
+    agent: Name | None = Field(default=None, description="Name of the agent that must do it.")
+    capabilities: list[Name] = Field(
+        default=[], max_length=50, description="Any agent that has all of these may do it."
+    )
+    input: JsonValue = Field(default=None, description="What the agent is given.")
+    priority: Priority = 0
+    labels: Labels = {}
+    queue: Name = "default"
+    depends_on: list[Annotated[Text, StringConstraints(max_length=100)]] = Field(
+        default=[],
+        max_length=_MAX_DEPENDENCIES,
+        description="Ids of tasks that must end first, or refs of tasks of the same bulk call.",
+    )
+    on_dependency_failure: DependencyPolicy = Field(
+        default="cancel",
+        description="When a dependency does not succeed: cancel this task, run it all the same, "
+        "or hold it until the dependency was retried and succeeded.",
+    )
+    delay: float | None = Field(
+        default=None, ge=0, le=31536000, description="Seconds before which it does not start."
+    )
+    start_at: datetime | None = Field(
+        default=None, description="Time before which it does not start; excludes delay."
+    )
+    timeouts: Timeouts = Timeouts()
+    retry: RetryPolicy = RetryPolicy()
+    input_schema: JsonSchema | None = Field(
+        default=None, description="JSON Schema (2020-12) that the input must match."
+    )
+    output_schema: JsonSchema | None = Field(
+        default=None, description="JSON Schema (2020-12) that the agent's output must match."
+    )
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"agent": "reviewer", "input": {"prompt": "Review the last commit."}},
+                {
+                    "capabilities": ["python", "tests"],
+                    "input": "Make the test suite pass.",
+                    "priority": 10,
+                    "timeouts": {"run": 1800},
+                    "retry": {"max_retries": 2},
+                },
+            ]
+        },
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.agent is None) == (not self.capabilities):
+            raise ValueError("name either an agent or capabilities")
+        if self.delay is not None and self.start_at is not None:
+            raise ValueError("give either delay or start_at")
+        if self.start_at is not None and self.start_at.tzinfo is None:
+            raise ValueError("start_at must say its time zone, such as 2026-01-01T09:00:00Z")
+        return self
+
+
+class TaskInBulk(TaskNew):
+    """A task of a bulk call; ``ref`` is the name by which others of the call depend on it."""
+
+    ref: Name | None = None
+
+
+class BulkNew(_Request):
+    """Tasks that are accepted in one call, in chunks of 500 that are each all or nothing."""
+
+    tasks: Annotated[list[TaskInBulk], Field(min_length=1, max_length=MAX_BULK)]
+
+
+class BulkCreated(BaseModel):
+    """Ids in the order of the request, and by ref."""
+
+    ids: list[UUID]
+    refs: dict[str, UUID]
+
+
+class TaskEdit(_Request):
+    """What to change of a task that has not begun; fields left out stay."""
+
+    title: Title | None = None
+    priority: Priority | None = None
+    labels: Labels | None = None
+    input: JsonValue = None
+    timeouts: Timeouts | None = None
+    retry: RetryPolicy | None = None
+
+
+class CancelRequest(_Request):
+    """Why a task is cancelled."""
+
+    reason: Annotated[Text, StringConstraints(max_length=1000)] = "Cancelled on request."
+
+
+class Cancelled(BaseModel):
+    """What became of the task: it ended at once, was asked to stop, or had ended before."""
+
+    result: Literal["cancelled", "cancelling", "ended"]
+
+
+class TaskProgress(BaseModel):
+    """What the running attempt said last."""
+
+    fraction: float | None = Field(description="0 to 1; null when the agent cannot know.")
+    note: str | None
+
+
+class DependencyView(BaseModel):
+    """A task that must end first."""
+
+    id: UUID
+    name: str
+    state: TaskState
+
+
+class RunningOn(BaseModel):
+    """Where the live attempt runs."""
+
+    agent: str
+    worker: UUID
+
+
+class TaskSummary(BaseModel):
+    """A row of a list."""
+
+    id: UUID
+    project: str
+    title: str
+    state: TaskState
+    priority: int
+    labels: dict[str, str]
+    queue: str
+    agent: str | None = Field(description="The agent that was asked for by name.")
+    attempt: int = Field(description="Attempts begun so far.")
+    progress: TaskProgress | None
+    error_code: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Task(BaseModel):
+    """A task with all that is known of it."""
+
+    id: UUID
+    project: str
+    title: str
+    state: TaskState
+    priority: int
+    labels: dict[str, str]
+    queue: str
+    agent: str | None
+    capabilities: list[str]
+    input: JsonValue
+    output: JsonValue
+    error: dict[str, Any] | None
+    attempt: int
+    progress: TaskProgress | None
+    depends_on: list[DependencyView]
+    on_dependency_failure: DependencyPolicy
+    timeouts: Timeouts
+    retry: RetryPolicy
+    input_schema: JsonSchema | None
+    output_schema: JsonSchema | None
+    created_at: datetime
+    created_by: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    queued_seconds: float | None = Field(description="How long the last attempt waited to start.")
+    run_seconds: float | None = Field(description="How long the last attempt ran, or runs so far.")
+    running_on: RunningOn | None
+
+
+class TaskPage(BaseModel):
+    """Some rows, newest first, and the cursor of the next page."""
+
+    items: list[TaskSummary]
+    next: str | None
+
+
+class AttemptView(BaseModel):
+    """One try at a task."""
+
+    attempt: int
+    outcome: Literal["running", "succeeded", "failed", "cancelled", "lost", "parked", "released"]
+    agent: str | None
+    agent_version: int | None
+    worker: UUID | None
+    queued_at: datetime
+    started_at: datetime
+    finished_at: datetime | None
+    error: dict[str, Any] | None
+    usage: dict[str, float] | None
+    confinement: str | None
+    choice: list[dict[str, Any]] | None = Field(
+        description="The agents that could have taken it, when it was chosen by capability."
+    )
+
+
+class AttemptList(BaseModel):
+    items: list[AttemptView]
+
+
+class LogItem(BaseModel):
+    """A piece of output. ``id`` grows; pass the last one as ``after`` to go on."""
+
+    id: int
+    at: datetime
+    attempt: int
+    stream: str
+    text: str
+
+
+class LogPage(BaseModel):
+    items: list[LogItem]
+    next: int | None = Field(description="Pass as `after` for what follows; null at the end.")
+
+
+class ArtifactView(BaseModel):
+    """A file that an attempt kept."""
+
+    name: str
+    attempt: int
+    content_type: str
+    size: int = Field(description="Bytes.")
+    sha256: str
+    created_at: datetime
+
+
+class ArtifactList(BaseModel):
+    items: list[ArtifactView]
+
+
+class Blocker(BaseModel):
+    """One thing that keeps a task from running."""
+
+    kind: Literal[
+        "dependency", "delay", "retry", "gate", "parked", "no_agent", "agent_disabled",
+        "agent_unhealthy", "agent_busy", "no_worker", "worker_busy", "behind",
+    ]  # fmt: skip
+    detail: str
+    subject: UUID | None = None
+
+
+class AgentChoice(BaseModel):
+    """Which agent runs it and why."""
+
+    name: str
+    how: str
+    candidates: list[dict[str, Any]]
+
+
+class Explanation(BaseModel):
+    """Why a task is where it is, read from the rows that the scheduler itself reads."""
+
+    task_id: UUID
+    state: TaskState
+    why: str
+    blockers: list[Blocker]
+    agent: AgentChoice | None

@@ -1,0 +1,141 @@
+"""From rows to what clients see."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from podium.scheduler.model import NewTask, RetryPolicy, TaskState, Timeouts
+from podium.tasks.model import (
+    ArtifactView,
+    AttemptView,
+    DependencyView,
+    RunningOn,
+    Task,
+    TaskNew,
+    TaskProgress,
+    TaskSummary,
+)
+
+
+def summary(row: Any, project: str) -> TaskSummary:
+    return TaskSummary(
+        id=row.id,
+        project=project,
+        title=row.title,
+        state=TaskState(row.state),
+        priority=row.priority,
+        labels=row.labels,
+        queue=row.queue,
+        agent=row.agent,
+        attempt=row.attempt,
+        progress=_progress(row),
+        error_code=row.error_code,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def task(row: Any, dependencies: Sequence[Any], names: tuple[str, str | None]) -> Task:
+    project, running_agent = names
+    running = row.worker_id is not None
+    return Task(
+        id=row.id,
+        project=project,
+        title=row.title,
+        state=TaskState(row.state),
+        priority=row.priority,
+        labels=row.labels,
+        queue=row.queue,
+        agent=row.agent,
+        capabilities=row.capabilities,
+        input=row.input,
+        output=row.output,
+        error=row.error,
+        attempt=row.attempt,
+        progress=_progress(row),
+        depends_on=[
+            DependencyView(id=each.id, name=each.name, state=each.state) for each in dependencies
+        ],
+        on_dependency_failure=row.spec.get("on_dependency_failure", "cancel"),
+        timeouts=Timeouts.model_validate(row.spec.get("timeouts", {})),
+        retry=RetryPolicy.model_validate(row.spec.get("retry", {})),
+        input_schema=row.spec.get("input_schema"),
+        output_schema=row.spec.get("output_schema"),
+        created_at=row.created_at,
+        created_by=row.created_by,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        queued_seconds=row.queued_seconds,
+        run_seconds=row.run_seconds,
+        running_on=RunningOn(agent=running_agent or "", worker=row.worker_id) if running else None,
+    )
+
+
+def accepted(new: NewTask, request: TaskNew, project: str) -> Task:
+    """A task as it is right after it was accepted, when nothing but its start holds it."""
+    now = datetime.now(UTC)
+    held = new.start_at is not None and new.start_at > now
+    return Task(
+        id=new.id,
+        project=project,
+        title=new.title,
+        state=TaskState.PENDING if held else TaskState.QUEUED,
+        priority=new.priority,
+        labels=request.labels,
+        queue=new.queue,
+        agent=request.agent,
+        capabilities=sorted(set(request.capabilities)),
+        input=request.input,
+        output=None,
+        error=None,
+        attempt=0,
+        progress=None,
+        depends_on=[],
+        on_dependency_failure=request.on_dependency_failure,
+        timeouts=request.timeouts,
+        retry=request.retry,
+        input_schema=request.input_schema,
+        output_schema=request.output_schema,
+        created_at=now,
+        created_by=new.created_by,
+        started_at=None,
+        finished_at=None,
+        queued_seconds=None,
+        run_seconds=None,
+        running_on=None,
+    )
+
+
+def attempt(row: Any) -> AttemptView:
+    return AttemptView(
+        attempt=row.attempt,
+        outcome=row.outcome,
+        agent=row.agent,
+        agent_version=row.agent_version,
+        worker=row.worker_id,
+        queued_at=row.queued_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        error=row.error,
+        usage=row.usage,
+        confinement=row.confinement,
+        choice=row.choice,
+    )
+
+
+def artifact(row: Any) -> ArtifactView:
+    return ArtifactView(
+        name=row.name,
+        attempt=row.attempt,
+        content_type=row.content_type,
+        size=row.size,
+        sha256=row.sha256.hex(),
+        created_at=row.created_at,
+    )
+
+
+def _progress(row: Any) -> TaskProgress | None:
+    if row.fraction is None and row.note is None:
+        return None
+    return TaskProgress(fraction=row.fraction, note=row.note)
