@@ -299,6 +299,33 @@ class TaskService:
         rows = await store.logs(conn, task_id, after, attempt, limit)
         return [LogItem.model_validate(row, from_attributes=True) for row in rows]
 
+    async def state(self, conn: AsyncConnection, task_id: UUID) -> str:
+        """Where the task is now."""
+        if (row := await store.get(conn, task_id)) is None:
+            raise _missing(task_id)
+        return row.state
+
+    async def any_open(self) -> bool:
+        """Whether some task of the installation has not ended."""
+        async with self._database.connect() as conn:
+            return await store.any_open(conn)
+
+    async def agent_id(self, project_id: UUID, name: str) -> UUID | None:
+        """The id of a registered agent."""
+        return (await self._agents.demand(project_id, name, ()))[0]
+
+    async def artifact(
+        self, conn: AsyncConnection, task_id: UUID, name: str, attempt: int | None
+    ) -> ArtifactView:
+        """The named file of one attempt, or of the newest that kept it."""
+        for row in await store.artifacts(conn, task_id):
+            if row.name == name and attempt in (None, row.attempt):
+                return views.artifact(row)
+        raise NotFound(
+            f"Task {task_id} has no artifact {name!r}.",
+            hint=f"GET tasks/{task_id}/artifacts lists them.",
+        )
+
     async def artifacts(self, conn: AsyncConnection, task_id: UUID) -> list[ArtifactView]:
         return [views.artifact(row) for row in await store.artifacts(conn, task_id)]
 

@@ -296,6 +296,13 @@ async def delete_ended(conn: AsyncConnection, task_id: UUID) -> bool:
     return True
 
 
+async def any_open(conn: AsyncConnection) -> bool:
+    """Whether any task is in a hot table."""
+    tables = (running, ready, timer, blocked, wait)
+    query = sa.select(sa.or_(*(sa.exists().select_from(table) for table in tables)))
+    return (await conn.execute(query)).scalar_one()
+
+
 async def count_states(conn: AsyncConnection, project_id: UUID | None) -> dict[str, int]:
     """How many open tasks are in each state; ended ones are not counted."""
     counts: dict[str, int] = {}

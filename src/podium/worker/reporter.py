@@ -11,6 +11,7 @@ from podium.kernel.errors import PodiumError
 from podium.scheduler.model import Progress
 from podium.scheduler.service import Scheduler
 from podium.storage.database import Database
+from podium.tasks.follow import log_channel
 from podium.worker import store
 from podium.worker.store import LogLine
 
@@ -22,11 +23,6 @@ _LINES_A_BATCH = 1000
 _CHARS_A_BATCH = 1_000_000
 _CHARS_KEPT = 32_000_000
 """Beyond this, while the database is away, output is dropped and the drop is said."""
-
-
-def log_channel(task_id: UUID) -> str:
-    """Where it is told that a task has new output."""
-    return f"podium:log:{task_id}"
 
 
 class Reporter:

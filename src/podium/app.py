@@ -1,0 +1,202 @@
+"""The composition root: builds everything once and fills the ports."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import FastAPI
+
+from podium.agents.runtime import RuntimeSet
+from podium.agents.runtimes import built_in
+from podium.agents.service import AgentService
+from podium.api import assembly
+from podium.events.live import Feed, Wakeups
+from podium.kernel.ids import uuid7
+from podium.kernel.settings import Settings
+from podium.principals.service import PrincipalService, ensure_admin_token
+from podium.projects.service import ProjectService, ensure_default
+from podium.scheduler import store as scheduling
+from podium.scheduler.keeper import Chore, Keeper
+from podium.scheduler.service import Scheduler
+from podium.storage import partitions
+from podium.storage.artifacts import ArtifactStore, DirectoryStore
+from podium.storage.database import Database
+from podium.storage.migrate import migrate
+from podium.storage.valkey import Valkey
+from podium.tasks.service import TaskService
+from podium.worker.executor import Surroundings
+from podium.worker.loop import Worker, WorkerOptions
+
+SQL_SLICES = ("podium.events", "podium.scheduler")
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What the API and the workers both stand on."""
+
+    settings: Settings
+    database: Database
+    valkey: Valkey
+    wakeups: Wakeups
+    scheduler: Scheduler
+    artifacts: ArtifactStore
+    runtimes: RuntimeSet
+    agents: AgentService
+    projects: ProjectService
+    keeper: Keeper
+
+    async def close(self) -> None:
+        """End in the order that lets each part finish what others gave it."""
+        await self.keeper.close()
+        await self.scheduler.close()
+        await self.wakeups.close()
+        for runtime in self.runtimes.by_name.values():
+            await runtime.aclose()
+        await self.valkey.close()
+        await self.database.close()
+
+
+def build_core(settings: Settings) -> Core:
+    """Everything but the doors. Connects when first used."""
+    database = Database(_url(settings, "database_url"), pool_size=settings.database_pool_size)
+    valkey = Valkey(_url(settings, "valkey_url"))
+    wakeups = Wakeups(valkey)
+    runtimes = RuntimeSet(
+        built_in(
+            data_dir=settings.data_dir,
+            confinement=settings.confinement,
+            allowed_modules=settings.function_modules,
+        )
+    )
+    return Core(
+        settings=settings,
+        database=database,
+        valkey=valkey,
+        wakeups=wakeups,
+        scheduler=Scheduler(database, wakeups, idempotency_hours=settings.idempotency_hours),
+        artifacts=DirectoryStore(settings.data_dir / "artifacts"),
+        runtimes=runtimes,
+        agents=AgentService(database, runtimes),
+        projects=ProjectService(database),
+        keeper=Keeper(
+            database,
+            wakeups,
+            uuid7(),
+            lease_seconds=settings.lease_seconds,
+            max_losses=settings.max_losses,
+            chores=_chores(database, settings),
+        ),
+    )
+
+
+def _url(settings: Settings, name: str) -> str:
+    secret = settings.database_url if name == "database_url" else settings.valkey_url
+    if secret is None:
+        raise RuntimeError(f"{name} must be set in a process that podium up did not start")
+    return secret.get_secret_value()
+
+
+def _chores(database: Database, settings: Settings) -> list[Chore]:
+    async def keep_partitions() -> None:
+        async with database.transaction() as conn:
+            await partitions.maintain(conn, "event", settings.event_retention_days)
+            await partitions.maintain(conn, "log", settings.log_retention_days)
+
+    async def forget_calls() -> None:
+        await scheduling.forget_calls(database)
+
+    return [Chore("partitions", _HOUR, keep_partitions), Chore("idempotency", _HOUR, forget_calls)]
+
+
+async def prepare(settings: Settings) -> None:
+    """Bring the database up to date. Idempotent, and safe when several processes do it at once."""
+    database = Database(_url(settings, "database_url"), pool_size=2)
+    try:
+        await migrate(database, SQL_SLICES)
+        async with database.transaction() as conn:
+            await ensure_default(conn)
+            await ensure_admin_token(settings.data_dir, conn)
+            await partitions.maintain(conn, "event", settings.event_retention_days)
+            await partitions.maintain(conn, "log", settings.log_retention_days)
+    finally:
+        await database.close()
+
+
+def create_api(settings: Settings) -> FastAPI:
+    """The API as an ASGI application; its lifespan starts and ends what it needs."""
+    core = build_core(settings)
+    feed = Feed(core.database, core.valkey)
+    tasks = TaskService(
+        core.database,
+        core.scheduler,
+        core.agents,
+        core.artifacts,
+        max_payload_bytes=settings.max_payload_bytes,
+    )
+    services: Mapping[type, object] = {
+        Settings: settings,
+        Database: core.database,
+        Valkey: core.valkey,
+        Wakeups: core.wakeups,
+        Feed: feed,
+        Scheduler: core.scheduler,
+        RuntimeSet: core.runtimes,
+        ArtifactStore: core.artifacts,
+        ProjectService: core.projects,
+        PrincipalService: PrincipalService(core.database),
+        AgentService: core.agents,
+        TaskService: tasks,
+    }
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        await feed.open()
+        core.keeper.start()
+        try:
+            yield
+        finally:
+            await feed.close()
+            await core.close()
+
+    return assembly.build(services, settings, lifespan)
+
+
+async def idle_for(app: FastAPI) -> float:
+    """Seconds since the last request, or 0 while a task is open."""
+    services = cast("Mapping[type, object]", app.state.services)
+    tasks = cast("TaskService", services[TaskService])
+    if await tasks.any_open():
+        return 0.0
+    return time.monotonic() - cast("float", app.state.last_request)
+
+
+async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve as a worker until ``stop`` is set."""
+    core = build_core(settings)
+    around = Surroundings(
+        database=core.database,
+        runtimes=core.runtimes,
+        artifacts=core.artifacts,
+        agent_spec=core.agents.spec,
+        project_name=core.projects.name,
+        workspaces=settings.data_dir / "workspaces",
+        server_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        confinement=core.runtimes.confinement,
+        max_output_bytes=settings.max_payload_bytes,
+    )
+    options = WorkerOptions(
+        name=settings.worker_name or "worker",
+        concurrency=settings.worker_concurrency,
+        queues=tuple(settings.worker_queues),
+        lease_seconds=settings.lease_seconds,
+        drain_seconds=settings.drain_seconds,
+    )
+    core.keeper.start()
+    try:
+        await Worker(core.scheduler, core.wakeups, around, options).run(stop)
+    finally:
+        await core.close()

@@ -1,0 +1,290 @@
+"""Tasks over HTTP."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import FileResponse, StreamingResponse
+
+from podium.events.live import Wakeups
+from podium.events.views import EventList, event_view
+from podium.kernel.errors import InvalidInput
+from podium.kernel.web import provided
+from podium.principals.http import CurrentProject, require
+from podium.principals.model import Principal
+from podium.scheduler.model import TaskState
+from podium.scheduler.service import Scheduler
+from podium.storage.artifacts import ArtifactStore
+from podium.storage.database import Database
+from podium.tasks import explain as explaining
+from podium.tasks.follow import follow
+from podium.tasks.model import (
+    ArtifactList,
+    AttemptList,
+    BulkCreated,
+    BulkNew,
+    Cancelled,
+    CancelRequest,
+    Explanation,
+    LogPage,
+    Task,
+    TaskEdit,
+    TaskNew,
+    TaskPage,
+)
+from podium.tasks.service import TaskService
+from podium.tasks.store import TaskFilter
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+Tasks = Annotated[TaskService, Depends(provided(TaskService))]
+Db = Annotated[Database, Depends(provided(Database))]
+Reader = Annotated[Principal, Depends(require("tasks:read"))]
+Writer = Annotated[Principal, Depends(require("tasks:write"))]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="The same key with the same request gives the same tasks, for a day.",
+    ),
+]
+Limit = Annotated[int, Query(ge=1, le=1000)]
+_CODE = frozenset({"command", "function"})
+
+
+async def _may_submit(
+    tasks: TaskService, principal: Principal, project_id: UUID, requests: list[TaskNew]
+) -> None:
+    """Running commands and functions is a power of its own."""
+    if _CODE & await tasks.runtimes(project_id, requests):
+        principal.demand("tasks:execute")
+
+
+@router.post("", status_code=201, operation_id="createTask")
+async def create_task(
+    body: TaskNew, tasks: Tasks, principal: Writer, project: CurrentProject, key: Key = None
+) -> Task:
+    """Submit one task."""
+    await _may_submit(tasks, principal, project.id, [body])
+    return await tasks.create(project.id, project.name, principal.name, body, key)
+
+
+@router.post("/bulk", status_code=201, operation_id="createTasks")
+async def create_tasks(
+    body: BulkNew, tasks: Tasks, principal: Writer, project: CurrentProject, key: Key = None
+) -> BulkCreated:
+    """Submit up to 10,000 tasks, which may depend on each other by their refs."""
+    await _may_submit(tasks, principal, project.id, list(body.tasks))
+    return await tasks.create_many(project.id, principal.name, body.tasks, key)
+
+
+@router.get("", operation_id="listTasks")
+async def list_tasks(
+    tasks: Tasks,
+    database: Db,
+    _principal: Reader,
+    project: CurrentProject,
+    state: Annotated[list[TaskState], Query()] = [],  # noqa: B006 - FastAPI copies it
+    agent: Annotated[str | None, Query(max_length=100)] = None,
+    queue: Annotated[str | None, Query(max_length=100)] = None,
+    label: Annotated[list[str], Query(description="key:value")] = [],  # noqa: B006
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    cursor: UUID | None = None,
+    limit: Limit = 50,
+) -> TaskPage:
+    """Tasks of a project, newest first."""
+    async with database.connect() as conn:
+        wanted = TaskFilter(
+            states=frozenset(state),
+            agent_id=await tasks.agent_id(project.id, agent) if agent else None,
+            queue=queue,
+            labels=tuple(_label(each) for each in label),
+            created_after=created_after,
+            created_before=created_before,
+        )
+        items = await tasks.page(conn, project.id, project.name, wanted, cursor, limit)
+    return TaskPage(items=items, next=str(items[-1].id) if len(items) == limit else None)
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, colon, value = text.partition(":")
+    if not colon:
+        raise InvalidInput(
+            f"{text!r} is no label filter.", hint="Write it as key:value.", field="label"
+        )
+    return key, value
+
+
+async def _seen(task_id: UUID, tasks: Tasks, database: Db, principal: Reader) -> UUID:
+    """The id of a task that the principal may see."""
+    async with database.connect() as conn:
+        principal.check_task(task_id, await tasks.project_of(conn, task_id))
+    return task_id
+
+
+async def _held(task_id: UUID, tasks: Tasks, database: Db, principal: Writer) -> UUID:
+    """The id of a task that the principal may change."""
+    async with database.connect() as conn:
+        principal.check_task(task_id, await tasks.project_of(conn, task_id))
+    return task_id
+
+
+Seen = Annotated[UUID, Depends(_seen)]
+Held = Annotated[UUID, Depends(_held)]
+
+
+@router.get("/{task_id}", operation_id="getTask")
+async def get_task(task_id: Seen, tasks: Tasks, database: Db) -> Task:
+    """One task with its input, output and error."""
+    async with database.connect() as conn:
+        return await tasks.get(conn, task_id)
+
+
+@router.put("/{task_id}", operation_id="editTask")
+async def edit_task(
+    task_id: Held, body: TaskEdit, tasks: Tasks, database: Db, principal: Writer
+) -> Task:
+    """Change a task that has not begun."""
+    async with database.transaction() as conn:
+        return await tasks.edit(conn, task_id, body, principal.name)
+
+
+@router.delete("/{task_id}", status_code=204, operation_id="deleteTask")
+async def delete_task(task_id: Held, tasks: Tasks, database: Db) -> Response:
+    """Remove an ended task with its attempts, logs and artifacts."""
+    async with database.transaction() as conn:
+        await tasks.delete(conn, task_id)
+    return Response(status_code=204)
+
+
+@router.post("/{task_id}/cancel", operation_id="cancelTask")
+async def cancel_task(
+    task_id: Held,
+    tasks: Tasks,
+    database: Db,
+    principal: Writer,
+    body: CancelRequest | None = None,
+) -> Cancelled:
+    """Cancel a task; a running one is asked to stop and ends within its agent's grace."""
+    reason = (body or CancelRequest()).reason
+    async with database.transaction() as conn:
+        result = await tasks.cancel(conn, task_id, principal.name, reason)
+    return Cancelled.model_validate({"result": result})
+
+
+@router.post("/{task_id}/retry", operation_id="retryTask")
+async def retry_task(task_id: Held, tasks: Tasks, database: Db, principal: Writer) -> Task:
+    """Give a failed, dead or cancelled task another life."""
+    async with database.transaction() as conn:
+        return await tasks.retry(conn, task_id, principal.name)
+
+
+@router.get("/{task_id}/history", operation_id="getTaskHistory")
+async def task_history(task_id: Seen, tasks: Tasks, database: Db) -> EventList:
+    """Every transition of the task, oldest first."""
+    async with database.connect() as conn:
+        events = await tasks.history(conn, task_id)
+        project = (await tasks.get(conn, task_id)).project
+    return EventList(items=[event_view(each, project) for each in events], next=None)
+
+
+@router.get("/{task_id}/attempts", operation_id="listAttempts")
+async def list_attempts(task_id: Seen, tasks: Tasks, database: Db) -> AttemptList:
+    """The tries at the task, oldest first, the live one included."""
+    async with database.connect() as conn:
+        return AttemptList(items=await tasks.attempts(conn, task_id))
+
+
+@router.get("/{task_id}/logs", operation_id="getTaskLogs")
+async def task_logs(
+    task_id: Seen,
+    tasks: Tasks,
+    database: Db,
+    after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+    attempt: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+    limit: Limit = 500,
+) -> LogPage:
+    """Output of the task's attempts, in order."""
+    async with database.connect() as conn:
+        items = await tasks.logs(conn, task_id, after, attempt, limit)
+    return LogPage(items=items, next=items[-1].id if len(items) == limit else None)
+
+
+@router.get(
+    "/{task_id}/logs/stream",
+    operation_id="followTaskLogs",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
+async def follow_logs(
+    task_id: Seen,
+    tasks: Tasks,
+    database: Db,
+    wakeups: Annotated[Wakeups, Depends(provided(Wakeups))],
+    after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+) -> StreamingResponse:
+    """Output as it comes, as server-sent events `log`; `end` when the task has ended."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        async for item in follow(tasks, database, wakeups, task_id, after):
+            if item is None:
+                yield b": still here\n\n"
+            else:
+                yield b"id: %d\nevent: log\ndata: %s\n\n" % (
+                    item.id,
+                    orjson.dumps(item.model_dump(mode="json")),
+                )
+        yield b"event: end\ndata: {}\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+@router.get("/{task_id}/artifacts", operation_id="listArtifacts")
+async def list_artifacts(task_id: Seen, tasks: Tasks, database: Db) -> ArtifactList:
+    """Files that attempts kept."""
+    async with database.connect() as conn:
+        return ArtifactList(items=await tasks.artifacts(conn, task_id))
+
+
+@router.get(
+    "/{task_id}/artifacts/{name:path}",
+    operation_id="getArtifact",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
+async def get_artifact(
+    task_id: Seen,
+    name: str,
+    tasks: Tasks,
+    database: Db,
+    artifacts: Annotated[ArtifactStore, Depends(provided(ArtifactStore))],
+    attempt: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+) -> FileResponse:
+    """One file; of the newest attempt that kept it unless one is named. Ranges are served."""
+    async with database.connect() as conn:
+        found = await tasks.artifact(conn, task_id, name, attempt)
+    path = await artifacts.locate(task_id, found.attempt, name)
+    # Never shown by a browser: an agent's file must not run in this origin.
+    return FileResponse(
+        path,
+        media_type=found.content_type,
+        filename=name.rsplit("/", 1)[-1],
+        content_disposition_type="attachment",
+    )
+
+
+@router.get("/{task_id}/explain", operation_id="explainTask")
+async def explain_task(
+    task_id: Seen,
+    database: Db,
+    scheduler: Annotated[Scheduler, Depends(provided(Scheduler))],
+) -> Explanation:
+    """Why the task is where it is, and why this agent."""
+    async with database.connect() as conn:
+        return await explaining.explain(conn, task_id, scheduler.gates)
