@@ -1,8 +1,17 @@
 """The agent tables."""
 
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from podium.agents.model import Agent, AgentVersion, Definition
+from podium.agents.runtime import AgentSpec
+from podium.scheduler.tables import running
 from podium.storage.database import metadata
 
 agent = sa.Table(
@@ -11,6 +20,7 @@ agent = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("project_id", sa.Uuid, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("version", sa.Integer, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("runtime", sa.Text, nullable=False),
     sa.Column("capabilities", ARRAY(sa.Text), nullable=False, server_default=sa.FetchedValue()),
@@ -31,7 +41,176 @@ agent_version = sa.Table(
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("runtime", sa.Text, nullable=False),
     sa.Column("config", JSONB, nullable=False),
-    sa.Column("description", sa.Text, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.FetchedValue()),
     sa.Column("created_by", sa.Text, nullable=False),
 )
+_LIVE = agent.c.deleted_at.is_(None)
+
+
+def _agents() -> sa.Select[Any]:
+    count = sa.select(sa.func.count()).where(running.c.agent_id == agent.c.id)
+    joined = agent.join(
+        agent_version,
+        sa.and_(agent_version.c.agent_id == agent.c.id, agent_version.c.version == agent.c.version),
+    )
+    columns = (agent, agent_version.c.config, count.scalar_subquery().label("running"))
+    return sa.select(*columns).select_from(joined).where(_LIVE)
+
+
+async def insert(
+    conn: AsyncConnection, agent_id: UUID, project_id: UUID, new: Definition, who: str
+) -> bool:
+    """Whether the agent was registered; False when the name is taken."""
+    rows = await conn.execute(
+        upsert(agent)
+        .values(
+            id=agent_id,
+            project_id=project_id,
+            name=new.name,
+            runtime=new.runtime,
+            **_settled(new),
+        )
+        .on_conflict_do_nothing(
+            index_elements=[agent.c.project_id, agent.c.name], index_where=_LIVE
+        )
+        .returning(agent.c.id)
+    )
+    if rows.first() is None:
+        return False
+    await add_version(conn, agent_id, 1, new, who)
+    return True
+
+
+async def add_version(
+    conn: AsyncConnection, agent_id: UUID, version: int, new: Definition, who: str
+) -> None:
+    await conn.execute(
+        sa.insert(agent_version).values(
+            agent_id=agent_id,
+            version=version,
+            runtime=new.runtime,
+            config=dict(new.config),
+            created_by=who,
+        )
+    )
+
+
+async def update(conn: AsyncConnection, agent_id: UUID, version: int, new: Definition) -> None:
+    """Put a definition in force. A new version starts as healthy: nothing is known against it."""
+    fresh = agent.c.version != version
+    change = sa.update(agent).where(agent.c.id == agent_id)
+    await conn.execute(
+        change.values(
+            version=version,
+            runtime=new.runtime,
+            healthy=sa.or_(fresh, agent.c.healthy),
+            health_detail=sa.case((fresh, None), else_=agent.c.health_detail),
+            updated_at=sa.func.now(),
+            **_settled(new),
+        )
+    )
+
+
+async def by_key(
+    conn: AsyncConnection, project_id: UUID, key: UUID | str, *, for_update: bool = False
+) -> Agent | None:
+    """An agent of the project by id or name."""
+    named = agent.c.id == key if isinstance(key, UUID) else agent.c.name == key
+    query = _agents().where(agent.c.project_id == project_id, named)
+    row = (
+        await conn.execute(query.with_for_update(of=agent) if for_update else query)
+    ).one_or_none()
+    return _agent(row) if row else None
+
+
+async def read_page(
+    conn: AsyncConnection, project_id: UUID, after: str | None, limit: int
+) -> list[Agent]:
+    """Agents of the project in order of name."""
+    query = _agents().where(agent.c.project_id == project_id)
+    if after is not None:
+        query = query.where(agent.c.name > after)
+    return [_agent(row) for row in await conn.execute(query.order_by(agent.c.name).limit(limit))]
+
+
+async def directory(
+    conn: AsyncConnection, project_id: UUID
+) -> list[tuple[UUID, str, str, frozenset[str]]]:
+    """(id, name, runtime, capabilities) of each agent of the project."""
+    query = sa.select(agent.c.id, agent.c.name, agent.c.runtime, agent.c.capabilities)
+    rows = await conn.execute(query.where(agent.c.project_id == project_id, _LIVE))
+    return [(row.id, row.name, row.runtime, frozenset(row.capabilities)) for row in rows]
+
+
+async def versions(
+    conn: AsyncConnection, agent_id: UUID, before: int | None, limit: int
+) -> list[AgentVersion]:
+    """Versions of an agent, newest first."""
+    query = sa.select(agent_version).where(agent_version.c.agent_id == agent_id)
+    if before is not None:
+        query = query.where(agent_version.c.version < before)
+    rows = await conn.execute(query.order_by(agent_version.c.version.desc()).limit(limit))
+    return [
+        AgentVersion(row.version, row.runtime, row.config, row.created_at, row.created_by)
+        for row in rows
+    ]
+
+
+async def spec(conn: AsyncConnection, agent_id: UUID, version: int) -> AgentSpec | None:
+    """One version as an attempt is given it; also of a deleted agent."""
+    query = (
+        sa.select(agent.c.name, agent_version)
+        .join(agent_version, agent_version.c.agent_id == agent.c.id)
+        .where(agent.c.id == agent_id, agent_version.c.version == version)
+    )
+    row = (await conn.execute(query)).one_or_none()
+    return AgentSpec(row.name, row.version, row.runtime, row.config) if row else None
+
+
+async def set_health(
+    conn: AsyncConnection, agent_id: UUID, version: int, *, healthy: bool, detail: str
+) -> bool:
+    """Record a probe of this version; False when it is not the one in force any more."""
+    rows = await conn.execute(
+        sa.update(agent)
+        .where(agent.c.id == agent_id, agent.c.version == version, _LIVE)
+        .values(healthy=healthy, health_detail=detail, health_checked_at=sa.func.now())
+        .returning(agent.c.id)
+    )
+    return rows.first() is not None
+
+
+async def delete(conn: AsyncConnection, agent_id: UUID) -> None:
+    change = sa.update(agent).where(agent.c.id == agent_id)
+    await conn.execute(change.values(enabled=False, deleted_at=sa.func.now()))
+
+
+def _settled(new: Definition) -> Mapping[str, Any]:
+    return {
+        "description": new.description,
+        "capabilities": sorted(set(new.capabilities)),
+        "labels": dict(new.labels or {}),
+        "max_concurrency": new.max_concurrency,
+        "enabled": new.enabled,
+    }
+
+
+def _agent(row: Any) -> Agent:
+    return Agent(
+        id=row.id,
+        project_id=row.project_id,
+        name=row.name,
+        version=row.version,
+        runtime=row.runtime,
+        config=row.config,
+        description=row.description,
+        capabilities=tuple(row.capabilities),
+        labels=row.labels,
+        max_concurrency=row.max_concurrency,
+        enabled=row.enabled,
+        healthy=row.healthy,
+        health_detail=row.health_detail,
+        running=row.running,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,15 +1,86 @@
 """The project table."""
 
-import sqlalchemy as sa
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
-from podium.storage.database import metadata
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from podium.projects.model import Project
+from podium.storage.database import call_in, metadata
 
 project = sa.Table(
     "project",
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("name", sa.Text, nullable=False),
-    sa.Column("weight", sa.REAL, nullable=False, server_default=sa.FetchedValue()),
-    sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.FetchedValue()),
+    sa.Column("weight", sa.Double, nullable=False, server_default="1"),
+    sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now()),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
 )
+_COLUMNS = (project.c.id, project.c.name, project.c.weight, project.c.created_at)
+_LIVE = project.c.deleted_at.is_(None)
+_OPEN_TASK = "select exists (select from task where project_id = $1 and outcome is null) as found"
+
+
+async def insert(
+    conn: AsyncConnection, project_id: UUID, name: str, weight: float
+) -> Project | None:
+    """The new project; None when the name is taken."""
+    rows = await conn.execute(
+        upsert(project)
+        .values(id=project_id, name=name, weight=weight)
+        .on_conflict_do_nothing(index_elements=[project.c.name], index_where=_LIVE)
+        .returning(*_COLUMNS)
+    )
+    return _one(rows)
+
+
+async def by_name(conn: AsyncConnection, name: str, *, for_update: bool = False) -> Project | None:
+    query = sa.select(*_COLUMNS).where(project.c.name == name, _LIVE)
+    return _one(await conn.execute(query.with_for_update() if for_update else query))
+
+
+async def name_of(conn: AsyncConnection, project_id: UUID) -> str | None:
+    """Also of a deleted project: its events and tasks still tell of it."""
+    rows = await conn.execute(sa.select(project.c.name).where(project.c.id == project_id))
+    return rows.scalar_one_or_none()
+
+
+async def read_page(
+    conn: AsyncConnection, only: UUID | None, after: str | None, limit: int
+) -> Sequence[Project]:
+    """Projects in order of name; only the one with this id if it is given."""
+    query = sa.select(*_COLUMNS).where(_LIVE)
+    if only is not None:
+        query = query.where(project.c.id == only)
+    if after is not None:
+        query = query.where(project.c.name > after)
+    rows = await conn.execute(query.order_by(project.c.name).limit(limit))
+    return [_project(row) for row in rows]
+
+
+async def set_weight(conn: AsyncConnection, project_id: UUID, weight: float) -> None:
+    change = sa.update(project).where(project.c.id == project_id).values(weight=weight)
+    await conn.execute(change)
+
+
+async def has_open_tasks(conn: AsyncConnection, project_id: UUID) -> bool:
+    (row,) = await call_in(conn, _OPEN_TASK, project_id)
+    return row["found"]
+
+
+async def delete(conn: AsyncConnection, project_id: UUID) -> None:
+    change = sa.update(project).where(project.c.id == project_id)
+    await conn.execute(change.values(deleted_at=sa.func.now()))
+
+
+def _one(rows: sa.Result[Any, Any, Any, Any]) -> Project | None:
+    row = rows.one_or_none()
+    return _project(row) if row else None
+
+
+def _project(row: Any) -> Project:
+    return Project(id=row.id, name=row.name, weight=row.weight, created_at=row.created_at)

@@ -13,8 +13,9 @@ from podium.events.live import Wakeups
 from podium.events.views import EventList, event_view
 from podium.kernel.errors import InvalidInput
 from podium.kernel.web import provided
-from podium.principals.http import CurrentProject, require
+from podium.principals.http import require
 from podium.principals.model import Principal
+from podium.projects.http import CurrentProject
 from podium.scheduler.model import TaskState
 from podium.scheduler.service import Scheduler
 from podium.storage.artifacts import ArtifactStore

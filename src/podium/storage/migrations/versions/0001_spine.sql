@@ -11,7 +11,7 @@ insert into meta (key, value) values ('epoch', '1');
 create table project (
     id uuid primary key,
     name text not null,
-    weight real not null default 1 check (weight > 0),
+    weight float8 not null default 1 check (weight > 0),
     created_at timestamptz not null default now(),
     deleted_at timestamptz
 );
@@ -34,6 +34,7 @@ create table agent (
     id uuid primary key,
     project_id uuid not null references project (id),
     name text not null,
+    description text not null default '',
     version int not null default 1,
     runtime text not null,
     capabilities text[] not null default '{}',
@@ -54,7 +55,6 @@ create table agent_version (
     version int not null,
     runtime text not null,
     config jsonb not null,
-    description text not null default '',
     created_at timestamptz not null default now(),
     created_by text not null,
     primary key (agent_id, version)

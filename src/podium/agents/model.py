@@ -1,0 +1,74 @@
+"""Agents as they are registered, and their events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from podium.events.model import EventType
+
+CODE_RUNTIMES = frozenset({"command", "function"})
+"""Runtimes that run code on a worker's machine: registering and using them are own powers."""
+
+EVENTS = (
+    EventType("agent.registered", "An agent was registered.", {"name": "", "runtime": ""}),
+    EventType(
+        "agent.updated",
+        "An agent was changed.",
+        {"name": "", "version": "the version in force", "fields": "what was changed"},
+    ),
+    EventType("agent.deleted", "An agent was deleted.", {"name": ""}),
+    EventType(
+        "agent.health",
+        "A probe found an agent healthy again, or not healthy any more.",
+        {"name": "", "healthy": "", "detail": "what was tried and what to do"},
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What one registers. ``config`` is the runtime's own; ``max_concurrency`` None: no limit."""
+
+    name: str
+    runtime: str
+    config: Mapping[str, Any]
+    description: str = ""
+    capabilities: tuple[str, ...] = ()
+    labels: Mapping[str, str] | None = None
+    max_concurrency: int | None = None
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A registered agent with the version that is in force."""
+
+    id: UUID
+    project_id: UUID
+    name: str
+    version: int
+    runtime: str
+    config: Mapping[str, Any]
+    description: str
+    capabilities: tuple[str, ...]
+    labels: Mapping[str, str]
+    max_concurrency: int | None
+    enabled: bool
+    healthy: bool
+    health_detail: str | None
+    running: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AgentVersion:
+    """What an agent was at a time. Versions never change; attempts name theirs."""
+
+    version: int
+    runtime: str
+    config: Mapping[str, Any]
+    created_at: datetime
+    created_by: str

@@ -1,0 +1,211 @@
+"""The registry of agents: register, change, probe, look up."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from podium.agents import store
+from podium.agents.directory import Directory, missing
+from podium.agents.model import CODE_RUNTIMES, Agent, AgentVersion, Definition
+from podium.agents.runtime import AgentSpec, Health, RuntimeSet
+from podium.events import store as events
+from podium.events.model import NewEvent
+from podium.kernel.errors import Conflict, InvalidInput, NotFound
+from podium.kernel.ids import uuid7
+from podium.principals.model import Principal
+from podium.storage.database import Database, after_commit
+
+_PROBE_SECONDS = 15.0
+_SPECS = 4096
+
+
+class AgentService:
+    """Agents of projects. A version never changes, so its lookup is remembered for ever."""
+
+    def __init__(self, database: Database, runtimes: RuntimeSet) -> None:
+        self._database = database
+        self._runtimes = runtimes
+        self._directory = Directory(database)
+        self._specs: dict[tuple[UUID, int], AgentSpec] = {}
+
+    async def demand(
+        self, project_id: UUID, agent: str | None, capabilities: Sequence[str]
+    ) -> tuple[UUID | None, frozenset[str]]:
+        """The named agent's id (None when capabilities were given) and the runtimes that the
+        task may come to run on; ``NotFound`` for a name that is not registered."""
+        return await self._directory.demand(project_id, agent, capabilities)
+
+    async def spec(self, agent_id: UUID, version: int) -> AgentSpec:
+        """One version of an agent's definition."""
+        key = (agent_id, version)
+        if (known := self._specs.get(key)) is not None:
+            return known
+        async with self._database.connect() as conn:
+            spec = await store.spec(conn, agent_id, version)
+        if spec is None:
+            raise NotFound(f"There is no version {version} of agent {agent_id}.")
+        if len(self._specs) >= _SPECS:
+            del self._specs[next(iter(self._specs))]
+        self._specs[key] = spec
+        return spec
+
+    async def get(self, conn: AsyncConnection, project_id: UUID, key: str) -> Agent:
+        """An agent by name or id."""
+        return await _found(conn, project_id, key)
+
+    async def list(
+        self, conn: AsyncConnection, project_id: UUID, after: str | None, limit: int
+    ) -> Sequence[Agent]:
+        """Agents of the project in order of name."""
+        return await store.read_page(conn, project_id, after, limit)
+
+    async def versions(
+        self, conn: AsyncConnection, project_id: UUID, key: str, before: int | None, limit: int
+    ) -> Sequence[AgentVersion]:
+        """Versions of an agent, newest first."""
+        agent = await _found(conn, project_id, key)
+        return await store.versions(conn, agent.id, before, limit)
+
+    async def register(
+        self, conn: AsyncConnection, asker: Principal, project_id: UUID, new: Definition
+    ) -> Agent:
+        """Register an agent; ``Conflict`` when its name is taken."""
+        new = self._checked(asker, new)
+        agent_id = uuid7()
+        if not await store.insert(conn, agent_id, project_id, new, asker.name):
+            raise Conflict(
+                f"There is an agent {new.name!r} already.",
+                hint="Change it with PUT, or choose another name.",
+                agent=new.name,
+            )
+        data = {"name": new.name, "runtime": new.runtime}
+        await _tell(conn, "agent.registered", agent_id, project_id, asker, data)
+        after_commit(conn, partial(self._directory.forget, project_id))
+        return await _found(conn, project_id, new.name)
+
+    async def change(
+        self,
+        conn: AsyncConnection,
+        asker: Principal,
+        project_id: UUID,
+        key: str,
+        wanted: Mapping[str, Any],
+        expected: int | None,
+    ) -> Agent:
+        """Change the given fields of a definition. Another runtime or config is a new version.
+
+        Raises ``Conflict`` when ``expected`` is not the version in force.
+        """
+        agent = await _found(conn, project_id, key, for_update=True)
+        if expected is not None and expected != agent.version:
+            raise Conflict(
+                f"The agent {agent.name!r} is at version {agent.version}, not {expected}.",
+                hint="Somebody changed it meanwhile: read it again.",
+                version=agent.version,
+            )
+        old = _definition(agent)
+        new = replace(old, **wanted)
+        renewed = (new.runtime, new.config) != (old.runtime, old.config)
+        if renewed:
+            new = self._checked(asker, new)
+            renewed = (new.runtime, new.config) != (old.runtime, old.config)
+        fields = [name for name in wanted if getattr(new, name) != getattr(old, name)]
+        if not fields:
+            return agent
+        version = agent.version + renewed
+        if renewed:
+            await store.add_version(conn, agent.id, version, new, asker.name)
+        await store.update(conn, agent.id, version, new)
+        data = {"name": agent.name, "version": version, "fields": fields}
+        await _tell(conn, "agent.updated", agent.id, project_id, asker, data)
+        after_commit(conn, partial(self._directory.forget, project_id))
+        return await _found(conn, project_id, agent.name)
+
+    async def delete(
+        self, conn: AsyncConnection, asker: Principal, project_id: UUID, key: str
+    ) -> None:
+        """Delete an agent. What it runs goes on; what waits for it by name waits until it is
+        cancelled, and its explanation says so."""
+        agent = await _found(conn, project_id, key, for_update=True)
+        await store.delete(conn, agent.id)
+        await _tell(conn, "agent.deleted", agent.id, project_id, asker, {"name": agent.name})
+        after_commit(conn, partial(self._directory.forget, project_id))
+
+    async def probe(self, agent: Agent) -> Health:
+        """Whether the agent could run an attempt on this machine now. Changes nothing."""
+        if agent.runtime not in self._runtimes:
+            return Health(ok=False, detail=f"This server has no runtime {agent.runtime!r}.")
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                return await self._runtimes[agent.runtime].probe(agent.config)
+        except TimeoutError:
+            return Health(ok=False, detail=f"The probe took longer than {_PROBE_SECONDS:.0f} s.")
+
+    async def record(
+        self, conn: AsyncConnection, asker: Principal, agent: Agent, health: Health
+    ) -> None:
+        """Keep what a probe found, unless the agent was changed meanwhile."""
+        kept = await store.set_health(
+            conn, agent.id, agent.version, healthy=health.ok, detail=health.detail
+        )
+        if kept and health.ok != agent.healthy:
+            data = {"name": agent.name, "healthy": health.ok, "detail": health.detail}
+            await _tell(conn, "agent.health", agent.id, agent.project_id, asker, data)
+
+    def _checked(self, asker: Principal, new: Definition) -> Definition:
+        """The definition with the runtime's defaults filled in."""
+        if new.runtime in CODE_RUNTIMES:
+            asker.demand("agents:execute")
+        if new.runtime not in self._runtimes:
+            raise InvalidInput(
+                f"There is no runtime {new.runtime!r}.",
+                hint=f"Choose one of: {', '.join(sorted(self._runtimes.by_name))}.",
+                field="runtime",
+            )
+        return replace(new, config=dict(self._runtimes[new.runtime].validate(new.config)))
+
+
+@lru_cache(maxsize=1024)
+def _key(key: str) -> UUID | str:
+    try:
+        return UUID(key)
+    except ValueError:
+        return key
+
+
+async def _found(
+    conn: AsyncConnection, project_id: UUID, key: str, *, for_update: bool = False
+) -> Agent:
+    agent = await store.by_key(conn, project_id, _key(key), for_update=for_update)
+    if agent is None:
+        raise missing(key)
+    return agent
+
+
+def _definition(agent: Agent) -> Definition:
+    return Definition(
+        name=agent.name,
+        runtime=agent.runtime,
+        config=agent.config,
+        description=agent.description,
+        capabilities=agent.capabilities,
+        labels=agent.labels,
+        max_concurrency=agent.max_concurrency,
+        enabled=agent.enabled,
+    )
+
+
+async def _tell(
+    conn: AsyncConnection,
+    kind: str,
+    agent_id: UUID,
+    project_id: UUID,
+    asker: Principal,
+    data: Mapping[str, Any],
+) -> None:
+    await events.append(conn, [NewEvent(kind, agent_id, project_id, asker.name, data)])

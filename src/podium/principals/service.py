@@ -1,0 +1,304 @@
+"""Tokens: prove, issue, revoke."""
+
+import asyncio
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from podium.events import store as events
+from podium.events.model import NewEvent
+from podium.kernel.errors import Forbidden, InvalidInput, NotFound, PodiumError, Unauthenticated
+from podium.kernel.files import private_directory, write_private
+from podium.kernel.ids import uuid7
+from podium.principals import store
+from podium.principals.credentials import (
+    Credential,
+    hash_secret,
+    new_secret,
+    parse,
+    token_text,
+)
+from podium.principals.model import GLOBAL_SCOPES, Principal, Token
+from podium.storage.database import Database, after_commit
+
+_log = structlog.get_logger(__name__)
+
+TRUSTED_SECONDS = 2.0
+"""How long a proof is remembered: a revocation acts within this time in every process."""
+_REMEMBERED = 20_000
+_USE_SECONDS = 60.0
+_SYSTEM = "system"
+ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 - a file name
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """What a token is to be. ``expires_in`` is in seconds; None means that it does not expire."""
+
+    name: str
+    scopes: tuple[str, ...]
+    project: str | None = None
+    expires_in: float | None = None
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the database said about a token, and until when that is believed."""
+
+    principal: Principal | None
+    secret_hash: bytes
+    until: float
+
+
+_Key = tuple[UUID, int | None]
+
+
+class PrincipalService:
+    """Proves tokens from memory and the database, and keeps them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[_Key, _Known] = OrderedDict()
+        self._loading: dict[_Key, asyncio.Task[_Known]] = {}
+        self._used: dict[UUID, datetime] = {}
+        self._recorder: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Begin to record when tokens were used, once a minute."""
+        self._recorder = asyncio.create_task(self._record_uses())
+
+    async def close(self) -> None:
+        if self._recorder:
+            self._recorder.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._recorder
+            await self._record()
+
+    async def authenticate(self, text: str) -> Principal:
+        """Who holds this token; ``Unauthenticated`` when it is not valid now."""
+        credential = parse(text)
+        if credential is None:
+            raise _refused("The token is not written like one of Podium's.")
+        key = (credential.id, credential.attempt)
+        known = self._known.get(key)
+        if known is None or known.until < time.monotonic():
+            known = await self._load(key)
+        principal = known.principal
+        if principal is None or not credential.matches(known.secret_hash):
+            raise _refused("The token is unknown or was revoked.")
+        if principal.expires_at is not None and principal.expires_at <= datetime.now(UTC):
+            raise _refused("The token has expired.")
+        if credential.attempt is None and credential.id not in self._used:
+            self._used[credential.id] = datetime.now(UTC)
+        return principal
+
+    async def create(
+        self, conn: AsyncConnection, granter: Principal, new: NewToken
+    ) -> tuple[Token, str]:
+        """Issue a token; gives it and its text, which is shown this once.
+
+        Raises ``Forbidden`` for scopes that the granter does not hold.
+        """
+        project_id = await self._project_of(conn, granter, new)
+        _require_grantable(granter, new, bound=project_id is not None)
+        expires_at = _expiry(granter, new)
+        token_id, secret = uuid7(), new_secret()
+        await store.insert(
+            conn,
+            store.Issued(
+                token_id,
+                new.name,
+                project_id,
+                hash_secret(secret),
+                sorted(set(new.scopes)),
+                granter.name,
+                expires_at,
+            ),
+        )
+        data = {"name": new.name, "scopes": sorted(set(new.scopes)), "expires_at": expires_at}
+        event = NewEvent("token.created", token_id, project_id, granter.name, data)
+        await events.append(conn, [event])
+        return await store.read(conn, token_id), token_text(token_id, secret)
+
+    async def list(
+        self, conn: AsyncConnection, asker: Principal, before: UUID | None, limit: int
+    ) -> Sequence[Token]:
+        """Tokens in force that the asker may see, newest first."""
+        return await store.read_page(conn, asker.project_id, before, limit)
+
+    async def revoke(self, conn: AsyncConnection, asker: Principal, token_id: UUID) -> None:
+        """End a token. Also one that was revoked before: the wish is fulfilled."""
+        token = await store.read(conn, token_id)
+        if asker.project_id is not None and token.project_id != asker.project_id:
+            raise NotFound(f"There is no token {token_id}.")
+        await _revoke(conn, [token_id], asker.name)
+        after_commit(conn, partial(self._forget, token_id))
+
+    async def project_name(self, project_id: UUID | None) -> str | None:
+        """The name of the project that a token is bound to."""
+        return await store.project_name(self._database, project_id) if project_id else None
+
+    async def _project_of(
+        self, conn: AsyncConnection, granter: Principal, new: NewToken
+    ) -> UUID | None:
+        if new.project is None:
+            return granter.project_id
+        project_id = await store.project_id(conn, new.project)
+        if project_id is None or granter.project_id not in (None, project_id):
+            raise NotFound(f"There is no project {new.project!r}.", project=new.project)
+        return project_id
+
+    async def _load(self, key: _Key) -> _Known:
+        """Ask the database, once for all who want to know the same at the same time."""
+        task = self._loading.get(key)
+        if task is None:
+            task = asyncio.create_task(self._read(key))
+            self._loading[key] = task
+            task.add_done_callback(partial(self._loaded, key))
+        return await asyncio.shield(task)
+
+    def _forget(self, token_id: UUID) -> None:
+        self._known.pop((token_id, None), None)
+
+    def _loaded(self, key: _Key, task: asyncio.Task[_Known]) -> None:
+        del self._loading[key]
+        if not task.cancelled():
+            task.exception()  # those who waited were told; nobody may be left
+
+    async def _read(self, key: _Key) -> _Known:
+        asked = time.monotonic()
+        principal, secret_hash = await _look_up(self._database, key)
+        known = _Known(principal, secret_hash, asked + TRUSTED_SECONDS)
+        self._known[key] = known
+        self._known.move_to_end(key)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return known
+
+    async def _record_uses(self) -> None:
+        while True:
+            await asyncio.sleep(_USE_SECONDS)
+            await self._record()
+
+    async def _record(self) -> None:
+        used, self._used = self._used, {}
+        if used:
+            try:
+                await store.mark_used(self._database, used)
+            except PodiumError as error:
+                _log.warning("tokens.use_not_recorded", error=error.message)
+
+
+async def ensure_admin_token(data_dir: Path, conn: AsyncConnection) -> Path:
+    """The file with this machine's administrator token, made anew when it is lost or invalid.
+
+    The token that it replaces is revoked. Several processes may call this at once.
+    """
+    name = "local"
+    maker = f"{_SYSTEM}:{socket.gethostname()}:{sha256(str(data_dir).encode()).hexdigest()[:12]}"
+    path = data_dir / ADMIN_TOKEN_FILE
+    old = await store.in_force(conn, name, maker)
+    credential = await asyncio.to_thread(_read_token, path)
+    if credential is not None and await store.is_valid(
+        conn, credential.id, hash_secret(credential.secret)
+    ):
+        return path
+    await _revoke(conn, old, _SYSTEM)
+    token_id, secret = uuid7(), new_secret()
+    issued = store.Issued(token_id, name, None, hash_secret(secret), ["admin"], maker, None)
+    await store.insert(conn, issued)
+    data = {"name": name, "scopes": ["admin"], "expires_at": None}
+    await events.append(conn, [NewEvent("token.created", token_id, None, _SYSTEM, data)])
+    await asyncio.to_thread(private_directory, data_dir)
+    await asyncio.to_thread(write_private, path, token_text(token_id, secret) + "\n")
+    return path
+
+
+async def _revoke(conn: AsyncConnection, token_ids: Sequence[UUID], actor: str) -> None:
+    revoked = await store.revoke(conn, token_ids)
+    told = [
+        NewEvent("token.revoked", token_id, None, actor, {"name": name})
+        for token_id, name in revoked
+    ]
+    await events.append(conn, told)
+
+
+def _read_token(path: Path) -> Credential | None:
+    """The token in the file; None when there is none, or others could have read it."""
+    try:
+        if path.stat().st_mode & 0o077:
+            return None
+        credential = parse(path.read_text().strip())
+    except (OSError, UnicodeDecodeError):
+        return None
+    return credential if credential and credential.attempt is None else None
+
+
+async def _look_up(database: Database, key: _Key) -> tuple[Principal | None, bytes]:
+    holder, attempt = key
+    if attempt is None:
+        row = await store.credential(database, holder)
+        if row is None:
+            return None, b""
+        scopes = frozenset[str](row["scopes"])
+        kind = "admin" if "admin" in scopes else "token"
+        principal = Principal(
+            kind,
+            holder,
+            f"{kind}:{row['name']}",
+            row["project_id"],
+            scopes,
+            row["expires_at"],
+        )
+        return principal, row["secret_hash"]
+    row = await store.attempt(database, holder, attempt)
+    if row is None:
+        return None, b""
+    principal = Principal(
+        "attempt",
+        holder,
+        f"attempt:{holder}/{attempt}",
+        row["project_id"],
+        frozenset({"tasks:read", "events:read"}),
+        tasks=frozenset({holder, *row["depends_on"]}),
+    )
+    return principal, row["token_hash"]
+
+
+def _require_grantable(granter: Principal, new: NewToken, *, bound: bool) -> None:
+    missing = sorted(scope for scope in new.scopes if not granter.has(scope))
+    if missing:
+        raise Forbidden(
+            f"You cannot grant what you do not hold: {', '.join(missing)}.",
+            hint="`podium token create` with an administrator's token can.",
+            missing=missing,
+        )
+    if bound and (beyond := sorted(GLOBAL_SCOPES.intersection(new.scopes))):
+        raise InvalidInput(
+            f"A token of one project cannot hold {', '.join(beyond)}.",
+            hint="Leave out the project, or these scopes.",
+            field="scopes",
+        )
+
+
+def _expiry(granter: Principal, new: NewToken) -> datetime | None:
+    """A token does not outlive the one that it was made with."""
+    if new.expires_in is None:
+        return granter.expires_at
+    expires_at = datetime.now(UTC) + timedelta(seconds=new.expires_in)
+    return min(expires_at, granter.expires_at) if granter.expires_at else expires_at
+
+
+def _refused(message: str) -> Unauthenticated:
+    return Unauthenticated(message, hint="Sign in anew, or ask for a new token.")

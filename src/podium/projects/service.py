@@ -1,0 +1,124 @@
+"""Use cases of projects, and the cache that spares each request a query for its own."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from podium.events import store as events
+from podium.events.model import NewEvent
+from podium.kernel.errors import Conflict, NotFound
+from podium.kernel.ids import uuid7
+from podium.principals.model import Principal
+from podium.projects import store
+from podium.projects.model import DEFAULT, Project
+from podium.storage.database import Database, after_commit
+
+_TRUSTED_SECONDS = 5.0
+"""For so long another process may take a deleted project for a live one."""
+
+
+class ProjectService:
+    """Projects by name and id. A name's id and an id's name never change while it lives."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._by_name: dict[str, tuple[float, Project]] = {}
+        self._names: dict[UUID, str] = {}
+
+    async def resolve(self, name: str) -> Project:
+        """The project of this name, from memory if it was asked for in the last seconds."""
+        known = self._by_name.get(name)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        async with self._database.connect() as conn:
+            project = await self.get(conn, name)
+        self._by_name[name] = (time.monotonic() + _TRUSTED_SECONDS, project)
+        return project
+
+    async def name(self, project_id: UUID) -> str:
+        """The name of a project, deleted ones included; remembered for ever."""
+        if (known := self._names.get(project_id)) is not None:
+            return known
+        async with self._database.connect() as conn:
+            name = await store.name_of(conn, project_id)
+        if name is None:
+            raise NotFound(f"There is no project {project_id}.")
+        self._names[project_id] = name
+        return name
+
+    async def get(self, conn: AsyncConnection, name: str) -> Project:
+        if (project := await store.by_name(conn, name)) is None:
+            raise _missing(name)
+        return project
+
+    async def list(
+        self, conn: AsyncConnection, asker: Principal, after: str | None, limit: int
+    ) -> Sequence[Project]:
+        """Projects that the asker may see, by name."""
+        return await store.read_page(conn, asker.project_id, after, limit)
+
+    async def create(
+        self, conn: AsyncConnection, asker: Principal, name: str, weight: float
+    ) -> Project:
+        project = await store.insert(conn, uuid7(), name, weight)
+        if project is None:
+            raise Conflict(f"There is a project {name!r} already.", project=name)
+        await _tell(conn, "project.created", project, asker.name, weight=weight)
+        return project
+
+    async def change(
+        self, conn: AsyncConnection, asker: Principal, name: str, weight: float
+    ) -> Project:
+        project = await self._locked(conn, name)
+        await store.set_weight(conn, project.id, weight)
+        await _tell(conn, "project.updated", project, asker.name, weight=weight)
+        after_commit(conn, partial(self._forget, name))
+        return await self.get(conn, name)
+
+    async def delete(self, conn: AsyncConnection, asker: Principal, name: str) -> None:
+        """Delete a project that has no open tasks; what ended in it stays on record."""
+        project = await self._locked(conn, name)
+        if name == DEFAULT:
+            raise Conflict("The project 'default' cannot be deleted.", project=name)
+        if await store.has_open_tasks(conn, project.id):
+            raise Conflict(
+                f"The project {name!r} has tasks that have not ended.",
+                hint="Cancel them or wait for them, then delete it.",
+                project=name,
+            )
+        await store.delete(conn, project.id)
+        await _tell(conn, "project.deleted", project, asker.name)
+        after_commit(conn, partial(self._forget, name))
+
+    async def _locked(self, conn: AsyncConnection, name: str) -> Project:
+        if (project := await store.by_name(conn, name, for_update=True)) is None:
+            raise _missing(name)
+        return project
+
+    def _forget(self, name: str) -> None:
+        self._by_name.pop(name, None)
+
+
+async def ensure_default(conn: AsyncConnection) -> None:
+    """Make the project ``default`` when it does not exist. Safe when several do it at once."""
+    project = await store.insert(conn, uuid7(), DEFAULT, 1.0)
+    if project is not None:
+        await _tell(conn, "project.created", project, "system", weight=1.0)
+
+
+async def _tell(
+    conn: AsyncConnection, kind: str, project: Project, actor: str, **data: float
+) -> None:
+    event = NewEvent(kind, project.id, project.id, actor, {"name": project.name, **data})
+    await events.append(conn, [event])
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(
+        f"There is no project {name[:80]!r}.",
+        hint="`podium project list` shows those that you may see.",
+        project=name[:80],
+    )
