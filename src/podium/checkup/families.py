@@ -1,0 +1,199 @@
+"""How tests look in each language, and what runs them."""
+
+import re
+from dataclasses import dataclass
+
+_SPACE = "[[:space:]]*"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Languages whose tests look alike.
+
+    ``tests``, ``skipped`` and ``focused`` are POSIX expressions for one line; ``extensions`` are
+    the files they are looked for in. ``named`` tells a test file by its path: where it is given,
+    other files do not count.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    tests: str
+    skipped: str = ""
+    focused: str = ""
+    named: re.Pattern[str] | None = None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Git's pathspecs for the files."""
+        return tuple(f":(glob)**/*.{extension}" for extension in self.extensions)
+
+
+_JS = ("js", "jsx", "ts", "tsx", "mjs", "cjs", "mts", "cts")
+FAMILIES = (
+    Family(
+        "Python",
+        ("py",),
+        rf"^{_SPACE}(async[[:space:]]+)?def test[A-Za-z0-9_]*{_SPACE}\(",
+        r"^[^#]*(mark\.(skip|xfail)|unittest\.skip|pytest\.skip\(|\.skipTest\()",
+        named=re.compile(r"(^|/)(tests?|testing)(/|\.py$)|(^|/)test_?[^/]*\.py$|_tests?\.py$"),
+    ),
+    Family(
+        "JavaScript and TypeScript",
+        _JS,
+        rf"^{_SPACE}(it|test)(\.[a-z]+)?(\([^)]*\)|`)?{_SPACE}[(`]",
+        r"(^|[^A-Za-z.])((it|test|describe)\.(skip|todo)|x(it|describe|test))[[:space:]]*\(",
+        rf"^{_SPACE}((it|test|describe)\.only|f(it|describe)){_SPACE}\(",
+        named=re.compile(r"[.\-_](test|spec|e2e|cy)\.[cm]?[jt]sx?$|(^|/)(__tests__|tests?|e2e)/"),
+    ),
+    Family(
+        "Go",
+        ("go",),
+        r"^func (Test|Benchmark|Fuzz|Example)[A-Z0-9_(]",
+        r"^[[:space:]]*[tb]\.Skip(f|Now)?\(",
+        named=re.compile(r"_test\.go$"),
+    ),
+    Family(
+        "Rust",
+        ("rs",),
+        r"^[[:space:]]*#\[([a-z_]+::)*(test|rstest|test_case|quickcheck)([[:space:](]|\])",
+        r"^[[:space:]]*#\[ignore",
+    ),
+    Family(
+        "Java, Kotlin and Groovy",
+        ("java", "kt", "groovy"),
+        r"^[[:space:]]*@(Test|ParameterizedTest|RepeatedTest|TestFactory|Property)([^A-Za-z]|$)",
+        r"^[[:space:]]*@(Disabled|Ignore)([^A-Za-z]|$)",
+    ),
+    Family("Scala", ("scala",), r"^[[:space:]]*(test|it)\(\"|\"[[:space:]]+in[[:space:]]+\{"),
+    Family(
+        "C# and other .NET",
+        ("cs", "fs", "vb"),
+        r"[[<](Fact|Theory|Test|TestCase|TestMethod|DataTestMethod|Property)[](>,]",
+        r"\(Skip[[:space:]]*=|[[<]Ignore",
+    ),
+    Family(
+        "Ruby",
+        ("rb",),
+        r"^[[:space:]]*(it|specify|scenario|test)[[:space:](]+[\"']|^[[:space:]]*def test_",
+        r"^[[:space:]]*(xit|xdescribe|xcontext|pending|skip)([[:space:](\"']|$)",
+        r"^[[:space:]]*(fit|fdescribe|fcontext)[[:space:](]",
+        named=re.compile(r"(^|/)(spec|test)s?/|_(spec|test)\.rb$"),
+    ),
+    Family(
+        "PHP",
+        ("php",),
+        r"function test[A-Z_]|@test([^A-Za-z]|$)|#\[Test\]|^[[:space:]]*(it|test)\(",
+        r"markTest(Skipped|Incomplete)|->skip\(",
+        named=re.compile(r"(^|/)[Tt]ests?/|Test\.php$"),
+    ),
+    Family(
+        "C and C++",
+        ("c", "cc", "cpp", "cxx", "h", "hpp"),
+        r"^[[:space:]]*((TYPED_)?TEST(_F|_P|_CASE|_METHOD)?|SCENARIO"
+        r"|BOOST_(AUTO|FIXTURE|DATA)_TEST_CASE|START_TEST)[[:space:]]*\(",
+        r"GTEST_SKIP|TEST(_F|_P)?\([^)]*DISABLED_",
+    ),
+    Family("Swift", ("swift",), r"func test[A-Z]|^[[:space:]]*@Test([^A-Za-z]|$)", "XCTSkip"),
+    Family(
+        "Elixir",
+        ("exs", "ex"),
+        r"^[[:space:]]*(test|property) \"",
+        r"@(module)?tag :?skip",
+        named=re.compile(r"_test\.exs$"),
+    ),
+    Family("Dart", ("dart",), r"^[[:space:]]*(test|testWidgets|blocTest)(<[^>]*>)?\(", r"skip: "),
+    Family(
+        "Shell",
+        ("bats", "sh", "bash"),
+        r"^@test |^test_?[A-Za-z0-9_]*[[:space:]]*\(\)",
+        r"^[[:space:]]+skip([[:space:]]|$)",
+    ),
+    Family("Clojure", ("clj", "cljs", "cljc"), r"^\(deftest "),
+    Family("Haskell", ("hs",), r"^[[:space:]]*(it|prop|testCase|testProperty) \""),
+    Family("Julia", ("jl",), r"^[[:space:]]*@test(set|_throws)?[[:space:]]"),
+    Family("R", ("r", "R"), r"^[[:space:]]*test_that\("),
+    Family("Perl", ("t",), r"^[[:space:]]*(ok|is|isnt|like|is_deeply|subtest)[[:space:](]"),
+    Family("Lua", ("lua",), r"^[[:space:]]*it\([\"']"),
+    Family("Robot Framework", ("robot",), r"^[A-Za-z][^*:]*$"),
+    Family(
+        "Cucumber", ("feature",), r"^[[:space:]]*Scenario( Outline)?:", r"^[[:space:]]*@(wip|skip)"
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """A test tool, known by a file of its own or by a word in manifests."""
+
+    name: str
+    file: re.Pattern[str] | None = None
+    word: re.Pattern[bytes] | None = None
+
+
+def _framework(name: str, file: str = "", word: str = "") -> Framework:
+    return Framework(
+        name,
+        re.compile(rf"(^|/)({file})$") if file else None,
+        re.compile(word.encode()) if word else None,
+    )
+
+
+FRAMEWORKS = (
+    _framework("pytest", r"conftest\.py|pytest\.ini|pytest\.toml", r"\bpytest\b"),
+    _framework("Hypothesis", word=r"\bhypothesis\b"),
+    _framework("tox", r"tox\.(ini|toml)", r"\[tool\.tox"),
+    _framework("nox", r"noxfile\.py"),
+    _framework("Jest", r"jest\.config\.\w+", r'"jest"\s*:'),
+    _framework("Vitest", r"vitest\.config\.\w+", r'"vitest"\s*:'),
+    _framework("Mocha", r"\.mocharc\.\w+", r'"mocha"\s*:'),
+    _framework("AVA", word=r'"ava"\s*:'),
+    _framework("Playwright", r"playwright\.config\.\w+", r"playwright"),
+    _framework("Cypress", r"cypress\.config\.\w+|cypress\.json", r'"cypress"\s*:'),
+    _framework("JUnit", word=r"\bjunit\b"),
+    _framework("TestNG", word=r"\btestng\b"),
+    _framework("Kotest", word=r"\bkotest\b"),
+    _framework("Spock", word=r"\bspock-core\b"),
+    _framework("ScalaTest", word=r"\bscalatest\b"),
+    _framework("xUnit.net", word=r'"xunit"'),
+    _framework("NUnit", word=r'"NUnit"'),
+    _framework("MSTest", word=r"MSTest\.TestFramework"),
+    _framework("RSpec", r"\.rspec", r"['\"]rspec"),
+    _framework("Minitest", word=r"['\"]minitest"),
+    _framework("PHPUnit", r"phpunit\.xml(\.dist)?", r"phpunit/phpunit"),
+    _framework("Pest", word=r"pestphp/pest"),
+    _framework("GoogleTest", word=r"\b(gtest|googletest|GTest)\b"),
+    _framework("Catch2", word=r"\bCatch2\b"),
+    _framework("proptest", word=r"^\s*proptest\b"),
+    _framework("Flutter test", word=r"\bflutter_test\b"),
+    _framework("Bats", r"[^/]+\.bats"),
+    _framework("Robot Framework", r"[^/]+\.robot"),
+    _framework("Cucumber", r"[^/]+\.feature"),
+)
+
+CI = {
+    "GitHub Actions": r"\.github/workflows/[^/]+\.ya?ml",
+    "GitLab CI": r"\.gitlab-ci\.yml",
+    "CircleCI": r"\.circleci/config\.yml",
+    "Azure Pipelines": r"(\.?azure[-_]pipelines[^/]*|\.azuredevops/.*)\.ya?ml",
+    "Jenkins": r"([^/]+/)*Jenkinsfile[^/]*",
+    "Travis CI": r"\.travis\.yml",
+    "AppVeyor": r"\.?appveyor\.yml",
+    "Bitbucket Pipelines": r"bitbucket-pipelines\.yml",
+    "Buildkite": r"\.buildkite/.*\.ya?ml",
+    "Drone": r"\.drone\.(yml|jsonnet|star)",
+    "Woodpecker": r"\.woodpecker(\.ya?ml|/.*\.ya?ml)",
+    "Cirrus CI": r"\.cirrus\.(yml|star)",
+    "Semaphore": r"\.semaphore/.*\.yml",
+    "TeamCity": r"\.teamcity/.*\.(kts|xml)",
+    "Forgejo or Gitea Actions": r"\.(forgejo|gitea)/workflows/[^/]+\.ya?ml",
+    "Google Cloud Build": r"cloudbuild\.ya?ml",
+    "AWS CodeBuild": r"buildspec\.ya?ml",
+    "a script": r"\.ci/[^/]+",
+}
+"""Continuous integration by the path of its configuration."""
+
+COVERAGE = re.compile(
+    r"(^|/)(\.coveragerc|\.?codecov\.ya?ml|\.nycrc(\.\w+)?|\.c8rc(\.\w+)?|\.simplecov|tarpaulin\.toml"
+    r"|\.coveralls\.yml|coverlet\.runsettings)$"
+)
+"""Configurations of coverage tools."""

@@ -1,0 +1,1 @@
+"""The checks of ``lint``: each turns what one tool says into issues."""

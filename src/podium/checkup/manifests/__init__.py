@@ -1,0 +1,1 @@
+"""Reading the manifests and lock files of package managers, as data only."""

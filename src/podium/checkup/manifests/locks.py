@@ -1,0 +1,64 @@
+"""How many packages a lock file pins. The formats are read as text, only to count."""
+
+import re
+from collections.abc import Callable
+
+_TABLE = re.compile(rb"^\[\[package\]\]", re.MULTILINE)
+_NPM = re.compile(rb"^ {4}\"node_modules/[^\"]+\": \{", re.MULTILINE)
+_NPM_OLD = re.compile(rb"^ {4}\"[^\"]+\": \{\s*\"version\"", re.MULTILINE)
+_YARN = re.compile(rb"^\S[^\n]*:\n {2}\"?version\"?:? ", re.MULTILINE)
+_PNPM = re.compile(rb"^ {2}['\"/]?[@\w][^\s]*@[^\s]*:$", re.MULTILINE)
+_GEM = re.compile(rb"^ {4}[\w.-]+ \([^)]+\)", re.MULTILINE)
+_COMPOSER = re.compile(rb"^ {12}\"name\": ", re.MULTILINE)
+_PIPFILE = re.compile(rb"^ {8}\"[^\"]+\": \{", re.MULTILINE)
+_PUB = re.compile(rb"^ {2}[\w-]+:$", re.MULTILINE)
+_NUGET = re.compile(rb"\"resolved\":")
+_MIX = re.compile(rb"^ {2}\"[\w-]+\":", re.MULTILINE)
+_GRADLE = re.compile(rb"^[\w.-]+:[\w.-]+:[^\s=]+=", re.MULTILINE)
+_SWIFT = re.compile(rb"\"(identity|package)\"\s*:")
+_BUN = re.compile(rb"^ {4}\"[^\"]+\": \[", re.MULTILINE)
+_REQUIREMENT = re.compile(rb"^[\w.\[\],-]+==", re.MULTILINE)
+
+
+def _go(content: bytes) -> int:
+    return len({line.split(b" ")[0] for line in content.splitlines() if b"/go.mod" not in line})
+
+
+def _npm(content: bytes) -> int:
+    return len(_NPM.findall(content)) or len(_NPM_OLD.findall(content))
+
+
+def _matches(pattern: re.Pattern[bytes]) -> Callable[[bytes], int]:
+    return lambda content: len(pattern.findall(content))
+
+
+LOCKS: dict[str, tuple[str, Callable[[bytes], int]]] = {
+    "package-lock.json": ("npm", _npm),
+    "npm-shrinkwrap.json": ("npm", _npm),
+    "yarn.lock": ("npm", _matches(_YARN)),
+    "pnpm-lock.yaml": ("npm", _matches(_PNPM)),
+    "bun.lock": ("npm", _matches(_BUN)),
+    "poetry.lock": ("Python", _matches(_TABLE)),
+    "uv.lock": ("Python", _matches(_TABLE)),
+    "pdm.lock": ("Python", _matches(_TABLE)),
+    "pylock.toml": ("Python", _matches(re.compile(rb"^\[\[packages\]\]", re.MULTILINE))),
+    "Pipfile.lock": ("Python", _matches(_PIPFILE)),
+    "Cargo.lock": ("Rust", _matches(_TABLE)),
+    "go.sum": ("Go", _go),
+    "Gemfile.lock": ("Ruby", _matches(_GEM)),
+    "composer.lock": ("PHP", _matches(_COMPOSER)),
+    "packages.lock.json": (".NET", _matches(_NUGET)),
+    "gradle.lockfile": ("Gradle", _matches(_GRADLE)),
+    "pubspec.lock": ("Dart", _matches(_PUB)),
+    "mix.lock": ("Elixir", _matches(_MIX)),
+    "Package.resolved": ("Swift", _matches(_SWIFT)),
+    "Chart.lock": ("Helm", _matches(re.compile(rb"^- name:", re.MULTILINE))),
+}
+"""By file name: the ecosystem, and how many packages a lock file's content pins."""
+
+
+def pins_everything(content: bytes) -> bool:
+    """Whether a requirements file is the output of a resolver: every line is one version."""
+    lines = [line.strip() for line in content.splitlines()]
+    lines = [line for line in lines if line and not line.startswith((b"#", b"-", b"\\"))]
+    return len(lines) > 1 and all(_REQUIREMENT.match(line) for line in lines)

@@ -1,0 +1,252 @@
+"""secrets: credentials in tracked files. What it hands back never holds one."""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Generator
+from secrets import token_bytes
+from typing import NamedTuple
+
+from podium.checkup import detectors, languages
+from podium.checkup.context import Context, Json, number
+from podium.checkup.detectors import Secret
+from podium.checkup.git import GitFailed
+from podium.checkup.output import SEVERITIES, Finding, Output, Severity
+from podium.checkup.part import Deadline, Progress, begin
+from podium.checkup.repository import Repository
+from podium.checkup.text import display, plural
+
+_SHOWN = 200
+_LINES = 400_000
+_TOKENS = (
+    r"(A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}|AKC[a-zA-Z0-9]{10}|AP[0-9ABCDEF][a-zA-Z0-9]{8}"
+    r"|AccountKey=|://[^[:space:]{}]+:[^[:space:]{}]+@|\.[a-zA-Z0-9_-]{6}\.[a-zA-Z0-9_-]{27}"
+    r"|(ghp|gho|ghu|ghs|ghr|github_pat)_|gl[a-z]+-[A-Za-z0-9_-]{20}|eyJ[A-Za-z0-9_=-]+\."
+    r"|_authToken|sk-[A-Za-z0-9]|PRIVATE KEY|pypi-AgE|SG\.[a-zA-Z0-9_-]{22}|xox[abposr]-"
+    r"|hooks\.slack\.com|sq0csp|[rs]k_live_|[0-9]{8}:[0-9A-Za-z_-]{35}|(AC|SK)[a-z0-9]{32}"
+    r"|[0-9a-z]{32}-us[0-9]|AIza|hf_[A-Za-z]{30}|PuTTY-User|do[opr]_v1_|shp(at|ca|pa|ss)_"
+)
+_NAMES = (
+    r"((api|auth|service|account|db|database|priv|private|client|access|encryption|signing|master)"
+    r"[_-]?key|pass|pwd|secret|token|credential|contrase)[A-Za-z0-9_-]*"
+)
+_QUOTED = _NAMES + "[]\"'`)]{0,2}[[:space:]]*(:=|[:=]>?|[!=]=+|\\(|[[:space:]])[[:space:]]*@?[\"'`]"
+_UNQUOTED = _NAMES + "[]\"'`)]{0,2}[[:space:]]*[:=]"
+_SETTINGS = tuple(
+    f":(glob,icase)**/{pattern}"
+    for pattern in (
+        "*.yml", "*.yaml", "*.ini", "*.cfg", "*.conf", "*.cnf", "*.cf", "*.properties", "*.toml",
+        ".env*", "*.env", ".npmrc", ".pypirc", ".netrc", ".envrc", "*.tfvars",
+    )
+)  # fmt: skip
+_KEY_FILE = re.compile(r"(^|/)(id_(rsa|dsa|ecdsa|ed25519)|[^/]+\.(p12|pfx|jks|keystore|kdbx|ppk))$")
+_ENV_FILE = re.compile(r"(^|/)\.env(\.(local|prod|production|staging|dev|development))?$")
+
+
+class _Search(NamedTuple):
+    what: str
+    pattern: str
+    any_case: bool
+    paths: tuple[str, ...]
+
+
+_SEARCHES = (
+    _Search("known forms of tokens", _TOKENS, any_case=False, paths=()),
+    _Search("quoted values with a telling name", _QUOTED, any_case=True, paths=()),
+    _Search("settings with a telling name", _UNQUOTED, any_case=True, paths=_SETTINGS),
+)
+
+
+def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the protocol's name
+    """Look for credentials in the snapshot's text files.
+
+    ``input``: ``repo``, ``head``, ``seconds`` (default 90). ``details``: ``kinds`` (counts) and
+    ``secrets`` (``path``, ``line``, ``kind``, ``confidence``, ``length``, ``fingerprint``).
+    Equal fingerprints mean equal values within one checkup; the fingerprint is keyed with a
+    random value that is thrown away, so that nobody can test guesses against it.
+    """
+    repository, options = begin(input, ctx)
+    deadline = Deadline(number(options.get("seconds"), 90))
+    output = Output()
+    scan = _Scan(token_bytes(32))
+    for place, search in enumerate(_SEARCHES):
+        start = 0.05 + 0.3 * place
+        ctx.progress(start, f"looking for {search.what}")
+        progress = Progress(ctx, start, start + 0.3)
+        if not _search(repository, search, deadline, progress, scan):
+            output.cut(search.what, f"time ran out after {deadline.seconds:g} s")
+    _key_files(repository, output)
+    scan.describe(output)
+    ctx.progress(1.0, f"{plural(len(scan.found), 'possible secret')}")
+    return output.as_json()
+
+
+def _search(
+    repository: Repository, search: _Search, deadline: Deadline, progress: Progress, scan: "_Scan"
+) -> bool:
+    candidates = _candidates(repository, search, deadline)
+    while True:
+        try:
+            path, line, text = next(candidates)
+        except StopIteration as end:
+            return bool(end.value)
+        scan.lines += 1
+        if deadline.passed or scan.lines > _LINES:
+            return False
+        progress.at(scan.lines, _LINES, f"{scan.lines:,} candidate lines examined")
+        scan.line(os.fsdecode(path), int(line), text)
+
+
+def _candidates(
+    repository: Repository, search: _Search, deadline: Deadline
+) -> Generator[list[bytes], None, bool]:
+    """Lines that may hold a credential, found by git in native code; detectors judge them.
+
+    Perl's expressions are four times as fast, but git may be built without them.
+    """
+    case = ["-i"] if search.any_case else []
+    try:
+        return (yield from _grep(repository, search, ["-P", *case], deadline))
+    except GitFailed:
+        return (yield from _grep(repository, search, ["-E", *case], deadline))
+
+
+def _grep(
+    repository: Repository, search: _Search, flags: list[str], deadline: Deadline
+) -> Generator[list[bytes], None, bool]:
+    return repository.grep(
+        *("-n", *flags, "-e", search.pattern),
+        fields=3,
+        paths=search.paths,
+        seconds=deadline.left(),
+    )
+
+
+class _Scan:
+    """What was found so far. Values are kept only as keyed hashes."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._seen: set[tuple[str, int, str]] = set()
+        self.found: list[tuple[Severity, dict[str, Json]]] = []
+        self.kinds: Counter[str] = Counter()
+        self.lines = 0
+        self.placeholders = 0
+        self.allowlisted = 0
+        self.long_lines = 0
+
+    def line(self, path: str, number: int, raw: bytes) -> None:
+        """Examine one candidate line."""
+        if languages.is_lock_file(path) or languages.is_vendored(path):
+            return
+        if len(raw) > detectors.MAX_LINE:
+            self.long_lines += 1
+            return
+        text = raw.decode("utf-8", "replace").rstrip("\r")
+        found = list(detectors.find(path, text))
+        if found and detectors.is_allowlisted(path, text):
+            self.allowlisted += 1
+            return
+        for secret in found:
+            self._add(path, number, secret)
+
+    def _add(self, path: str, number: int, secret: Secret) -> None:
+        fingerprint = hashlib.blake2b(secret.value.encode(), key=self._key, digest_size=6)
+        if (path, number, fingerprint.hexdigest()) in self._seen:
+            return
+        self._seen.add((path, number, fingerprint.hexdigest()))
+        if secret.placeholder:
+            self.placeholders += 1
+            return
+        severity = _severity(path, secret)
+        self.kinds[secret.kind] += 1
+        self.found.append(
+            (
+                severity,
+                {
+                    "path": display(path),
+                    "line": number,
+                    "kind": secret.kind,
+                    "severity": severity,
+                    "confidence": secret.confidence,
+                    "length": len(secret.value),
+                    "fingerprint": fingerprint.hexdigest(),
+                },
+            )
+        )
+
+    def describe(self, output: Output) -> None:
+        """Fill in what was found."""
+        self.found.sort(key=lambda item: (SEVERITIES.index(item[0]), str(item[1]["path"])))
+        severities = Counter(severity for severity, _ in self.found)
+        output.summary = {
+            "possible_secrets": len(self.found),
+            "high": severities["high"],
+            "medium": severities["medium"],
+            "low": severities["low"],
+            "in_tests_or_documents": severities["info"],
+            "placeholders": self.placeholders,
+            "allowlisted": self.allowlisted,
+            "candidate_lines": self.lines,
+        }
+        output.details["kinds"] = [
+            {"kind": kind, "count": count} for kind, count in self.kinds.most_common()
+        ]
+        output.details["secrets"] = [row for _, row in self.found[:_SHOWN]]
+        output.findings += [
+            _finding(severity, row) for severity, row in self.found[:_SHOWN] if severity != "info"
+        ]
+        if len(self.found) > _SHOWN:
+            output.cut("secrets", f"{_SHOWN} of {len(self.found):,} are listed")
+        if self.long_lines:
+            output.cut(
+                "long lines",
+                f"{plural(self.long_lines, 'line')} longer than {detectors.MAX_LINE:,} characters",
+            )
+        output.notes += _NOTES
+
+
+_NOTES = [
+    "A finding is a guess by its form; nobody was asked whether the credential works.",
+    "Values are never shown; equal fingerprints are equal values.",
+    "Only this commit was searched. A secret that was ever committed stays in the history.",
+]
+
+
+def _severity(path: str, secret: Secret) -> Severity:
+    aside = languages.is_test(path) or languages.is_example(path)
+    if secret.confidence == "high":
+        return "medium" if aside else "high"
+    if aside:
+        return "info"
+    return "medium" if secret.confidence == "medium" else "low"
+
+
+def _finding(severity: Severity, row: dict[str, Json]) -> Finding:
+    return {
+        "severity": severity,
+        "kind": "possible_secret",
+        "title": f"Possible secret: {row['kind']}",
+        "path": str(row["path"]),
+        "line": int(str(row["line"])),
+        "detail": f"{row['length']} characters, fingerprint {row['fingerprint']}",
+    }
+
+
+def _key_files(repository: Repository, output: Output) -> None:
+    """Files that are credentials by their name alone."""
+    for entry in repository.tree().files:
+        key, env = _KEY_FILE.search(entry.path), _ENV_FILE.search(entry.path)
+        if not (key or env) or not entry.size or languages.is_vendored(entry.path):
+            continue
+        aside = languages.is_test(entry.path) or languages.is_example(entry.path)
+        what = "a key store or private key" if key else "the settings of one machine"
+        output.findings.append(
+            {
+                "severity": "low" if aside or env else "high",
+                "kind": "credential_file",
+                "title": f"The file's name says that it is {what}",
+                "path": display(entry.path),
+            }
+        )

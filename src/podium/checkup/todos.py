@@ -1,0 +1,200 @@
+"""todos: what the authors left for later, with its age and author."""
+
+import os
+import re
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from podium.checkup import languages
+from podium.checkup.churn import seconds
+from podium.checkup.context import Context, Json, number, whole
+from podium.checkup.detectors import redact
+from podium.checkup.git import GitFailed
+from podium.checkup.output import Output
+from podium.checkup.part import Deadline, Progress, begin
+from podium.checkup.repository import Repository
+from podium.checkup.survey import moment
+from podium.checkup.text import clean, display, plural, shorten
+
+_PATTERN = r"(^|[^A-Za-z0-9_])(TODO|FIXME|HACK|XXX)([^A-Za-z0-9_]|$)"
+_MARK = re.compile(r"(?<!\w)(TODO|FIXME|HACK|XXX)(?!\w)")
+# The marks are words of other languages and stand for digits in templates, so one counts when a
+# comment leads to it, or when it is followed as people follow it.
+_COMMENT = re.compile(r"(#|//|/\*|^\s*\*|--|;|%|<!--|\"\"\"|'''|\{#|^\s*rem\b|\.\.)", re.IGNORECASE)
+_FOLLOWED = re.compile(r"\s*(:|\([^)]{1,60}\)|-\s)")
+_PROSE = frozenset({"md", "markdown", "mdx", "rst", "adoc", "txt", "tex", "org", "html", "htm"})
+_DATA = frozenset({"svg", "csv", "po", "json", "patch", "diff"})
+_TEXT = 200
+_MAX = 20_000
+_LISTED = 300
+_DAY = 86_400
+
+
+@dataclass(slots=True)
+class _Todo:
+    path: str
+    line: int
+    mark: str
+    text: str
+    when: int | None = None
+    author: str | None = None
+
+
+def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the protocol's name
+    """List TODO, FIXME, HACK and XXX marks in comments.
+
+    ``input``: ``repo``, ``head``, ``now``, ``seconds`` (default 45), ``max_blamed`` (files whose
+    authors are looked up, default 200). ``details``: ``todos`` (``path``, ``line``, ``mark``,
+    ``text``, ``since``, ``age_days``, ``author``), ``by_author``, ``by_area``.
+    """
+    repository, options = begin(input, ctx)
+    deadline = Deadline(number(options.get("seconds"), 45))
+    output = Output()
+    ctx.progress(0.05, "searching for marks")
+    todos = _find(repository, deadline, output)
+    if repository.head:
+        limit = whole(options.get("max_blamed"), 200)
+        _date(repository, todos, limit, deadline, Progress(ctx, 0.3, 1.0), output)
+    _describe(todos, whole(options.get("now")) or int(time.time()), output)
+    ctx.progress(1.0, f"{plural(len(todos), 'mark')} found")
+    return output.as_json()
+
+
+def _find(repository: Repository, deadline: Deadline, output: Output) -> list[_Todo]:
+    todos: list[_Todo] = []
+    for raw_path, line, raw in repository.grep(
+        "-n", "-E", "-e", _PATTERN, fields=3, seconds=deadline.left()
+    ):
+        path = os.fsdecode(raw_path)
+        if not languages.is_own(path) or languages.extension(path) in _DATA:
+            continue
+        found = _judge(path, raw.decode("utf-8", "replace"))
+        if found:
+            todos.append(_Todo(path, int(line), *found))
+        if len(todos) >= _MAX:
+            output.cut("marks", f"the first {_MAX:,}")
+            break
+    return todos
+
+
+def _judge(path: str, text: str) -> tuple[str, str] | None:
+    """The mark and what is said after it, if the line is a note left for later."""
+    match = _MARK.search(text[:2_000])
+    if match is None:
+        return None
+    before, after = text[: match.start()], text[match.end() : 2_000]
+    followed = bool(_FOLLOWED.match(after))
+    commented = bool(_COMMENT.search(before)) and languages.extension(path) not in _PROSE
+    if not (followed or commented) or (match[1] == "XXX" and not (commented and before.strip())):
+        return None
+    said = re.sub(r"^[\s:\-]+|[\s*/\-]*(\*/|-->|\"\"\"|''')?\s*$", "", after)
+    return match[1], shorten(clean(redact(said)), _TEXT)
+
+
+def _date(
+    repository: Repository,
+    todos: list[_Todo],
+    limit: int,
+    deadline: Deadline,
+    progress: Progress,
+    output: Output,
+) -> None:
+    """Ask git who wrote the lines and when, for the files with most marks first."""
+    by_path: defaultdict[str, list[_Todo]] = defaultdict(list)
+    for todo in todos:
+        by_path[todo.path].append(todo)
+    order = sorted(by_path, key=lambda path: (-len(by_path[path]), path))
+    for place, path in enumerate(order):
+        if place >= limit or deadline.passed:
+            output.cut("ages and authors", f"known for {place:,} of {len(order):,} files")
+            return
+        progress.at(place, min(limit, len(order)), f"dating {display(path)}")
+        try:
+            _blame(repository, path, by_path[path], deadline)
+        except GitFailed:
+            output.notes.append(f"The age of the marks in {display(path)} could not be told.")
+
+
+def _blame(repository: Repository, path: str, todos: list[_Todo], deadline: Deadline) -> None:
+    wanted = {todo.line: todo for todo in todos}
+    lines = [flag for line in wanted for flag in ("-L", f"{line},{line}")]
+    records = repository.git.stream(
+        *("blame", "--porcelain", "--no-textconv", *lines[:400]),
+        *(str(repository.head), "--", path),
+        separator=b"\n",
+        seconds=deadline.left(),
+    )
+    commits: dict[bytes, list[bytes]] = {}
+    facts: list[bytes] = []
+    todo: _Todo | None = None
+    for record in records:
+        if header := re.match(rb"([0-9a-f]{40,64}) \d+ (\d+)", record):
+            facts = commits.setdefault(header[1], [b"", b""])
+            todo = wanted.get(int(header[2]))
+        elif record.startswith(b"author "):
+            facts[0] = record[7:]
+        elif record.startswith(b"author-time "):
+            facts[1] = record[12:]
+        elif record.startswith(b"\t") and todo:
+            todo.author = clean(facts[0].decode("utf-8", "replace"))
+            todo.when = seconds(facts[1])
+
+
+def _describe(todos: list[_Todo], now: int, output: Output) -> None:
+    todos.sort(key=lambda todo: (todo.when is None, todo.when or 0, todo.path, todo.line))
+    marks = Counter(todo.mark for todo in todos)
+    dated = [todo.when for todo in todos if todo.when is not None]
+    old = sum(1 for when in dated if now - when > 365 * _DAY)
+    output.summary = {
+        "marks": len(todos),
+        **{mark: marks[mark] for mark in ("TODO", "FIXME", "HACK", "XXX")},
+        "files": len({todo.path for todo in todos}),
+        "older_than_a_year": old,
+        "oldest": moment(min(dated)) if dated else None,
+    }
+    output.details["todos"] = [
+        {
+            "path": display(todo.path),
+            "line": todo.line,
+            "mark": todo.mark,
+            "text": todo.text,
+            "since": moment(todo.when) if todo.when is not None else None,
+            "age_days": max((now - todo.when) // _DAY, 0) if todo.when is not None else None,
+            "author": todo.author,
+        }
+        for todo in todos[:_LISTED]
+    ]
+    authors = Counter(todo.author for todo in todos if todo.author)
+    areas = Counter(display("/".join(todo.path.split("/")[:-1][:2])) or "(top)" for todo in todos)
+    output.details["by_author"] = [
+        {"author": name, "marks": count} for name, count in authors.most_common(15)
+    ]
+    output.details["by_area"] = [
+        {"area": name, "marks": count} for name, count in areas.most_common(15)
+    ]
+    if len(todos) > _LISTED:
+        output.cut("marks", f"the {_LISTED} oldest of {len(todos):,} are listed")
+    fixme = marks["FIXME"] + marks["XXX"] + marks["HACK"]
+    if old >= 10 or (old and old * 2 > len(todos)):
+        output.findings.append(
+            {
+                "severity": "low",
+                "kind": "old_todos",
+                "title": f"{plural(old, 'note')} left for later are more than a year old",
+                "count": old,
+            }
+        )
+    if fixme:
+        first = next(todo for todo in todos if todo.mark != "TODO")
+        output.findings.append(
+            {
+                "severity": "low",
+                "kind": "fixme",
+                "title": f"{plural(fixme, 'FIXME, HACK or XXX', 'FIXME, HACK or XXX marks')}",
+                "path": display(first.path),
+                "line": first.line,
+                "detail": first.text,
+                "count": fixme,
+            }
+        )
