@@ -215,12 +215,11 @@ class Incarnation:
     async def _claim(self) -> None:
         idle = _IDLE_SECONDS[0]
         while self._serving:
+            self._look.clear()
             free = self._options.concurrency - len(self._tasks)
-            if free > 0:
-                self._look.clear()
-                if await self._claim_once(min(free, _CLAIM_MOST)):
-                    idle = _IDLE_SECONDS[0]
-                    continue
+            if free > 0 and await self._claim_once(min(free, _CLAIM_MOST)):
+                idle = _IDLE_SECONDS[0]
+                continue
             self._room.set() if free > 0 else self._room.clear()
             idle = min(idle * 2, _IDLE_SECONDS[1])
             if not self._serving:
