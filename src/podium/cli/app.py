@@ -1,0 +1,133 @@
+"""The commands by name, each loaded when it is used."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple, cast
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from podium.cli.failures import Status, report
+from podium.cli.quick import quicken
+
+
+class _Place(NamedTuple):
+    """Where a command is defined, its line in the overview and the part it is listed in."""
+
+    module: str
+    line: str
+    part: str
+
+
+_SERVER = "Server"
+_WORK = "Work"
+_SETUP = "Set up"
+
+_COMMANDS = {
+    "up": _Place("up", "Start Podium on this machine.", _SERVER),
+    "down": _Place("down", "Stop the Podium of this machine.", _SERVER),
+    "status": _Place("status", "Show servers, workers and tasks.", _SERVER),
+    "logs": _Place("logs", "Show the server's log.", _SERVER),
+    "server": _Place("server", "Run an API server alone.", _SERVER),
+    "worker": _Place("worker", "Run a worker alone.", _SERVER),
+    "run": _Place("run", "Run a ready-made job.", _WORK),
+    "ask": _Place("ask", "Give an agent one prompt and follow it.", _WORK),
+    "task": _Place("task", "Submit, look at and steer tasks.", _WORK),
+    "event": _Place("event", "Look at what happened, or follow it.", _WORK),
+    "agent": _Place("agent", "Register and look after agents.", _SETUP),
+    "project": _Place("project", "Manage projects.", _SETUP),
+    "token": _Place("token", "Manage access tokens.", _SETUP),
+    "config": _Place("config", "Show settings.", _SETUP),
+    "doctor": _Place("doctor", "Look for what is wrong and say what to do.", _SETUP),
+    "version": _Place("version", "Print the version.", _SETUP),
+}
+
+
+class _Commands(TyperGroup):
+    """Shows all commands without loading them, and loads the one that is used."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, place in _COMMANDS.items():
+            self.commands[name] = TyperCommand(name, help=place.line)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        for part in dict.fromkeys(place.part for place in _COMMANDS.values()):
+            with formatter.section(part):
+                formatter.write_dl(
+                    [(name, place.line) for name, place in _COMMANDS.items() if place.part == part]
+                )
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in _COMMANDS:
+            self.commands[args[0]] = load(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def load(name: str) -> TyperCommand | TyperGroup:
+    """A command with everything below it."""
+    place = _COMMANDS[name]
+    app = cast("typer.Typer", import_module(f"podium.cli.commands.{place.module}").app)
+    command = cast("TyperCommand | TyperGroup", typer.main.get_command(app))
+    command.name = name
+    return command
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="podium",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(
+    epilog="Exit statuses: 0 done, 1 the work failed, 2 wrong usage, 3 no server, 4 not found or "
+    "not allowed, 5 cancelled, 130 interrupted.",
+)
+def podium(
+    version: bool = typer.Option(False, "--version", help="Print the version."),
+) -> None:
+    """A durable control plane for AI agents.
+
+    Set PODIUM_URL and PODIUM_TOKEN to use a server elsewhere; else the one of this machine is
+    used. Every command takes --json and then prints nothing but JSON on standard output.
+    """
+    if version:
+        from podium import __version__
+
+        typer.echo(f"podium {__version__}")
+        raise typer.Exit
+
+
+def root() -> TyperGroup:
+    """The whole command line."""
+    return cast("TyperGroup", typer.main.get_command(app))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and give the exit status."""
+    quicken()
+    try:
+        outcome = root().main(list(arguments), prog_name="podium", standalone_mode=False)
+    except BrokenPipeError:
+        # The reader of the output went away: end the way other programs do.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGPIPE)
+        return Status.FAILED
+    except Exception as error:  # noqa: BLE001 - told to the user, with a status of its own
+        return report(error, as_json="--json" in arguments)
+    finally:
+        _flush()
+    return outcome if isinstance(outcome, int) else Status.DONE
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = sys.__stdout__ = None

@@ -1,0 +1,1 @@
+"""One module for each command; see ``podium.cli.app`` for their names."""

@@ -1,0 +1,256 @@
+"""``podium agent``: register and look after agents."""
+
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+
+from podium.cli import output
+from podium.cli.failures import Status
+from podium.cli.options import (
+    Json,
+    Labels,
+    Project,
+    application,
+    confirm,
+    connect,
+    json_object,
+    labels,
+    wrong,
+)
+from podium.cli.text import line
+
+if TYPE_CHECKING:
+    from podium.client.inputs import AgentEdit, AgentNew
+    from podium.client.models import Agent
+
+Prompt = Literal["stdin", "argument", "none"]
+OutputMode = Literal["text", "json", "protocol"]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the agent.", show_default=False)]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        help="Configuration of its runtime as JSON; @FILE reads a file, - standard input."
+    ),
+]
+Description = Annotated[str | None, typer.Option("--description", help="What it is good for.")]
+Capabilities = Annotated[
+    list[str] | None, typer.Option("--capability", "-c", help="What it can do; may be repeated.")
+]
+Most = Annotated[int | None, typer.Option("--max-concurrency", min=1, help="Tasks at once.")]
+Command = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[-- COMMAND...]", help="The program and its arguments, after --."),
+]
+Function = Annotated[
+    str | None, typer.Option("--function", help="Python function, as module:function or by name.")
+]
+PromptOption = Annotated[
+    Prompt | None, typer.Option("--prompt", help="How a program gets the prompt; unset, stdin.")
+]
+OutputOption = Annotated[
+    OutputMode | None, typer.Option("--output", help="What its output means; unset, text.")
+]
+
+app = application("agent", "Register and look after agents.")
+
+
+@app.command()
+def add(
+    name: Name,
+    command: Command = None,
+    function: Function = None,
+    prompt: PromptOption = None,
+    output_mode: OutputOption = None,
+    config: Config = None,
+    description: Description = None,
+    capability: Capabilities = None,
+    label: Labels = None,
+    max_concurrency: Most = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Register an agent: a program (podium agent add NAME -- PROGRAM ARGS) or a function."""
+    if bool(command) == bool(function):
+        raise wrong(
+            "Give either a program after -- or --function.",
+            "For example: podium agent add reviewer --prompt stdin -- my-agent --review",
+        )
+    given: dict[str, object] = {
+        "name": name,
+        "runtime": "command" if command else "function",
+        "config": _config(command, function, prompt, output_mode, config),
+        "description": description,
+        "capabilities": capability,
+        "labels": labels(label) or None,
+        "max_concurrency": max_concurrency,
+    }
+    new = cast("AgentNew", {key: value for key, value in given.items() if value is not None})
+    with connect(project) as client:
+        agent = client.agents.create(**new)
+    _tell(agent, json=json)
+
+
+@app.command("list")
+def list_agents(project: Project = None, json: Json = False) -> None:
+    """List the agents."""
+    with connect(project) as client:
+        agents = list(client.agents.list())
+    if json:
+        output.emit(agents)
+        return
+    rows = [
+        (
+            agent.name,
+            agent.version,
+            agent.runtime,
+            _health(agent),
+            f"{agent.running}/{agent.max_concurrency or '∞'}",
+            ", ".join(agent.capabilities),
+            line(agent.description or "", 60),
+        )
+        for agent in agents
+    ]
+    headers = ("Name", "Version", "Runtime", "Health", "Runs", "Capabilities", "Description")
+    output.show_table(headers, rows, "There are no agents. 'podium agent add --help' says how.")
+
+
+@app.command()
+def show(name: Name, project: Project = None, json: Json = False) -> None:
+    """Show all of one agent."""
+    with connect(project) as client:
+        agent = client.agents.get(name)
+    _tell(agent, json=json)
+
+
+@app.command()
+def edit(
+    name: Name,
+    command: Command = None,
+    function: Function = None,
+    prompt: PromptOption = None,
+    output_mode: OutputOption = None,
+    config: Config = None,
+    description: Description = None,
+    capability: Capabilities = None,
+    label: Labels = None,
+    max_concurrency: Most = None,
+    enabled: Annotated[
+        bool | None, typer.Option("--enable/--disable", help="Whether it gets tasks.")
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Change an agent. What configures its runtime replaces all of that and is a new version."""
+    given: dict[str, object] = {
+        "description": description,
+        "capabilities": capability,
+        "labels": labels(label) or None,
+        "max_concurrency": max_concurrency,
+        "enabled": enabled,
+    }
+    if command or function:
+        given["runtime"] = "command" if command else "function"
+    if command or function or prompt or output_mode or config:
+        given["config"] = _config(command, function, prompt, output_mode, config)
+    changes = {key: value for key, value in given.items() if value is not None}
+    if not changes:
+        raise wrong("Nothing to change was given.", "See 'podium agent edit --help'.")
+    with connect(project) as client:
+        agent = client.agents.update(name, **cast("AgentEdit", changes))
+    _tell(agent, json=json)
+
+
+@app.command()
+def remove(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Remove an agent."""
+    confirm(f"Remove the agent {name}", yes=yes)
+    with connect(project) as client:
+        client.agents.delete(name)
+    if json:
+        output.emit({"name": name, "removed": True})
+    else:
+        output.say(f"{name} is removed")
+
+
+@app.command()
+def versions(name: Name, project: Project = None, json: Json = False) -> None:
+    """Show every version of an agent's configuration."""
+    with connect(project) as client:
+        found = client.agents.versions(name)
+    if json:
+        output.emit(found)
+        return
+    rows = [(v.version, v.created_at, v.runtime, output.pretty(v.config)) for v in found]
+    output.show_table(("Version", "Created", "Runtime", "Configuration"), rows, "There are none.")
+
+
+@app.command()
+def probe(name: Name, project: Project = None, json: Json = False) -> None:
+    """Try whether an agent could start now; the exit status is 1 when it could not."""
+    with connect(project) as client:
+        found = client.agents.probe(name)
+    if json:
+        output.emit(found)
+    else:
+        output.say(f"{name} {'is ready' if found.ok else 'is not ready'}: {found.detail}")
+    if not found.ok:
+        raise typer.Exit(Status.FAILED)
+
+
+def _config(
+    command: list[str] | None,
+    function: str | None,
+    prompt: Prompt | None,
+    output_mode: OutputMode | None,
+    config: str | None,
+) -> dict[str, object]:
+    """The runtime's configuration: what ``--config`` holds, under what the options say."""
+    made = dict(json_object(config, "--config")) if config else {}
+    if command:
+        made["command"] = command
+        made.setdefault("prompt", "stdin")
+    if function:
+        made["function"] = function
+    if prompt:
+        made["prompt"] = prompt
+    if output_mode:
+        made["output"] = output_mode
+    return made
+
+
+def _health(agent: "Agent") -> object:
+    if not agent.enabled:
+        return output.styled("disabled", "dim")
+    if agent.healthy is None:
+        return "-"
+    return output.styled("ok", "green") if agent.healthy else output.styled("unhealthy", "red")
+
+
+def _tell(agent: "Agent", *, json: bool) -> None:
+    if json:
+        output.emit(agent)
+        return
+    output.show_fields(
+        {
+            "Id": agent.id,
+            "Name": agent.name,
+            "Project": agent.project,
+            "Version": agent.version,
+            "Runtime": agent.runtime,
+            "Health": _health(agent),
+            "Health detail": agent.health_detail,
+            "Description": agent.description or None,
+            "Capabilities": ", ".join(agent.capabilities) or None,
+            "Labels": ", ".join(f"{k}={v}" for k, v in agent.labels.items()) or None,
+            "At once": agent.max_concurrency,
+            "Runs now": agent.running,
+            "Configuration": output.pretty(agent.config),
+            "Created": agent.created_at,
+            "Updated": agent.updated_at,
+        }
+    )

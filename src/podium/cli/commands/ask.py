@@ -1,0 +1,88 @@
+"""``podium ask``: one prompt, one agent, its output live, its result at the end."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from podium.cli import output
+from podium.cli.commands.task_follow import outcome
+from podium.cli.failures import Status
+from podium.cli.options import Json, Project, application, connect, seconds
+from podium.cli.text import clean
+
+if TYPE_CHECKING:
+    from podium.client import Podium
+    from podium.client.inputs import Timeouts
+    from podium.client.models import Task
+
+app = application()
+
+
+@app.command()
+def ask(
+    prompt: Annotated[str, typer.Argument(help="What to do; - reads it from standard input.")],
+    agent: Annotated[str, typer.Option("--agent", "-a", help="Agent by name.")],
+    timeout: Annotated[
+        str | None, typer.Option(help="Longest time to wait for a start, and to run.")
+    ] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Give an agent one prompt, follow what it writes and print its result.
+
+    The result goes to standard output, all else to standard error. Ctrl-C offers to cancel the
+    task. The exit status tells how it ended: 0, 1 failed, 5 cancelled.
+    """
+    text = sys.stdin.read() if prompt == "-" else prompt
+    limit = seconds(timeout, "--timeout")
+    timeouts: Timeouts = {} if limit is None else {"run": limit, "queue": limit}
+    with connect(project) as client:
+        task = client.tasks.create(agent=agent, input={"prompt": text}, timeouts=timeouts)
+        if not json:
+            output.note(f"Task {task.id}")
+        try:
+            written = _follow(client, task.id, quiet=json)
+            task = client.tasks.get(task.id)
+        except KeyboardInterrupt:
+            task = _interrupted(client, task.id)
+            written = ""
+    _show(task, written, json=json)
+    if status := outcome([task.state]):
+        raise typer.Exit(status)
+
+
+def _follow(client: "Podium", task_id: str, *, quiet: bool) -> str:
+    """Print the task's log until it ends; give what it wrote to its standard output."""
+    parts: list[str] = []
+    for log in client.tasks.logs(task_id, follow=True):
+        if log.stream == "stdout":
+            parts.append(log.text)
+        if not quiet:
+            output.note(log.text.rstrip("\n"))
+    return "".join(parts)
+
+
+def _interrupted(client: "Podium", task_id: str) -> "Task":
+    """Cancel the task, or leave it alone when the user wants that."""
+    sys.stderr.write("\n")
+    if sys.stdin.isatty() and not typer.confirm("Cancel the task?", default=True, err=True):
+        output.note(f"It goes on. Follow it with: podium task logs -f {task_id}")
+        raise typer.Exit(Status.INTERRUPTED)
+    client.tasks.cancel(task_id, "Interrupted at the command line.")
+    return client.tasks.wait(task_id, timeout=60)
+
+
+def _show(task: "Task", written: str, *, json: bool) -> None:
+    if json:
+        output.emit(task)
+    elif task.state == "succeeded":
+        text = task.output if isinstance(task.output, str) else output.pretty(task.output)
+        seen = sys.stdout.isatty() and sys.stderr.isatty()
+        if not (seen and written.strip() == text.strip()):
+            output.say(text)
+    else:
+        error = task.error or {}
+        output.note(f"The task is {task.state}: {clean(str(error.get('message') or ''))}")
+        if error.get("hint"):
+            output.note(f"  Hint: {error['hint']}")

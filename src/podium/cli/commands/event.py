@@ -1,0 +1,67 @@
+"""``podium event``: what happened, and what happens."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from podium.cli import output
+from podium.cli.options import Json, Project, application, connect
+from podium.cli.text import line, local_time
+
+if TYPE_CHECKING:
+    from podium.client.models import Event
+
+Types = Annotated[
+    list[str] | None,
+    typer.Option("--type", "-t", help="Only this type; task.* means all of tasks."),
+]
+Subjects = Annotated[
+    list[str] | None, typer.Option("--subject", help="Only of this task, agent or other thing.")
+]
+After = Annotated[str | None, typer.Option(help="Cursor of an event; those after it.")]
+
+app = application("event", "Look at what happened, or follow it.")
+
+
+@app.command("list")
+def list_events(
+    type_: Types = None,
+    subject: Subjects = None,
+    after: After = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 100,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """List events, oldest first."""
+    with connect(project) as client:
+        events = list(
+            client.events.list(types=type_ or (), subjects=subject or (), after=after, limit=limit)
+        )
+    if json:
+        output.emit(events)
+        return
+    rows = [(e.at, e.type, e.subject, e.actor, _data(e), e.cursor) for e in events]
+    headers = ("At", "Type", "Subject", "By", "Data", "Cursor")
+    output.show_table(headers, rows, "There are no such events.")
+
+
+@app.command()
+def follow(
+    type_: Types = None,
+    subject: Subjects = None,
+    after: After = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Print events as they happen, until Ctrl-C; none is lost when the server restarts."""
+    with connect(project) as client:
+        stream = client.events(types=type_ or (), subjects=subject or (), after=after)
+        for event in stream:
+            if json:
+                output.emit(event)
+            else:
+                output.say(f"{local_time(event.at)}  {event.type}  {event.subject}  {_data(event)}")
+
+
+def _data(event: "Event") -> str:
+    return line(output.pretty(event.data), 120) if event.data else ""

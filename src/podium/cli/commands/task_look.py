@@ -1,0 +1,219 @@
+"""What ``podium task`` tells of one task, and how tasks are shown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from podium.cli import output
+from podium.cli.options import Json, Project, TaskId, connect
+from podium.cli.text import age, duration, line, size
+
+if TYPE_CHECKING:
+    from podium.client.models import Attempt, LogItem, Task, TaskSummary
+
+
+def add(app: typer.Typer) -> None:
+    """Register this module's commands."""
+    for command in (history, attempts, logs, artifacts, download, explain):
+        app.command()(command)
+
+
+def show_summaries(tasks: "Sequence[TaskSummary]") -> None:
+    """A table of tasks."""
+    rows = [
+        (
+            task.id,
+            output.state(task.state),
+            line(task.title, 60),
+            task.agent,
+            age(task.created_at),
+            _how_long(task),
+            _remark(task),
+        )
+        for task in tasks
+    ]
+    headers = ("ID", "State", "Title", "Agent", "Age", "Ran", "Note")
+    output.show_table(headers, rows, "There are no such tasks.")
+
+
+def show_task(task: "Task") -> None:
+    """Everything about one task."""
+    output.show_fields(
+        {
+            "Id": task.id,
+            "Title": task.title,
+            "State": output.state(task.state),
+            "Project": task.project,
+            "Agent": task.agent or ", ".join(task.capabilities),
+            "Queue": task.queue,
+            "Priority": task.priority,
+            "Labels": ", ".join(f"{k}={v}" for k, v in task.labels.items()) or None,
+            "Progress": _progress(task),
+            "Attempt": task.attempt or None,
+            "Running on": _place(task),
+            "Depends on": "\n".join(f"{d.id} ({d.state})" for d in task.depends_on) or None,
+            "Created": task.created_at,
+            "Created by": task.created_by,
+            "Started": task.started_at,
+            "Finished": task.finished_at,
+            "Waited": None if task.queued_seconds is None else duration(task.queued_seconds),
+            "Ran": None if task.run_seconds is None else duration(task.run_seconds),
+            "Input": None if task.input is None else output.pretty(task.input),
+            "Output": None if task.output is None else output.pretty(task.output),
+            "Error": _error(task),
+        }
+    )
+
+
+def history(task_id: TaskId, project: Project = None, json: Json = False) -> None:
+    """Show every transition of a task."""
+    with connect(project) as client:
+        events = client.tasks.history(task_id)
+    if json:
+        output.emit(events)
+        return
+    rows = [
+        (e.at, output.styled(e.type), e.actor, line(output.pretty(e.data), 100) if e.data else None)
+        for e in events
+    ]
+    output.show_table(("At", "Event", "By", "Data"), rows, "There is no history.")
+
+
+def attempts(task_id: TaskId, project: Project = None, json: Json = False) -> None:
+    """Show the attempts of a task: which agent, where, how long, how it ended."""
+    with connect(project) as client:
+        made = client.tasks.attempts(task_id)
+    if json:
+        output.emit(made)
+        return
+    rows = [
+        (
+            attempt.attempt,
+            output.state(attempt.outcome),
+            f"{attempt.agent} v{attempt.agent_version}" if attempt.agent else None,
+            attempt.worker,
+            attempt.started_at,
+            _ran(attempt),
+            line(str(attempt.error.get("message")), 100) if attempt.error else None,
+        )
+        for attempt in made
+    ]
+    headers = ("No.", "Outcome", "Agent", "Worker", "Started", "Ran", "Error")
+    output.show_table(headers, rows, "It has not been tried yet.")
+
+
+def logs(
+    task_id: TaskId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    attempt: Annotated[int | None, typer.Option(help="Only this attempt's.")] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Print what the agents of a task wrote."""
+    with connect(project) as client:
+        for log in client.tasks.logs(task_id, follow=follow, attempt=attempt):
+            if json:
+                output.emit(log)
+            else:
+                print_log(log)
+
+
+def print_log(log: "LogItem") -> None:
+    """One line of a task's log; what went to standard error is marked."""
+    for text in log.text.splitlines():
+        output.say(f"! {text}" if log.stream == "stderr" else text)
+
+
+def artifacts(task_id: TaskId, project: Project = None, json: Json = False) -> None:
+    """List the files that were kept with a task."""
+    with connect(project) as client:
+        files = client.tasks.artifacts(task_id)
+    if json:
+        output.emit(files)
+        return
+    rows = [
+        (file.name, size(file.size), file.content_type, file.attempt, file.created_at)
+        for file in files
+    ]
+    headers = ("Name", "Size", "Type", "Attempt", "Created")
+    output.show_table(headers, rows, "It has no artifacts.")
+
+
+def download(
+    task_id: TaskId,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
+    to: Annotated[
+        Path | None, typer.Option("--to", help="File to write; unset, NAME's last part.")
+    ] = None,
+    attempt: Annotated[int | None, typer.Option(help="This attempt's file.")] = None,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Write an artifact of a task to a file."""
+    target = to or Path(Path(name).name)
+    with connect(project) as client:
+        client.tasks.download(task_id, name, target, attempt=attempt)
+    if json:
+        output.emit({"path": str(target), "size": target.stat().st_size})
+    else:
+        output.say(f"{target} ({size(target.stat().st_size)})")
+
+
+def explain(task_id: TaskId, project: Project = None, json: Json = False) -> None:
+    """Say why a task is not running, and why an agent was or will be chosen."""
+    with connect(project) as client:
+        told = client.tasks.explain(task_id)
+    if json:
+        output.emit(told)
+        return
+    output.say(told.why)
+    for blocker in told.blockers:
+        output.say(f"  - {blocker.detail}")
+    if told.agent:
+        output.say(f"Agent: {line(output.pretty(told.agent), 500)}")
+
+
+def _how_long(task: "TaskSummary") -> str:
+    if task.started_at is None:
+        return "-"
+    if task.finished_at is None:
+        return age(task.started_at)
+    return duration((task.finished_at - task.started_at).total_seconds())
+
+
+def _ran(attempt: "Attempt") -> str:
+    if attempt.finished_at is None:
+        return age(attempt.started_at)
+    return duration((attempt.finished_at - attempt.started_at).total_seconds())
+
+
+def _remark(task: "TaskSummary") -> str:
+    if task.error_code:
+        return task.error_code
+    return _progress(task) or ""
+
+
+def _progress(task: "Task | TaskSummary") -> str | None:
+    if task.progress is None:
+        return None
+    parts: list[str] = []
+    if task.progress.fraction is not None:
+        parts.append(f"{task.progress.fraction:.0%}")
+    if task.progress.note:
+        parts.append(line(task.progress.note, 60))
+    return " ".join(parts) or None
+
+
+def _place(task: "Task") -> str | None:
+    where = task.running_on
+    return f"{where.agent} on {where.worker}" if where else None
+
+
+def _error(task: "Task") -> str | None:
+    if task.error is None:
+        return None
+    text = f"{task.error.get('message')} ({task.error.get('code')})"
+    hint = task.error.get("hint")
+    return f"{text}\n{hint}" if hint else text

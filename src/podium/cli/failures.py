@@ -1,0 +1,123 @@
+"""How errors are told, and what the exit status is."""
+
+import json
+import sys
+from enum import IntEnum
+from typing import TYPE_CHECKING, cast
+
+from typer.exceptions import TyperException
+
+from podium.cli.text import clean
+from podium.client.errors import ApiError, ConnectionFailed, PodiumError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Status(IntEnum):
+    """What the exit statuses of every command mean."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NO_SERVER = 3
+    REFUSED = 4
+    CANCELLED = 5
+    INTERRUPTED = 130
+
+
+class Failure(Exception):
+    """A command cannot do what it was asked. ``code`` is stable."""
+
+    def __init__(self, status: Status, code: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+_BY_HTTP_STATUS = {
+    401: Status.REFUSED,
+    403: Status.REFUSED,
+    404: Status.REFUSED,
+    410: Status.REFUSED,
+    413: Status.USAGE,
+    422: Status.USAGE,
+    503: Status.NO_SERVER,
+}
+
+
+def report(error: Exception, *, as_json: bool) -> Status:
+    """Tell an error on standard error and give the exit status; bugs keep their traceback."""
+    if isinstance(error, Failure):
+        status, told = error.status, {"code": error.code, "message": error.message}
+        if error.hint:
+            told["hint"] = error.hint
+    elif isinstance(error, PodiumError):
+        status, told = _of_client(error), _client_error(error)
+    elif isinstance(error, TyperException):
+        return _usage(error, as_json=as_json)
+    else:
+        raise error
+    _write(told, as_json=as_json)
+    return status
+
+
+def _of_client(error: PodiumError) -> Status:
+    if isinstance(error, ConnectionFailed):
+        return Status.NO_SERVER
+    if isinstance(error, ApiError):
+        return _BY_HTTP_STATUS.get(error.status, Status.FAILED)
+    return Status.FAILED
+
+
+def _client_error(error: PodiumError) -> "dict[str, object]":
+    told: dict[str, object] = {"code": error.code, "message": error.message}
+    if error.hint:
+        told["hint"] = error.hint
+    if isinstance(error, ApiError):
+        told["status"] = error.status
+        if error.errors:
+            told["errors"] = [dict(item) for item in error.errors]
+        if error.request_id:
+            told["request_id"] = error.request_id
+    return told
+
+
+def _usage(error: TyperException, *, as_json: bool) -> Status:
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(f"{message}\n")
+        return Status.USAGE
+    context = getattr(error, "ctx", None)
+    told = {"code": "usage", "message": message}
+    if context is not None:
+        told["hint"] = f"see '{context.command_path} --help'"
+    _write(told, as_json=as_json)
+    return Status.USAGE
+
+
+def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:
+    if as_json:
+        sys.stderr.write(json.dumps({"error": told}) + "\n")
+        return
+    red, dim, plain = ("\033[1;31m", "\033[2m", "\033[0m") if _coloured() else ("", "", "")
+    lines = [f"{red}Error:{plain} {clean(str(told['message']))}"]
+    fields = cast("list[dict[str, str]]", told.get("errors") or [])
+    lines += [clean(f"  {item['field']}: {item['message']}") for item in fields]
+    if "hint" in told:
+        lines.append(f"  Hint: {clean(str(told['hint']))}")
+    marks = ", ".join(
+        f"{name} {clean(str(told[key]))}"
+        for key, name in (("code", "code"), ("request_id", "request"))
+        if key in told
+    )
+    lines.append(f"  {dim}({marks}){plain}")
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _coloured() -> bool:
+    import os
+
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -1,0 +1,131 @@
+"""Options that many commands share, and how their values are read."""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from podium.cli.failures import Failure, Status
+
+if TYPE_CHECKING:
+    from podium.client import Podium
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Project = Annotated[
+    str | None,
+    typer.Option(
+        "--project",
+        "-p",
+        metavar="NAME",
+        help="Project; unset, that of PODIUM_PROJECT, else default.",
+    ),
+]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE", help="May be repeated.")
+]
+TaskId = Annotated[str, typer.Argument(metavar="ID", help="Id of the task.", show_default=False)]
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def application(name: str | None = None, about: str | None = None) -> typer.Typer:
+    """A command, or with a name a group of commands.
+
+    Help is plain text: Typer's coloured help takes longer to load than a command may take.
+    """
+    return typer.Typer(
+        name=name,
+        help=about,
+        no_args_is_help=name is not None,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def connect(project: str | None = None) -> "Podium":
+    """The client for this command."""
+    from podium.client import Podium
+
+    return Podium(project=project, retries=2)
+
+
+def wrong(message: str, hint: str | None = None) -> Failure:
+    """A value on the command line that cannot be used."""
+    return Failure(Status.USAGE, "usage", message, hint)
+
+
+def labels(given: Sequence[str] | None) -> dict[str, str]:
+    """Labels from ``key=value``."""
+    pairs = [item.partition("=") for item in given or ()]
+    for key, equals, _ in pairs:
+        if not key or not equals:
+            raise wrong(f"{key!r} is no label.", "Write labels as key=value.")
+    return {key: value for key, _, value in pairs}
+
+
+def json_value(given: str, option: str) -> object:
+    """JSON from the command line, from a file (``@path``) or from standard input (``-``)."""
+    import msgspec
+
+    try:
+        if given == "-":
+            text = sys.stdin.read()
+        elif given.startswith("@"):
+            text = Path(given[1:]).read_text("utf-8")
+        else:
+            text = given
+        return msgspec.json.decode(text)
+    except OSError as error:
+        raise wrong(f"{option}: {given[1:]} cannot be read: {error.strerror}.") from None
+    except (ValueError, msgspec.DecodeError) as error:
+        raise wrong(
+            f"{option} is no JSON: {error}.",
+            "Quote text inside the shell's quotes: '\"text\"'; @FILE reads a file, - standard "
+            "input.",
+        ) from None
+
+
+def json_object(given: str, option: str) -> Mapping[str, object]:
+    """``json_value`` that must be an object."""
+    value = json_value(given, option)
+    if not isinstance(value, dict):
+        raise wrong(f"{option} must be a JSON object.")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def seconds(given: str | None, option: str) -> float | None:
+    """A duration such as 30, 30s, 5m, 2h or 7d."""
+    if given is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", given.strip())
+    if not match or match[2] not in _UNITS:
+        raise wrong(f"{option}: {given!r} is no duration.", "Write it as 30s, 5m, 2h or 7d.")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def moment(given: str | None, option: str) -> datetime | None:
+    """A moment in ISO 8601; without an offset it is in this machine's time zone."""
+    if given is None:
+        return None
+    try:
+        return datetime.fromisoformat(given).astimezone(UTC)
+    except ValueError:
+        raise wrong(
+            f"{option}: {given!r} is no moment.", "Write it as 2026-03-01T09:30 or with an offset."
+        ) from None
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that cannot be undone; where nobody can answer, ``--yes`` must."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise wrong(f"{question} needs --yes when there is no terminal to ask on.")
+    if not typer.confirm(f"{question}?", err=True):
+        raise Failure(Status.CANCELLED, "declined", "Nothing was done.")

@@ -1,0 +1,126 @@
+"""What commands print: tables and lines for people, JSON for programs."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from podium.cli.text import clean, local_time
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+_WIDE = 10_000
+
+STATE_STYLES = {
+    "pending": "dim",
+    "queued": "cyan",
+    "running": "bold blue",
+    "waiting": "magenta",
+    "succeeded": "green",
+    "completed": "green",
+    "failed": "red",
+    "dead": "bold red",
+    "lost": "red",
+    "cancelled": "yellow",
+    "ok": "green",
+    "warning": "yellow",
+}
+
+
+def emit(value: object) -> None:
+    """One JSON document on a line of standard output."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+@cache
+def console(*, stderr: bool = False) -> "Console":
+    """The terminal; what is not one gets whole lines without colour."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _WIDE
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def say(text: str) -> None:
+    """A line for people on standard output."""
+    sys.stdout.write(clean(text) + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """A line beside the output: on standard error, so that the output stays what was asked."""
+    sys.stderr.write(clean(text) + "\n")
+    sys.stderr.flush()
+
+
+def styled(text: object, style: str | None = None) -> "Text":
+    """Text of others, safe to print, perhaps in a style."""
+    from rich.text import Text
+
+    return Text(clean(_text(text)), style=style or "")
+
+
+def state(name: str) -> "Text":
+    """A state in its colour."""
+    return styled(name, STATE_STYLES.get(name))
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
+    """A table whose cells are texts, numbers, moments, ``Text`` or None."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for header in headers:
+        made.add_column(header, overflow="fold", no_wrap=header == "ID")
+    for row in rows:
+        made.add_row(*[_cell(value) for value in row])
+    return made
+
+
+def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
+    """Print a table, or say on standard error that there is ``nothing``."""
+    if rows:
+        console().print(table(headers, rows))
+    else:
+        note(nothing)
+
+
+def show_fields(fields: Mapping[str, object]) -> None:
+    """Print names and values, leaving out what is None."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in fields.items():
+        if value is not None:
+            grid.add_row(name, _cell(value))
+    console().print(grid)
+
+
+def pretty(value: object) -> str:
+    """JSON over several lines."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _cell(value: object) -> "Text":
+    from rich.text import Text
+
+    return value if isinstance(value, Text) else styled(value)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return local_time(value) if isinstance(value, datetime) else str(value)

@@ -1,0 +1,64 @@
+"""Text for people: nothing in it may steer the terminal."""
+
+import re
+from datetime import UTC, datetime
+
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -~])"
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+_MINUTE = 60
+_HOUR = 3600
+_DAY = 86400
+
+
+def clean(text: str) -> str:
+    """Text of others without terminal sequences, control characters and changes of direction."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def line(text: str, longest: int = 200) -> str:
+    """``clean`` as one line of at most ``longest`` characters."""
+    text = " ".join(clean(text).split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people read them: 0.31 s, 12 s, 3 min 5 s, 2 h 10 min, 4 d 3 h."""
+    if seconds is None:
+        return "-"
+    seconds = max(0.0, seconds)
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    for unit, name, smaller, small_name in (
+        (_DAY, "d", _HOUR, "h"),
+        (_HOUR, "h", _MINUTE, "min"),
+        (_MINUTE, "min", 1, "s"),
+    ):
+        if seconds >= unit:
+            whole, rest = divmod(seconds, unit)
+            return f"{whole:.0f} {name} {rest // smaller:.0f} {small_name}"
+    raise AssertionError
+
+
+def age(moment: datetime | None) -> str:
+    """How long ago something was."""
+    return "-" if moment is None else duration((datetime.now(UTC) - moment).total_seconds())
+
+
+def local_time(moment: datetime | None) -> str:
+    """A moment in this machine's time zone, to the second."""
+    return "-" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def size(count: int) -> str:
+    """Bytes as people read them."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,0 +1,152 @@
+# Generated from ../_async/client.py by scripts/client_code.py; change that file.
+"""The client: one connection pool and a resource for each part of the API."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from podium.client._sync.registry import (
+    Agents,
+    Projects,
+    Tokens,
+    Workers,
+)
+from podium.client._sync.resource import Resource
+from podium.client._sync.streams import EventStream, Follower
+from podium.client._sync.tasks import Tasks
+from podium.client._sync.transport import Transport
+from podium.client.connection import Connection, resolve
+from podium.client.models import Event, Setting, Status, Whoami
+
+
+class Events(Resource):
+    """The events of one project."""
+
+    def __call__(
+        self,
+        *,
+        types: Sequence[str] = (),
+        subjects: Sequence[str] = (),
+        after: str | None = None,
+        timeout: float | None = None,
+        patience: float = 300.0,
+    ) -> EventStream:
+        """Follow events as they happen, from the cursor ``after`` on, else from now.
+
+        ``types`` are names such as ``task.failed`` or prefixes such as ``task.*``. The stream
+        ends after ``timeout`` seconds. It comes back by itself when the connection breaks or
+        the server restarts; after ``patience`` seconds without one it raises
+        ``ConnectionFailed``.
+        """
+        follower = Follower(
+            self._transport,
+            "events/stream",
+            self._query(type=[*types], subject=[*subjects]),
+            after=after,
+            deadline=None if timeout is None else time.monotonic() + timeout,
+            patience=patience,
+        )
+        return EventStream(follower)
+
+    def list(
+        self,
+        *,
+        types: Sequence[str] = (),
+        subjects: Sequence[str] = (),
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Event]:
+        """Events that have happened, oldest first, after the cursor ``after``."""
+        left = limit
+        while left is None or left > 0:
+            size = 1000 if left is None else min(left, 1000)
+            query = self._query(type=[*types], subject=[*subjects], after=after, limit=size)
+            events = self._items("events", Event, query)
+            yield from events
+            if len(events) < size:
+                return
+            after = events[-1].cursor
+            left = None if left is None else left - len(events)
+
+
+class InProject(Resource):
+    """Everything that the API offers, for the things of one project."""
+
+    def __init__(self, transport: Transport, project: str) -> None:
+        super().__init__(transport, project)
+        self.tasks = Tasks(transport, project)
+        self.agents = Agents(transport, project)
+        self.events = Events(transport, project)
+        self.projects = Projects(transport, project)
+        self.tokens = Tokens(transport, project)
+        self.workers = Workers(transport, project)
+
+    @property
+    def connection(self) -> Connection:
+        """The server that is used."""
+        return self._transport.connection
+
+    @property
+    def project(self) -> str:
+        """The project of every call."""
+        return self._project
+
+    def status(self) -> Status:
+        """Version, servers, workers and how many tasks are in which state."""
+        return self._get("status", Status, {})
+
+    def settings(self) -> Sequence[Setting]:
+        """The server's settings; secrets are masked."""
+        return self._items("settings", Setting, {})
+
+    def whoami(self) -> Whoami:
+        """Who the token is and what it may do."""
+        return self._get("whoami", Whoami, {})
+
+
+class Podium(InProject):
+    """A client of one Podium server.
+
+    Without ``url`` and ``token`` it takes ``PODIUM_URL`` and ``PODIUM_TOKEN``, and without those
+    the server that runs on the data directory ``home`` (``PODIUM_HOME``, ``~/.podium``).
+    ``project`` is the project of every call (``PODIUM_PROJECT``, ``default``). ``timeout`` is how
+    long, in seconds, the server may stay silent within one answer; ``retries`` how often a
+    request that may be repeated is sent again. Raises ``NoServer`` when nothing says where to go.
+
+    Use it as a context manager, or call ``close``.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        project: str | None = None,
+        home: Path | str | None = None,
+        timeout: float = 30.0,
+        retries: int = 4,
+    ) -> None:
+        transport = Transport(resolve(url, token, home), home, timeout, retries)
+        super().__init__(transport, project or os.environ.get("PODIUM_PROJECT") or "default")
+
+    def in_project(self, name: str) -> InProject:
+        """The same for another project, over the same connections."""
+        return InProject(self._transport, name)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

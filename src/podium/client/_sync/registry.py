@@ -1,0 +1,106 @@
+# Generated from ../_async/registry.py by scripts/client_code.py; change that file.
+"""Agents, projects, tokens and workers."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Unpack
+
+from podium.client._sync.resource import Resource
+from podium.client.models import (
+    Agent,
+    AgentVersion,
+    Probe,
+    Project,
+    Token,
+    TokenCreated,
+    Worker,
+)
+from podium.client.wire import Request, segment
+
+if TYPE_CHECKING:
+    from podium.client.inputs import AgentEdit, AgentNew, ProjectEdit, ProjectNew, TokenNew
+
+
+class Agents(Resource):
+    """The agents of one project. ``agent`` is a name or an id."""
+
+    def create(self, **agent: "Unpack[AgentNew]") -> Agent:
+        """Register an agent; ``Conflict`` when the name is taken."""
+        request = Request("POST", "agents", self._query(), agent, repeatable=False)
+        return self._transport.call(request, Agent)
+
+    def list(self, *, limit: int | None = None) -> Iterator[Agent]:
+        """All agents, by name."""
+        return self._pages("agents", Agent, self._query(), limit)
+
+    def get(self, agent: str) -> Agent:
+        """One agent with its health and how many tasks it runs."""
+        return self._get(f"agents/{segment(agent)}", Agent)
+
+    def update(self, agent: str, **changes: "Unpack[AgentEdit]") -> Agent:
+        """Change an agent. A changed runtime or configuration becomes a new version."""
+        request = Request("PUT", f"agents/{segment(agent)}", self._query(), changes)
+        return self._transport.call(request, Agent)
+
+    def delete(self, agent: str) -> None:
+        """Remove an agent."""
+        self._transport.send(Request("DELETE", f"agents/{segment(agent)}", self._query()))
+
+    def versions(self, agent: str) -> Sequence[AgentVersion]:
+        """Every version of the agent's configuration."""
+        return self._items(f"agents/{segment(agent)}/versions", AgentVersion)
+
+    def probe(self, agent: str) -> Probe:
+        """Try whether the agent could start now."""
+        request = Request("POST", f"agents/{segment(agent)}/probe", self._query())
+        return self._transport.call(request, Probe)
+
+
+class Projects(Resource):
+    """Projects: namespaces of everything else, with a share of the workers' time."""
+
+    def create(self, **project: "Unpack[ProjectNew]") -> Project:
+        """Make a project; ``Conflict`` when the name is taken."""
+        request = Request("POST", "projects", {}, project, repeatable=False)
+        return self._transport.call(request, Project)
+
+    def list(self, *, limit: int | None = None) -> Iterator[Project]:
+        """All projects."""
+        return self._pages("projects", Project, {}, limit)
+
+    def get(self, name: str) -> Project:
+        """One project."""
+        return self._get(f"projects/{segment(name)}", Project, {})
+
+    def update(self, name: str, **changes: "Unpack[ProjectEdit]") -> Project:
+        """Change a project."""
+        request = Request("PUT", f"projects/{segment(name)}", {}, changes)
+        return self._transport.call(request, Project)
+
+    def delete(self, name: str) -> None:
+        """Remove an empty project."""
+        self._transport.send(Request("DELETE", f"projects/{segment(name)}"))
+
+
+class Tokens(Resource):
+    """Access tokens."""
+
+    def create(self, **token: "Unpack[TokenNew]") -> TokenCreated:
+        """Make a token. Its text is in ``token`` and is never shown again."""
+        request = Request("POST", "tokens", {}, token, repeatable=False)
+        return self._transport.call(request, TokenCreated)
+
+    def list(self, *, limit: int | None = None) -> Iterator[Token]:
+        """All tokens, without their texts."""
+        return self._pages("tokens", Token, {}, limit)
+
+    def revoke(self, token_id: str) -> None:
+        """End a token now."""
+        self._transport.send(Request("DELETE", f"tokens/{segment(token_id)}"))
+
+
+class Workers(Resource):
+    """Worker processes."""
+
+    def list(self) -> Sequence[Worker]:
+        """The workers that the server knows."""
+        return self._items("workers", Worker, {})

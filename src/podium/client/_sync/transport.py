@@ -1,0 +1,178 @@
+# Generated from ../_async/transport.py by scripts/client_code.py; change that file.
+"""Sending requests: one pool of connections, retries, event streams."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar, cast
+
+import httpcore
+
+from podium import __version__
+from podium.client._sync.runtime import sleep
+from podium.client.connection import Connection, resolve
+from podium.client.errors import ApiError, ConnectionFailed, InvalidResponse, NoServer
+from podium.client.wire import (
+    Answer,
+    Message,
+    MessageParser,
+    Request,
+    decode,
+    delay,
+    may_retry,
+    problem,
+)
+
+T = TypeVar("T")
+
+_AGENT = f"podium-python/{__version__}"
+_NOT_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout)
+BROKEN = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError)
+_CONNECT_SECONDS = 10.0
+_LONGEST_PROBLEM = 2**20
+_PARTIAL = 206
+
+
+class Transport:
+    """Sends requests to one server; safe for concurrent use.
+
+    ``timeout`` is how long, in seconds, the server may stay silent within one answer;
+    ``retries`` how often a request that may be repeated is sent again.
+    """
+
+    def __init__(
+        self, connection: Connection, home: Path | str | None, timeout: float, retries: int
+    ) -> None:
+        self.connection = connection
+        self._home = home
+        self._timeout = timeout
+        self._retries = retries
+        self._pool = httpcore.ConnectionPool(
+            max_connections=100, max_keepalive_connections=20, keepalive_expiry=20
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    def call(self, request: Request, kind: type[T]) -> T:
+        """Send a request and read its answer as ``kind``."""
+        return decode(self.send(request), kind)
+
+    def send(self, request: Request) -> Answer:
+        """Send a request, again if it failed and may be repeated.
+
+        Raises an ``ApiError`` when the server refuses it and ``ConnectionFailed`` when no answer
+        came.
+        """
+        for attempt in range(1, self._retries + 2):
+            answer: Answer | None = None
+            try:
+                answer = self._send_once(request)
+                if answer.status < 400:
+                    return answer
+                if attempt > self._retries or not may_retry(request, answer.status):
+                    raise problem(answer)
+            except BROKEN as error:
+                sent = not isinstance(error, _NOT_SENT)
+                if attempt > self._retries or (sent and not request.repeatable):
+                    raise self.failed(error) from error
+                self.look_again()
+            sleep(delay(attempt, answer))
+        raise AssertionError
+
+    def download(self, request: Request) -> Generator[bytes]:
+        """The content of an answer as it comes, taken up again where the connection broke."""
+        received = 0
+        for attempt in range(1, self._retries + 2):
+            try:
+                with self._stream(_from_byte(request, received), None) as response:
+                    if received and response.status != _PARTIAL:
+                        raise InvalidResponse("The server cannot go on with a broken download.")
+                    for chunk in response.iter_stream():
+                        received += len(chunk)
+                        yield chunk
+                    return
+            except BROKEN as error:
+                if attempt > self._retries:
+                    raise self.failed(error) from error
+            except ApiError as refused:
+                if attempt > self._retries or not may_retry(request, refused.status):
+                    raise
+            sleep(delay(attempt))
+
+    @contextmanager
+    def _stream(self, request: Request, read_timeout: float | None) -> Generator[httpcore.Response]:
+        """An answer whose content is still to come. Sent once; ``httpcore``'s errors pass."""
+        with self._pool.stream(
+            request.method,
+            request.url(self.connection),
+            headers=request.all_headers(self.connection, _AGENT),
+            extensions=self._extensions(read_timeout),
+        ) as response:
+            if response.status >= 400:
+                content = b""
+                for chunk in response.iter_stream():
+                    content += chunk[: _LONGEST_PROBLEM - len(content)]
+                raise problem(Answer(response.status, _headers(response.headers), content))
+            yield response
+
+    def messages(self, request: Request, read_timeout: float) -> Generator[Message]:
+        """The messages of an event stream until it ends or breaks."""
+        parser = MessageParser()
+        with self._stream(request, read_timeout) as response:
+            for chunk in response.iter_stream():
+                yield from parser.feed(chunk)
+
+    def failed(self, error: Exception) -> ConnectionFailed:
+        """What to tell of a connection that did not come about or broke."""
+        url = self.connection.url
+        if isinstance(error, _NOT_SENT):
+            return ConnectionFailed(
+                f"No server answers at {url}: {_reason(error)}.",
+                hint="Check the address, and that the server runs: 'podium status'.",
+            )
+        return ConnectionFailed(
+            f"The connection to {url} broke: {_reason(error)}.",
+            hint="The request may have been carried out. 'podium doctor' looks for the cause.",
+        )
+
+    def look_again(self) -> None:
+        """Take the address of a local server anew: it may have been restarted elsewhere."""
+        if self.connection.local:
+            try:
+                self.connection = resolve(home=self._home)
+            except NoServer:
+                return
+
+    def _send_once(self, request: Request) -> Answer:
+        response = self._pool.request(
+            request.method,
+            request.url(self.connection),
+            headers=request.all_headers(self.connection, _AGENT),
+            content=request.content(),
+            extensions=self._extensions(None),
+        )
+        return Answer(response.status, _headers(response.headers), response.content)
+
+    def _extensions(self, read_timeout: float | None) -> dict[str, object]:
+        connect = min(_CONNECT_SECONDS, self._timeout)
+        read = self._timeout if read_timeout is None else read_timeout
+        limits = {"connect": connect, "pool": self._timeout, "write": self._timeout, "read": read}
+        return {"timeout": limits}
+
+
+def _from_byte(request: Request, first: int) -> Request:
+    if not first:
+        return request
+    return replace(request, headers={**request.headers, "Range": f"bytes={first}-"})
+
+
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error.__context__
+    return str(error) or str(cast("object", cause) or "") or type(error).__name__

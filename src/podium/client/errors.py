@@ -1,0 +1,200 @@
+"""The errors that the SDK raises, one class for each code that the API documents."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+Context = Mapping[str, Any]
+
+
+class PodiumError(Exception):
+    """Base of every error of the SDK. ``hint`` says what to do about it, where that is known."""
+
+    code: str = "client"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class ConnectionFailed(PodiumError):
+    """The server could not be reached, or the connection broke and did not come back."""
+
+    code = "connection_failed"
+
+
+class NoServer(ConnectionFailed):
+    """Nothing says which server to use: no arguments, no ``PODIUM_URL``, no local server."""
+
+    code = "no_server"
+
+
+class InvalidResponse(PodiumError):
+    """What answered does not speak Podium's API as this version of the SDK knows it."""
+
+    code = "invalid_response"
+
+
+class WaitTimeout(PodiumError, TimeoutError):
+    """What was waited for did not happen in time. The task goes on."""
+
+    code = "wait_timeout"
+
+
+class ApiError(PodiumError):
+    """The server refused a request.
+
+    ``code`` is stable and documented, ``status`` the HTTP status, ``request_id`` names the
+    request in the server's log, ``errors`` the fields that were wrong as ``field`` and
+    ``message``, and ``context`` whatever else the problem document carried.
+    """
+
+    status: int = 500
+    by_code: ClassVar[dict[str, type["ApiError"]]] = {}
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        hint: str | None = None,
+        request_id: str | None = None,
+        errors: Sequence[Mapping[str, str]] = (),
+        context: Context | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code or type(self).code
+        self.status = status or type(self).status
+        self.request_id = request_id
+        self.errors = tuple(errors)
+        self.context: Context = context or {}
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        ApiError.by_code[cls.code] = cls
+
+
+class InvalidInput(ApiError):
+    """The request is well-formed but what it asks for cannot be."""
+
+    code = "invalid_input"
+    status = 422
+
+
+class SchemaMismatch(InvalidInput):
+    """A value does not match the JSON Schema that was declared for it."""
+
+    code = "schema_mismatch"
+
+
+class DependencyCycle(InvalidInput):
+    """The tasks of one call depend on each other in a circle."""
+
+    code = "dependency_cycle"
+
+
+class Unauthenticated(ApiError):
+    """The token is missing, wrong, expired or revoked."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(ApiError):
+    """The token may not do this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class NotFound(ApiError):
+    """What the request names does not exist, or the token may not see it."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(ApiError):
+    """The thing is in a state in which this cannot be done."""
+
+    code = "conflict"
+    status = 409
+
+
+class IdempotencyMismatch(Conflict):
+    """An idempotency key came again with a different request."""
+
+    code = "idempotency_mismatch"
+
+
+class Gone(ApiError):
+    """A cursor points before what is still kept."""
+
+    code = "gone"
+    status = 410
+
+
+class TooLarge(ApiError):
+    """A body or a field passes its size limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class RateLimited(ApiError):
+    """The token passed its request rate."""
+
+    code = "rate_limited"
+    status = 429
+
+
+class ServerFault(ApiError):
+    """The server failed. ``request_id`` finds the reason in its log."""
+
+    code = "internal"
+    status = 500
+
+
+class Unavailable(ApiError):
+    """The server cannot reach its database now; nothing was changed."""
+
+    code = "unavailable"
+    status = 503
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    kind.status: kind
+    for kind in (
+        InvalidInput,
+        Unauthenticated,
+        Forbidden,
+        NotFound,
+        Conflict,
+        Gone,
+        TooLarge,
+        RateLimited,
+        Unavailable,
+    )
+}
+_KNOWN = {"type", "title", "status", "detail", "code", "hint", "request_id", "errors"}
+
+
+def api_error(status: int, problem: Mapping[str, Any]) -> ApiError:
+    """The error for an RFC 9457 problem document.
+
+    A code that this version does not know becomes the class of its status.
+    """
+    code = str(problem.get("code") or "")
+    kind = ApiError.by_code.get(code) or _BY_STATUS.get(
+        status, ServerFault if status >= 500 else ApiError
+    )
+    return kind(
+        str(problem.get("detail") or problem.get("title") or f"The server answered {status}."),
+        code=code or None,
+        status=status,
+        hint=problem.get("hint"),
+        request_id=problem.get("request_id"),
+        errors=problem.get("errors") or (),
+        context={name: value for name, value in problem.items() if name not in _KNOWN},
+    )

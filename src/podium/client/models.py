@@ -1,0 +1,329 @@
+# Generated from openapi.json by scripts/client_code.py.
+# ruff: noqa: E501
+"""What the API answers.
+
+A server newer than this may send fields and words that are not told of here: such fields are
+passed over, and words (of states, for example) come as they are.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+
+class TaskProgress(Struct, kw_only=True):
+    """What the running attempt said last."""
+
+    fraction: float | None = None
+    """0 to 1; null when the agent cannot know."""
+    note: str | None = None
+
+
+class Dependency(Struct, kw_only=True):
+    """A task that must end first."""
+
+    id: str
+    name: str
+    state: str
+    """Where a task is. The last four are ends. One of pending, queued, running, waiting, succeeded, failed, cancelled, dead."""
+
+
+class Timeouts(Struct, kw_only=True):
+    """How long a task may wait, run and be silent; None means no limit."""
+
+    queue: float | None = None
+    """Seconds until it must have started."""
+    run: float | None = None
+    """Seconds that one attempt may run."""
+    heartbeat: float | None = None
+    """Seconds that an attempt may be silent."""
+
+
+class RetryPolicy(Struct, kw_only=True):
+    """When a failed attempt is followed by another one."""
+
+    max_retries: int
+    """Attempts after the first."""
+    backoff: str
+    """How the wait grows. One of fixed, linear, exponential, fibonacci."""
+    initial: float
+    """First wait in seconds."""
+    factor: float
+    """Growth of exponential backoff."""
+    max_delay: float
+    """Longest wait, seconds."""
+    jitter: float
+    """Share of the wait that is random, so peers spread."""
+
+
+class RunningOn(Struct, kw_only=True):
+    """Where the live attempt runs."""
+
+    agent: str
+    worker: str
+
+
+class BulkCreated(Struct, kw_only=True):
+    """Ids in the order of the request, and by ref."""
+
+    ids: list[str]
+    refs: dict[str, str]
+
+
+class Cancelled(Struct, kw_only=True):
+    """What became of the task: it ended at once, was asked to stop, or had ended before."""
+
+    result: str
+    """One of cancelled, cancelling, ended."""
+
+
+class Attempt(Struct, kw_only=True):
+    """One try at a task."""
+
+    attempt: int
+    outcome: str
+    """One of running, succeeded, failed, cancelled, lost, parked, released."""
+    queued_at: datetime
+    started_at: datetime
+    agent: str | None = None
+    agent_version: int | None = None
+    worker: str | None = None
+    finished_at: datetime | None = None
+    error: dict[str, Any] | None = None
+    usage: dict[str, float] | None = None
+    confinement: str | None = None
+    choice: list[dict[str, Any]] | None = None
+    """The agents that could have taken it, when it was chosen by capability."""
+
+
+class LogItem(Struct, kw_only=True):
+    """A piece of output. ``id`` grows; pass the last one as ``after`` to go on."""
+
+    id: int
+    at: datetime
+    attempt: int
+    stream: str
+    text: str
+
+
+class Artifact(Struct, kw_only=True):
+    """A file that an attempt kept."""
+
+    name: str
+    attempt: int
+    content_type: str
+    size: int
+    """Bytes."""
+    sha256: str
+    created_at: datetime
+
+
+class Blocker(Struct, kw_only=True):
+    """One thing that keeps a task from running."""
+
+    kind: str
+    """One of dependency, delay, retry, gate, parked, no_agent, agent_disabled, agent_unhealthy, agent_busy, no_worker, worker_busy, behind."""
+    detail: str
+    subject: str | None = None
+
+
+class AgentChoice(Struct, kw_only=True):
+    """Which agent runs it and why."""
+
+    name: str
+    how: str
+    candidates: list[dict[str, Any]]
+
+
+class Event(Struct, kw_only=True):
+    """One thing that happened."""
+
+    cursor: str
+    at: datetime
+    type: str
+    version: int
+    subject: str
+    data: dict[str, Any]
+    project: str | None = None
+    actor: str | None = None
+
+
+class Agent(Struct, kw_only=True):
+    id: str
+    project: str
+    name: str
+    version: int
+    runtime: str
+    config: dict[str, Any]
+    capabilities: list[str]
+    labels: dict[str, str]
+    enabled: bool
+    running: int
+    created_at: datetime
+    updated_at: datetime
+    description: str | None = None
+    max_concurrency: int | None = None
+    healthy: bool | None = None
+    health_detail: str | None = None
+
+
+class AgentVersion(Struct, kw_only=True):
+    version: int
+    runtime: str
+    config: dict[str, Any]
+    created_at: datetime
+
+
+class Probe(Struct, kw_only=True):
+    ok: bool
+    detail: str
+
+
+class Project(Struct, kw_only=True):
+    name: str
+    weight: float
+    created_at: datetime
+
+
+class Token(Struct, kw_only=True):
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    project: str | None = None
+    expires_at: datetime | None = None
+
+
+class TokenCreated(Struct, kw_only=True):
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    token: str
+    project: str | None = None
+    expires_at: datetime | None = None
+
+
+class Whoami(Struct, kw_only=True):
+    principal: str
+    kind: str
+    scopes: list[str]
+    project: str | None = None
+
+
+class Worker(Struct, kw_only=True):
+    id: str
+    name: str
+    host: str
+    pid: int
+    version: str
+    state: str
+    concurrency: int
+    running: int
+    queues: list[str]
+    started_at: datetime
+    confinement: str | None = None
+    lease_until: datetime | None = None
+
+
+class DatabaseStatus(Struct, kw_only=True):
+    ok: bool
+    embedded: bool
+    version: str | None = None
+
+
+class ValkeyStatus(Struct, kw_only=True):
+    ok: bool
+    embedded: bool
+
+
+class Setting(Struct, kw_only=True):
+    name: str
+    env: str
+    description: str
+    value: Any = None
+    default: Any = None
+    source: str | None = None
+
+
+class TaskSummary(Struct, kw_only=True):
+    """A row of a list."""
+
+    id: str
+    project: str
+    title: str
+    state: str
+    """Where a task is. The last four are ends. One of pending, queued, running, waiting, succeeded, failed, cancelled, dead."""
+    priority: int
+    labels: dict[str, str]
+    queue: str
+    attempt: int
+    """Attempts begun so far."""
+    created_at: datetime
+    agent: str | None = None
+    """The agent that was asked for by name."""
+    progress: TaskProgress | None = None
+    error_code: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class Task(Struct, kw_only=True):
+    """A task with all that is known of it."""
+
+    id: str
+    project: str
+    title: str
+    state: str
+    """Where a task is. The last four are ends. One of pending, queued, running, waiting, succeeded, failed, cancelled, dead."""
+    priority: int
+    labels: dict[str, str]
+    queue: str
+    capabilities: list[str]
+    attempt: int
+    depends_on: list[Dependency]
+    on_dependency_failure: str
+    """One of cancel, run, hold."""
+    timeouts: Timeouts
+    retry: RetryPolicy
+    created_at: datetime
+    created_by: str
+    agent: str | None = None
+    input: Any = None
+    output: Any = None
+    error: dict[str, Any] | None = None
+    progress: TaskProgress | None = None
+    input_schema: dict[str, Any] | None = None
+    output_schema: dict[str, Any] | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    queued_seconds: float | None = None
+    """How long the last attempt waited to start."""
+    run_seconds: float | None = None
+    """How long the last attempt ran, or runs so far."""
+    running_on: RunningOn | None = None
+
+
+class Explanation(Struct, kw_only=True):
+    """Why a task is where it is, read from the rows that the scheduler itself reads."""
+
+    task_id: str
+    state: str
+    """Where a task is. The last four are ends. One of pending, queued, running, waiting, succeeded, failed, cancelled, dead."""
+    why: str
+    blockers: list[Blocker]
+    agent: AgentChoice | None = None
+
+
+class Status(Struct, kw_only=True):
+    version: str
+    uptime_seconds: float
+    database: DatabaseStatus
+    valkey: ValkeyStatus
+    workers: list[Worker]
+    counts: dict[str, int]
+    confinement: str | None = None
+    feed_lag_seconds: float | None = None

@@ -1,0 +1,186 @@
+"""What goes over the wire, apart from sending it: requests, answers, retries, event streams."""
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar, cast
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+import msgspec
+
+from podium.client.connection import API, Connection
+from podium.client.errors import ApiError, InvalidResponse, api_error
+from podium.client.models import LogItem
+
+Query = Mapping[str, object]
+T = TypeVar("T")
+
+RETRIED_STATUS: Final = frozenset({429, 502, 503, 504})
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 5.0
+_LONGEST_RETRY_AFTER = 60.0
+_LONGEST_LINE = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call. ``repeatable`` says that sending it twice does no more than sending it once."""
+
+    method: str
+    path: str
+    query: Query = field(default_factory=dict[str, object])
+    body: object = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    repeatable: bool = True
+
+    def url(self, connection: Connection) -> str:
+        prefix = "" if self.path.startswith("/") else f"{API}/"
+        query = urlencode(list(_parameters(self.query)))
+        return f"{connection.url}{prefix}{self.path}{'?' if query else ''}{query}"
+
+    def content(self) -> bytes | None:
+        return None if self.body is None else msgspec.json.encode(self.body)
+
+    def all_headers(self, connection: Connection, agent: str) -> list[tuple[str, str]]:
+        headers = {
+            "Authorization": f"Bearer {connection.token}",
+            "Accept": "application/json",
+            "User-Agent": agent,
+            **({} if self.body is None else {"Content-Type": "application/json"}),
+            **self.headers,
+        }
+        return list(headers.items())
+
+
+class Page(msgspec.Struct, Generic[T]):
+    """A part of a list; ``next`` is the cursor of the part after it."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class LogPage(msgspec.Struct):
+    """A part of a log; ``next`` is the id after which it goes on."""
+
+    items: list[LogItem]
+    next: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole response; ``headers`` have lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+def idempotency(key: str | None) -> dict[str, str]:
+    """The header that makes a creating call repeatable; a random key unless one is given."""
+    return {"Idempotency-Key": key or uuid4().hex}
+
+
+def segment(value: object) -> str:
+    """A value as one segment of a path."""
+    return quote(str(value), safe="")
+
+
+def decode(answer: Answer, kind: type[T]) -> T:
+    """The answer's content as ``kind``, or ``InvalidResponse``."""
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise InvalidResponse(
+            f"The server's answer cannot be read as {kind.__name__}: {error}.",
+            hint="Compare 'podium version' with 'podium status': client and server may differ.",
+        ) from None
+
+
+def problem(answer: Answer) -> ApiError:
+    """The error that an answer of status 400 or higher tells."""
+    found: dict[str, Any]
+    try:
+        found = msgspec.json.decode(answer.content, type=dict[str, Any])
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        found = {"detail": f"The server answered {answer.status} without saying why."}
+    found.setdefault("request_id", answer.headers.get("x-request-id"))
+    return api_error(answer.status, found)
+
+
+def may_retry(request: Request, status: int) -> bool:
+    """Whether to send a refused request again. 429 says that nothing was done."""
+    return status in RETRIED_STATUS and (request.repeatable or status == 429)
+
+
+def delay(attempt: int, answer: Answer | None = None) -> float:
+    """Seconds before attempt ``attempt`` + 1 (the first is 1).
+
+    Half of it is random, so that clients that failed together do not come back together. What
+    the server asks for in ``Retry-After`` is the least, up to a minute.
+    """
+    longest = min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1))
+    chosen = longest * random.uniform(0.5, 1)  # noqa: S311
+    asked = answer.headers.get("retry-after", "") if answer else ""
+    return max(chosen, min(float(asked), _LONGEST_RETRY_AFTER)) if asked.isdecimal() else chosen
+
+
+@dataclass(slots=True)
+class Message:
+    """One message of an event stream. Without ``event`` it only shows life or moves ``id``."""
+
+    id: str | None = None
+    event: str = ""
+    data: str = ""
+
+
+class MessageParser:
+    """Server-sent events, as bytes come in."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._id: str | None = None
+        self._event = ""
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> Iterator[Message]:
+        """The messages that end in this chunk; a comment is an empty one."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > _LONGEST_LINE:
+            raise InvalidResponse("A line of the event stream is longer than 16 MiB.")
+        for raw in lines:
+            line = raw.removesuffix(b"\r").decode("utf-8", "replace")
+            if not line:
+                message = Message(self._id, self._event or "message", "\n".join(self._data))
+                yield message if self._data else Message(self._id)
+                self._id, self._event, self._data = None, "", []
+            elif line.startswith(":"):
+                yield Message()
+            else:
+                self._field(line)
+
+    def _field(self, line: str) -> None:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "id":
+            self._id = value
+        elif name == "event":
+            self._event = value
+        elif name == "data":
+            self._data.append(value)
+
+
+def _parameters(query: Query) -> Iterator[tuple[str, str]]:
+    for name, value in query.items():
+        if isinstance(value, list | tuple):
+            for item in cast("list[object]", value):
+                yield name, _text(item)
+        elif value is not None:
+            yield name, _text(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    isoformat = getattr(value, "isoformat", None)
+    return str(isoformat()) if isoformat else str(value)
