@@ -1,0 +1,1 @@
+"""Benchmarks of Podium beside peers: ``python -m benchmarks --help``."""

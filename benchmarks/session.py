@@ -1,0 +1,138 @@
+"""One run: the servers, a directory, and engines that come and go on them."""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import asyncpg
+
+from benchmarks.contenders import Contender
+from benchmarks.processes import Child, run_to_end
+from benchmarks.stamps import STAMPS_VARIABLE
+
+START_SECONDS = 60.0
+SET_UP_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Urls:
+    """Where the servers are."""
+
+    database_url: str
+    valkey_url: str
+    peers_valkey_url: str
+
+    def database(self, name: str) -> str:
+        """The URL of one database."""
+        return self.database_url.replace("/postgres?", f"/{name}?")
+
+
+@dataclass
+class Session:
+    """What every benchmark is given."""
+
+    urls: Urls
+    directory: Path
+    contenders: tuple[Contender, ...]
+    quick: bool
+    tell: Callable[[str], None]
+    """Say what is going on, for the progress display."""
+    _templates: set[str] = field(default_factory=set[str])
+
+    def log(self, name: str) -> Path:
+        """The log file of a process."""
+        return self.directory / f"{name}.log"
+
+    async def execute(self, *statements: str) -> None:
+        """Run statements as superuser, outside transactions."""
+        connection = cast("Any", await asyncpg.connect(self.urls.database_url))
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    def environment(self, contender: Contender, database: str) -> dict[str, str]:
+        """What the processes of a contender are told."""
+        return {
+            "BENCH_DATABASE_URL": self.urls.database(database),
+            "BENCH_VALKEY_URL": self.urls.peers_valkey_url,
+            "PODIUM_DATABASE_URL": self.urls.database(database),
+            "PODIUM_VALKEY_URL": self.urls.valkey_url,
+            "PODIUM_HOME": str(self.directory / "home"),
+            "PODIUM_FUNCTION_MODULES": '["benchmarks"]',
+            STAMPS_VARIABLE: str(self.directory / f"{contender.name}.sock"),
+            **contender.environment,
+        }
+
+    @asynccontextmanager
+    async def engine(self, contender: Contender) -> AsyncGenerator[Child]:
+        """The client of a contender whose one worker runs, on a database as new.
+
+        Databases are copies of one that the contender has set up: every round begins alike.
+        """
+        database = await self.fresh_database(contender)
+        environment = self.environment(contender, database)
+        log = self.log(contender.name)
+        worker = await Child.guarded(contender.worker_command, environment, log)
+        try:
+            client = await Child.start(contender.client_command, environment, log)
+            try:
+                await client.ask("ready", START_SECONDS)
+                yield client
+            finally:
+                await client.stop()
+        finally:
+            await worker.stop()
+
+    async def fresh_database(self, contender: Contender) -> str:
+        """Prepare a contender's database; ``template_…`` is set up once and copied each time."""
+        name = contender.name.replace("-", "_")
+        template, database = f"template_{name}", f"bench_{name}"
+        if not contender.uses_postgres:
+            await self._set_up(contender, template)
+        elif template not in self._templates:
+            await self.execute(
+                f"drop database if exists {template} with (force)", f"create database {template}"
+            )
+            await self._set_up(contender, template)
+            self._templates.add(template)
+        if contender.uses_postgres:
+            await self.execute(
+                f"drop database if exists {database} with (force)",
+                f"create database {database} template {template}",
+            )
+        await self.execute("checkpoint")
+        return database
+
+    async def _set_up(self, contender: Contender, database: str) -> None:
+        environment = self.environment(contender, database)
+        log = self.log(contender.name)
+        await run_to_end(contender.set_up_command, environment, log, SET_UP_SECONDS)
+
+
+@asynccontextmanager
+async def open_session(
+    contenders: tuple[Contender, ...],
+    tell: Callable[[str], None],
+    *,
+    quick: bool = False,
+    settings: tuple[str, ...] = (),
+) -> AsyncGenerator[Session]:
+    """Servers with further PostgreSQL ``settings``, until the block ends."""
+    directory = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="podium-bench-"))
+    stack = await Child.start(
+        (sys.executable, "-m", "benchmarks.stack", str(directory), *settings),
+        {},
+        directory / "stack.log",
+    )
+    try:
+        urls = Urls(**await stack.answer(START_SECONDS))
+        yield Session(urls, directory, contenders, quick, tell)
+    finally:
+        await stack.stop()
