@@ -189,7 +189,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         max_output_bytes=settings.max_payload_bytes,
     )
     options = WorkerOptions(
-        name=settings.worker_name or "worker",
+        name=settings.worker_name,
         concurrency=settings.worker_concurrency,
         queues=tuple(settings.worker_queues),
         lease_seconds=settings.lease_seconds,

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     )
 
     workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `up` starts.")
+    worker_name: str = Field(
+        default="worker", min_length=1, max_length=100, description="Name shown for this worker."
+    )
     worker_concurrency: int = Field(
         default=200, ge=1, le=10_000, description="Attempts that one worker process runs at once."
     )

@@ -1,0 +1,77 @@
+# Two commands do everything on a fresh machine with Python 3.11+, git and make:
+#   make demo   sets up and checks this very repository
+#   make test   sets up and runs every check and test
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BOOTSTRAP := .bootstrap
+UV := $(shell command -v uv 2>/dev/null || echo $(BOOTSTRAP)/bin/uv)
+BIN := .venv/bin
+STAMP := .venv/.installed
+SOURCES := src tests benchmarks scripts
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help setup demo dev test check fmt types docs bench chaos lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | \
+	  awk -F ':.*## ' '{printf "  \033[36mmake %-8s\033[0m %s\n", $$1, $$2}'
+
+$(BOOTSTRAP)/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Podium needs Python 3.11 or later; set PYTHON=... to one."; exit 1; }
+	$(PYTHON) -m venv $(BOOTSTRAP) && $(BOOTSTRAP)/bin/pip install --quiet uv
+
+$(STAMP): requirements.lock pyproject.toml | $(UV)
+	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(STAMP)
+
+setup: $(STAMP) ## Install Podium and its tools into .venv
+
+demo: $(STAMP) ## Run the repository checkup on this repository
+	$(BIN)/podium run checkup --repo .
+
+dev: $(STAMP) ## Run Podium in the foreground with its data in .podium
+	PODIUM_HOME=$${PODIUM_HOME:-.podium} $(BIN)/podium up
+
+check: $(STAMP) ## Format, lint, types, import contracts, docs and OpenAPI drift
+	$(BIN)/ruff format --check --quiet $(SOURCES)
+	$(BIN)/ruff check --quiet $(SOURCES)
+	$(BIN)/lint-imports --no-logo 2>&1 | tail -n 25; exit $${PIPESTATUS[0]}
+	$(BIN)/pyright --warnings
+	$(BIN)/python -m podium.api.openapi --check
+	$(BIN)/python -m podium.api.docs --check
+	$(BIN)/python scripts/generate_client.py --check
+	$(BIN)/python scripts/generate_cli_docs.py --check
+
+fmt: $(STAMP) ## Format the code and sort imports
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+docs: $(STAMP) ## Write openapi.json and the generated reference pages
+	$(BIN)/python -m podium.api.openapi
+	$(BIN)/python -m podium.api.docs
+	$(BIN)/python scripts/generate_client.py
+	$(BIN)/python scripts/generate_cli_docs.py
+
+test: check ## Run every check and test, with branch coverage of at least 90 %
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not long"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=90
+
+bench: $(STAMP) ## Measure against peers; NAME=throughput runs one
+	$(BIN)/python -m benchmarks $(NAME)
+
+chaos: $(STAMP) ## The long form of the fault suites
+	$(BIN)/pytest -m "long or not long" --timeout 3600 tests/chaos
+
+lock: | $(UV) ## Resolve the newest versions into requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --group dev --group bench \
+	  --output-file requirements.lock pyproject.toml --upgrade
+
+clean: ## Remove what was installed and generated
+	rm -rf $(BOOTSTRAP) .venv .podium podium-report htmlcov .coverage* .pytest_cache .ruff_cache
