@@ -185,7 +185,6 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         project_name=core.projects.name,
         workspaces=settings.data_dir / "workspaces",
         server_url=settings.public_url or f"http://{settings.host}:{settings.port}",
-        confinement=core.runtimes.confinement,
         max_output_bytes=settings.max_payload_bytes,
     )
     options = WorkerOptions(

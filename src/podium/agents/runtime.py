@@ -137,6 +137,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def conditions(self, config: Mapping[str, Any]) -> Mapping[str, str]:
+        """What is shown with an attempt of how it ran; at least ``confinement``."""
+        ...
+
     async def probe(self, config: Mapping[str, Any]) -> Health:
         """Whether an attempt with this configuration could start on this machine now."""
         ...
@@ -152,9 +156,13 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSet:
-    """The runtimes of this process by name. Filled by the composition root."""
+    """The runtimes of this process by name. Filled by the composition root.
+
+    ``confinement`` says how this machine confines the processes of agents.
+    """
 
     by_name: Mapping[str, Runtime] = field(default_factory=dict[str, Runtime])
+    confinement: str = "none"
 
     def __getitem__(self, name: str) -> Runtime:
         return self.by_name[name]

@@ -262,7 +262,7 @@ async def next_due(database: Database) -> float | None:
 
 async def lead(database: Database, role: str, who: UUID, seconds: float) -> bool:
     """Whether this process is the one that plays the role for the next seconds."""
-    rows = await database.call("select lead($1, $2, $3) as mine", role, who, seconds)
+    rows = await database.call("select take_lead($1, $2, $3) as mine", role, who, seconds)
     return rows[0]["mine"]
 
 

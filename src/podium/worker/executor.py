@@ -38,7 +38,6 @@ class Surroundings:
     project_name: Callable[[UUID], Awaitable[str]]
     workspaces: Path
     server_url: str
-    confinement: str
     max_output_bytes: int
 
 
@@ -104,7 +103,7 @@ class Executor:
     async def _run(self, attempt: Attempt) -> Settlement:
         runtime = self._around.runtimes[attempt.agent.runtime]
         if runtime.isolated(attempt.agent.config):
-            await self._isolate(attempt)
+            await self._isolate(attempt, runtime.conditions(attempt.agent.config)["confinement"])
         output = await runtime.run(attempt)
         outcome.check_output(attempt.claimed, output)
         text = outcome.to_json(output)
@@ -112,7 +111,7 @@ class Executor:
             text = await self._as_artifact(attempt, text)
         return outcome.succeeded(attempt, text)
 
-    async def _isolate(self, attempt: Attempt) -> None:
+    async def _isolate(self, attempt: Attempt, confinement: str) -> None:
         """Give the attempt a credential that ends with it."""
         secret = secrets.token_urlsafe(24)
         attempt.token = f"pat_{attempt.task_id.hex}_{attempt.attempt}_{secret}"
@@ -122,7 +121,7 @@ class Executor:
             attempt.task_id,
             attempt.attempt,
             hashlib.sha256(secret.encode()).digest(),
-            self._around.confinement,
+            confinement,
         )
 
     async def _as_artifact(self, attempt: Attempt, text: str) -> str:

@@ -92,7 +92,7 @@ class Worker:
             concurrency=options.concurrency,
             queues=options.queues,
             runtimes=tuple(sorted(self._around.runtimes.by_name)),
-            confinement=self._around.confinement,
+            confinement=self._around.runtimes.confinement,
         )
         asked_at = boottime()
         async with self._around.database.transaction() as conn:

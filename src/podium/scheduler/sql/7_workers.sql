@@ -92,7 +92,7 @@ create or replace function lost_error() returns jsonb language sql immutable as 
 $$;
 
 -- Makes a process the only one of its role until its lease runs out.
-create or replace function lead(which text, who uuid, seconds float8) returns boolean
+create or replace function take_lead(which text, who uuid, seconds float8) returns boolean
 language sql as $$
     with mine as (
         insert into leader as l (role, holder, until)
