@@ -1,4 +1,4 @@
-# Generated from openapi.json by scripts/client_code.py.
+# Generated from openapi.json by scripts/generate_client.py.
 # ruff: noqa: E501
 """What the API takes, as typed dictionaries."""
 
@@ -43,14 +43,14 @@ class TaskInBulk(TypedDict):
     """Default: made from agent and input."""
     agent: NotRequired[str | None]
     """Name of the agent that must do it."""
-    capabilities: NotRequired[list[str]]
+    capabilities: NotRequired[Sequence[str]]
     """Any agent that has all of these may do it."""
     input: NotRequired[Any]
     priority: NotRequired[int]
     """Higher runs first."""
-    labels: NotRequired[dict[str, str]]
+    labels: NotRequired[Mapping[str, str]]
     queue: NotRequired[str]
-    depends_on: NotRequired[list[str]]
+    depends_on: NotRequired[Sequence[str]]
     """Ids of tasks that must end first, or refs of tasks of the same bulk call."""
     on_dependency_failure: NotRequired[Literal["cancel", "run", "hold"]]
     """When a dependency does not succeed: cancel this task, run it all the same, or hold it until the dependency was retried and succeeded."""
@@ -60,9 +60,9 @@ class TaskInBulk(TypedDict):
     """Time before which it does not start; excludes delay."""
     timeouts: NotRequired[Timeouts]
     retry: NotRequired[RetryPolicy]
-    input_schema: NotRequired[dict[str, Any] | None]
+    input_schema: NotRequired[Mapping[str, Any] | None]
     """JSON Schema (2020-12) that the input must match."""
-    output_schema: NotRequired[dict[str, Any] | None]
+    output_schema: NotRequired[Mapping[str, Any] | None]
     """JSON Schema (2020-12) that the agent's output must match."""
     ref: NotRequired[str | None]
 
@@ -72,7 +72,7 @@ class TaskEdit(TypedDict):
 
     title: NotRequired[str | None]
     priority: NotRequired[int | None]
-    labels: NotRequired[dict[str, str] | None]
+    labels: NotRequired[Mapping[str, str] | None]
     input: NotRequired[Any]
     timeouts: NotRequired[Timeouts | None]
     retry: NotRequired[RetryPolicy | None]
@@ -85,40 +85,82 @@ class CancelRequest(TypedDict):
 
 
 class AgentNew(TypedDict):
+    """An agent to register."""
+
     name: str
     runtime: str
-    config: NotRequired[dict[str, Any]]
+    config: Mapping[str, Any]
+    """What the runtime needs to run it."""
     description: NotRequired[str]
-    capabilities: NotRequired[list[str]]
-    labels: NotRequired[dict[str, str]]
+    """What it is good at."""
+    capabilities: NotRequired[Sequence[str]]
+    """What it can do; tasks may ask for these instead of it."""
+    labels: NotRequired[Mapping[str, str]]
     max_concurrency: NotRequired[int | None]
+    """Attempts that it runs at once; null: no limit."""
     enabled: NotRequired[bool]
 
 
 class AgentEdit(TypedDict):
-    runtime: NotRequired[str | None]
-    config: NotRequired[dict[str, Any] | None]
-    description: NotRequired[str | None]
-    capabilities: NotRequired[list[str] | None]
-    labels: NotRequired[dict[str, str] | None]
+    """What to change of an agent. Fields that are not given stay as they are."""
+
+    runtime: NotRequired[str]
+    config: NotRequired[Mapping[str, Any]]
+    """What the runtime needs to run it."""
+    description: NotRequired[str]
+    """What it is good at."""
+    capabilities: NotRequired[Sequence[str]]
+    """What it can do; tasks may ask for these instead of it."""
+    labels: NotRequired[Mapping[str, str]]
     max_concurrency: NotRequired[int | None]
-    enabled: NotRequired[bool | None]
+    """Attempts that it runs at once; null: no limit."""
+    enabled: NotRequired[bool]
+    version: NotRequired[int | None]
+    """The version that you read; the change is refused when another is in force."""
 
 
 class ProjectNew(TypedDict):
+    """A project to create."""
+
     name: str
     weight: NotRequired[float]
+    """Share of the workers beside other projects that have tasks to run."""
 
 
 class ProjectEdit(TypedDict):
-    weight: NotRequired[float | None]
+    """What of a project can change."""
+
+    weight: float
+    """Share of the workers beside other projects that have tasks to run."""
 
 
 class TokenNew(TypedDict):
+    """A token to create."""
+
     name: str
-    scopes: list[str]
+    """What it is for."""
+    scopes: Sequence[
+        Literal[
+            "admin",
+            "tasks:read",
+            "tasks:write",
+            "tasks:execute",
+            "agents:read",
+            "agents:write",
+            "agents:execute",
+            "events:read",
+            "projects:read",
+            "projects:write",
+            "tokens:write",
+            "workers:read",
+            "metrics:read",
+            "settings:read",
+        ]
+    ]
     project: NotRequired[str | None]
+    """Bind the token to this project; otherwise it reaches all."""
     expires_in: NotRequired[float | None]
+    """Seconds until it expires."""
 
 
 class TaskNew(TypedDict):
@@ -128,14 +170,14 @@ class TaskNew(TypedDict):
     """Default: made from agent and input."""
     agent: NotRequired[str | None]
     """Name of the agent that must do it."""
-    capabilities: NotRequired[list[str]]
+    capabilities: NotRequired[Sequence[str]]
     """Any agent that has all of these may do it."""
     input: NotRequired[Any]
     priority: NotRequired[int]
     """Higher runs first."""
-    labels: NotRequired[dict[str, str]]
+    labels: NotRequired[Mapping[str, str]]
     queue: NotRequired[str]
-    depends_on: NotRequired[list[str]]
+    depends_on: NotRequired[Sequence[str]]
     """Ids of tasks that must end first, or refs of tasks of the same bulk call."""
     on_dependency_failure: NotRequired[Literal["cancel", "run", "hold"]]
     """When a dependency does not succeed: cancel this task, run it all the same, or hold it until the dependency was retried and succeeded."""
@@ -145,13 +187,13 @@ class TaskNew(TypedDict):
     """Time before which it does not start; excludes delay."""
     timeouts: NotRequired[Timeouts]
     retry: NotRequired[RetryPolicy]
-    input_schema: NotRequired[dict[str, Any] | None]
+    input_schema: NotRequired[Mapping[str, Any] | None]
     """JSON Schema (2020-12) that the input must match."""
-    output_schema: NotRequired[dict[str, Any] | None]
+    output_schema: NotRequired[Mapping[str, Any] | None]
     """JSON Schema (2020-12) that the agent's output must match."""
 
 
 class BulkNew(TypedDict):
     """Tasks that are accepted in one call, in chunks of 500 that are each all or nothing."""
 
-    tasks: list[TaskInBulk]
+    tasks: Sequence[TaskInBulk]

@@ -1,4 +1,4 @@
-# Generated from openapi.json by scripts/client_code.py.
+# Generated from openapi.json by scripts/generate_client.py.
 # ruff: noqa: E501
 """What the API answers.
 
@@ -66,6 +66,28 @@ class RunningOn(Struct, kw_only=True):
     worker: str
 
 
+class TaskSummary(Struct, kw_only=True):
+    """A row of a list."""
+
+    id: str
+    project: str
+    title: str
+    state: str
+    """Where a task is. The last four are ends. One of pending, queued, running, waiting, succeeded, failed, cancelled, dead."""
+    priority: int
+    labels: dict[str, str]
+    queue: str
+    attempt: int
+    """Attempts begun so far."""
+    created_at: datetime
+    agent: str | None = None
+    """The agent that was asked for by name."""
+    progress: TaskProgress | None = None
+    error_code: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
 class BulkCreated(Struct, kw_only=True):
     """Ids in the order of the request, and by ref."""
 
@@ -78,6 +100,24 @@ class Cancelled(Struct, kw_only=True):
 
     result: str
     """One of cancelled, cancelling, ended."""
+
+
+class Event(Struct, kw_only=True):
+    """One thing that happened."""
+
+    cursor: str
+    """Its place in the feed; reading goes on after it."""
+    at: datetime
+    type: str
+    version: int
+    """Version of the type's data."""
+    subject: str
+    """Id of what it happened to."""
+    data: dict[str, Any]
+    project: str | None = None
+    """Name of the project it belongs to, if to one."""
+    actor: str | None = None
+    """Who did it, when it was somebody."""
 
 
 class Attempt(Struct, kw_only=True):
@@ -138,137 +178,142 @@ class AgentChoice(Struct, kw_only=True):
     candidates: list[dict[str, Any]]
 
 
-class Event(Struct, kw_only=True):
-    """One thing that happened."""
-
-    cursor: str
-    at: datetime
-    type: str
-    version: int
-    subject: str
-    data: dict[str, Any]
-    project: str | None = None
-    actor: str | None = None
-
-
 class Agent(Struct, kw_only=True):
+    """An agent with the version in force."""
+
     id: str
     project: str
     name: str
     version: int
     runtime: str
     config: dict[str, Any]
+    description: str
     capabilities: list[str]
     labels: dict[str, str]
     enabled: bool
+    healthy: bool
     running: int
+    """Attempts that it runs now."""
     created_at: datetime
     updated_at: datetime
-    description: str | None = None
     max_concurrency: int | None = None
-    healthy: bool | None = None
     health_detail: str | None = None
 
 
 class AgentVersion(Struct, kw_only=True):
+    """What an agent was at a time."""
+
     version: int
     runtime: str
     config: dict[str, Any]
     created_at: datetime
+    created_by: str
 
 
 class Probe(Struct, kw_only=True):
+    """What a probe found."""
+
     ok: bool
     detail: str
+    """What was tried and, when not ok, what to do."""
 
 
 class Project(Struct, kw_only=True):
+    """A project."""
+
+    id: str
     name: str
     weight: float
     created_at: datetime
 
 
 class Token(Struct, kw_only=True):
+    """A token. Its secret cannot be read again."""
+
     id: str
     name: str
     scopes: list[str]
     created_at: datetime
+    created_by: str
     project: str | None = None
     expires_at: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 class TokenCreated(Struct, kw_only=True):
+    """A new token with its text, which is shown this once."""
+
     id: str
     name: str
     scopes: list[str]
     created_at: datetime
+    created_by: str
     token: str
     project: str | None = None
     expires_at: datetime | None = None
+    last_used_at: datetime | None = None
 
 
 class Whoami(Struct, kw_only=True):
+    """Who is asking, and what it may do."""
+
     principal: str
     kind: str
+    """One of admin, token, attempt."""
     scopes: list[str]
     project: str | None = None
+    """The project that it is bound to, by name."""
+    expires_at: datetime | None = None
 
 
 class Worker(Struct, kw_only=True):
+    """One incarnation of a worker process."""
+
     id: str
     name: str
     host: str
     pid: int
     version: str
     state: str
+    """active, draining, stopped or dead"""
     concurrency: int
+    """Attempts that it runs at once, at most."""
     running: int
+    """Attempts that it runs now."""
     queues: list[str]
+    """Queues that it serves; empty means all."""
+    runtimes: list[str]
     started_at: datetime
+    lease_until: datetime
     confinement: str | None = None
-    lease_until: datetime | None = None
+    """How it keeps agents from Podium's own files."""
 
 
 class DatabaseStatus(Struct, kw_only=True):
+    """The PostgreSQL server."""
+
     ok: bool
     embedded: bool
     version: str | None = None
 
 
 class ValkeyStatus(Struct, kw_only=True):
+    """The Valkey server. Without it Podium is slower, never wrong."""
+
     ok: bool
     embedded: bool
 
 
 class Setting(Struct, kw_only=True):
+    """One setting as it is in force."""
+
     name: str
     env: str
+    """Environment variable that sets it."""
     description: str
     value: Any = None
+    """Secrets are masked."""
     default: Any = None
-    source: str | None = None
-
-
-class TaskSummary(Struct, kw_only=True):
-    """A row of a list."""
-
-    id: str
-    project: str
-    title: str
-    state: str
-    """Where a task is. The last four are ends. One of pending, queued, running, waiting, succeeded, failed, cancelled, dead."""
-    priority: int
-    labels: dict[str, str]
-    queue: str
-    attempt: int
-    """Attempts begun so far."""
-    created_at: datetime
-    agent: str | None = None
-    """The agent that was asked for by name."""
-    progress: TaskProgress | None = None
-    error_code: str | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
 
 
 class Task(Struct, kw_only=True):
@@ -319,11 +364,16 @@ class Explanation(Struct, kw_only=True):
 
 
 class Status(Struct, kw_only=True):
+    """How the installation is."""
+
     version: str
     uptime_seconds: float
     database: DatabaseStatus
     valkey: ValkeyStatus
     workers: list[Worker]
     counts: dict[str, int]
+    """Tasks by state. Those that ended are counted every 10 seconds."""
+    feed_lag_seconds: float
+    """For how long the newest events could not be read; 0 while all is read."""
     confinement: str | None = None
-    feed_lag_seconds: float | None = None
+    """How the newest worker keeps agents from Podium's own files."""

@@ -86,13 +86,13 @@ def segment(value: object) -> str:
     return quote(str(value), safe="")
 
 
-def decode(answer: Answer, kind: type[T]) -> T:
-    """The answer's content as ``kind``, or ``InvalidResponse``."""
+def decode(content: bytes | str, kind: type[T]) -> T:
+    """What the server sent, as ``kind``, or ``InvalidResponse``."""
     try:
-        return msgspec.json.decode(answer.content, type=kind)
+        return msgspec.json.decode(content, type=kind)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InvalidResponse(
-            f"The server's answer cannot be read as {kind.__name__}: {error}.",
+            f"The server's answer cannot be read: {error}.",
             hint="Compare 'podium version' with 'podium status': client and server may differ.",
         ) from None
 
@@ -106,6 +106,12 @@ def problem(answer: Answer) -> ApiError:
         found = {"detail": f"The server answered {answer.status} without saying why."}
     found.setdefault("request_id", answer.headers.get("x-request-id"))
     return api_error(answer.status, found)
+
+
+def problem_of(data: str) -> ApiError:
+    """The error with which an event stream ended."""
+    found = decode(data, dict[str, Any])
+    return api_error(int(found.get("status") or 500), found)
 
 
 def may_retry(request: Request, status: int) -> bool:

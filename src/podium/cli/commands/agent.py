@@ -24,25 +24,34 @@ if TYPE_CHECKING:
     from podium.client.models import Agent
 
 Prompt = Literal["stdin", "argument", "none"]
-OutputMode = Literal["text", "json", "protocol"]
+OutputMode = Literal["text", "json", "events"]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the agent.", show_default=False)]
 Config = Annotated[
     str | None,
     typer.Option(
-        help="Configuration of its runtime as JSON; @FILE reads a file, - standard input."
+        metavar="JSON",
+        help="Configuration of its runtime as JSON; @FILE reads a file, - standard input.",
     ),
 ]
-Description = Annotated[str | None, typer.Option("--description", help="What it is good for.")]
-Capabilities = Annotated[
-    list[str] | None, typer.Option("--capability", "-c", help="What it can do; may be repeated.")
+Description = Annotated[
+    str | None, typer.Option("--description", metavar="TEXT", help="What it is good for.")
 ]
-Most = Annotated[int | None, typer.Option("--max-concurrency", min=1, help="Tasks at once.")]
+Capabilities = Annotated[
+    list[str] | None,
+    typer.Option("--capability", "-c", metavar="NAME", help="What it can do; may be repeated."),
+]
+Most = Annotated[
+    int | None, typer.Option("--max-concurrency", min=1, metavar="NUMBER", help="Tasks at once.")
+]
 Command = Annotated[
     list[str] | None,
     typer.Argument(metavar="[-- COMMAND...]", help="The program and its arguments, after --."),
 ]
 Function = Annotated[
-    str | None, typer.Option("--function", help="Python function, as module:function or by name.")
+    str | None,
+    typer.Option(
+        "--function", metavar="NAME", help="Python function, as module:function or by name."
+    ),
 ]
 PromptOption = Annotated[
     Prompt | None, typer.Option("--prompt", help="How a program gets the prompt; unset, stdin.")
@@ -69,7 +78,11 @@ def add(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Register an agent: a program (podium agent add NAME -- PROGRAM ARGS) or a function."""
+    """Register an agent.
+
+    A program: podium agent add NAME -- PROGRAM ARGS. A Python function: podium agent add NAME
+    --function MODULE:FUNCTION.
+    """
     if bool(command) == bool(function):
         raise wrong(
             "Give either a program after -- or --function.",
@@ -226,8 +239,6 @@ def _config(
 def _health(agent: "Agent") -> object:
     if not agent.enabled:
         return output.styled("disabled", "dim")
-    if agent.healthy is None:
-        return "-"
     return output.styled("ok", "green") if agent.healthy else output.styled("unhealthy", "red")
 
 

@@ -22,9 +22,10 @@ app = application()
 @app.command()
 def ask(
     prompt: Annotated[str, typer.Argument(help="What to do; - reads it from standard input.")],
-    agent: Annotated[str, typer.Option("--agent", "-a", help="Agent by name.")],
+    agent: Annotated[str, typer.Option("--agent", "-a", metavar="NAME", help="Agent by name.")],
     timeout: Annotated[
-        str | None, typer.Option(help="Longest time to wait for a start, and to run.")
+        str | None,
+        typer.Option(metavar="TIME", help="Longest time to wait for a start, and to run."),
     ] = None,
     project: Project = None,
     json: Json = False,

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 Types = Annotated[
     list[str] | None,
-    typer.Option("--type", "-t", help="Only this type; task.* means all of tasks."),
+    typer.Option("--type", "-t", metavar="TYPE", help="Only this type; task.* means all of tasks."),
 ]
 Subjects = Annotated[
-    list[str] | None, typer.Option("--subject", help="Only of this task, agent or other thing.")
+    list[str] | None,
+    typer.Option("--subject", metavar="ID", help="Only of this task, agent or other thing."),
 ]
-After = Annotated[str | None, typer.Option(help="Cursor of an event; those after it.")]
+After = Annotated[
+    str | None, typer.Option(metavar="CURSOR", help="Cursor of an event; those after it.")
+]
 
 app = application("event", "Look at what happened, or follow it.")
 
@@ -28,7 +31,9 @@ def list_events(
     type_: Types = None,
     subject: Subjects = None,
     after: After = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, metavar="NUMBER", help="At most so many.")
+    ] = 100,
     project: Project = None,
     json: Json = False,
 ) -> None:

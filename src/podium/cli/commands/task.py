@@ -136,12 +136,10 @@ def create(
     json: Json = False,
 ) -> None:
     """Submit a task for an agent, or for any agent with some capabilities."""
-    if bool(agent) == bool(capability):
-        raise wrong("Give either --agent or --capability.", "'podium agent list' shows the agents.")
     new = _given(
         title=title,
         agent=agent,
-        capabilities=capability,
+        capabilities=capability or None,
         input=None if input is None else json_value(input, "--input"),
         priority=priority,
         labels=labels(label) or None,
@@ -159,6 +157,8 @@ def create(
 def _submit(
     new: "TaskNew", key: str | None, project: str | None, *, wait: bool, json: bool
 ) -> None:
+    if ("agent" in new) == ("capabilities" in new):
+        raise wrong("Give either --agent or --capability.", "'podium agent list' shows the agents.")
     with connect(project) as client:
         task = client.tasks.create(idempotency_key=key, **new)
         if wait:

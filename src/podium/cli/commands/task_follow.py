@@ -26,7 +26,9 @@ def add(app: typer.Typer) -> None:
 
 def wait(
     task_ids: Annotated[list[str], typer.Argument(metavar="ID...", show_default=False)],
-    timeout: Annotated[str | None, typer.Option(help="Longest time to wait, such as 5m.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Longest time to wait, such as 5m.")
+    ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:

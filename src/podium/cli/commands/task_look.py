@@ -107,7 +107,9 @@ def attempts(task_id: TaskId, project: Project = None, json: Json = False) -> No
 def logs(
     task_id: TaskId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
-    attempt: Annotated[int | None, typer.Option(help="Only this attempt's.")] = None,
+    attempt: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Only this attempt's.")
+    ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -145,9 +147,12 @@ def download(
     task_id: TaskId,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
     to: Annotated[
-        Path | None, typer.Option("--to", help="File to write; unset, NAME's last part.")
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="File to write; unset, NAME's last part."),
     ] = None,
-    attempt: Annotated[int | None, typer.Option(help="This attempt's file.")] = None,
+    attempt: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="This attempt's file.")
+    ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:

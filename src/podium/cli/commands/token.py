@@ -12,19 +12,15 @@ if TYPE_CHECKING:
 
 Preset = Literal["viewer", "member", "operator", "admin"]
 
-_VIEWER = ("tasks:read", "agents:read", "events:read", "projects:read", "workers:read")
-_MEMBER = (*_VIEWER, "tasks:write")
+_READ = ("tasks:read", "agents:read", "events:read", "projects:read")
+_WIDE = {"admin", "projects:write", "workers:read", "metrics:read", "settings:read"}
+"""Scopes that reach beyond one project; a preset for one project leaves them out."""
 PRESETS: dict[Preset, tuple[str, ...]] = {
-    "viewer": _VIEWER,
-    "member": _MEMBER,
+    "viewer": _READ,
+    "member": (*_READ, "tasks:write", "agents:write"),
     "operator": (
-        *_MEMBER,
-        "tasks:execute",
-        "agents:write",
-        "agents:execute",
-        "projects:write",
-        "metrics:read",
-        "settings:read",
+        *(*_READ, "tasks:write", "tasks:execute", "agents:write", "agents:execute"),
+        *("workers:read", "metrics:read", "settings:read"),
     ),
     "admin": ("admin",),
 }
@@ -35,38 +31,38 @@ app = application("token", "Manage access tokens.")
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    preset: Annotated[
-        Preset | None, typer.Option(help="A usual set of scopes: see the end of this help.")
-    ] = None,
+    preset: Annotated[Preset | None, typer.Option(help="A usual set of scopes: see above.")] = None,
     scope: Annotated[
-        list[str] | None, typer.Option("--scope", "-s", help="One scope; may be repeated.")
+        list[str] | None,
+        typer.Option("--scope", "-s", metavar="SCOPE", help="One scope; may be repeated."),
     ] = None,
     project: Annotated[
-        str | None, typer.Option("--project", "-p", help="Only for this project; unset, for all.")
+        str | None,
+        typer.Option(
+            "--project", "-p", metavar="NAME", help="Only for this project; unset, for all."
+        ),
     ] = None,
     expires_in: Annotated[
-        str | None, typer.Option(help="Lifetime, such as 8h or 30d; unset, the server's default.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Lifetime, such as 8h or 30d; unset, the server's default."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """Make a token and print it once.
 
-    viewer may look; member may also submit tasks to agents that are no programs; operator may
-    also register and use command and function agents, which run programs on the workers; admin
-    may do everything.
+    viewer may look; member may also submit tasks and register agents, but none that run programs
+    on the workers; operator may do that too; admin may do everything.
     """
-    scopes = [*(PRESETS[preset] if preset else ()), *(scope or ())]
+    usual = PRESETS[preset] if preset else ()
+    scopes = [name for name in usual if not (project and name in _WIDE)] + (scope or [])
     if not scopes:
         raise wrong("Give --preset or at least one --scope.")
-    given: dict[str, object] = {
-        "name": name,
-        "scopes": list(dict.fromkeys(scopes)),
-        "project": project,
-        "expires_in": seconds(expires_in, "--expires-in"),
-    }
-    new = cast("TokenNew", {key: value for key, value in given.items() if value is not None})
+    lifetime = seconds(expires_in, "--expires-in")
+    new = {"name": name, "scopes": scopes, "project": project, "expires_in": lifetime}
     with connect() as client:
-        token = client.tokens.create(**new)
+        token = client.tokens.create(**cast("TokenNew", new))
     if json:
         output.emit(token)
         return

@@ -1,1 +1,1 @@
-"""The SDK. ``podium.client._sync`` is generated from this package by scripts/client_code.py."""
+"""The SDK. ``podium.client._sync`` is generated from this package by scripts/generate_client.py."""

@@ -19,6 +19,9 @@ from podium.client._async.tasks import AsyncTasks
 from podium.client._async.transport import AsyncTransport
 from podium.client.connection import Connection, resolve
 from podium.client.models import Event, Setting, Status, Whoami
+from podium.client.wire import Page, Request
+
+_LARGEST_PAGE = 1000
 
 
 class AsyncEvents(AsyncResource):
@@ -61,15 +64,16 @@ class AsyncEvents(AsyncResource):
         """Events that have happened, oldest first, after the cursor ``after``."""
         left = limit
         while left is None or left > 0:
-            size = 1000 if left is None else min(left, 1000)
+            size = _LARGEST_PAGE if left is None else min(left, _LARGEST_PAGE)
             query = self._query(type=[*types], subject=[*subjects], after=after, limit=size)
-            events = await self._items("events", Event, query)
-            for event in events:
+            page = await self._get("events", Page[Event], query)
+            for event in page.items:
                 yield event
-            if len(events) < size:
+            # A page may be short because looking on took long; at the end the cursor stays.
+            if not page.items and page.next in {after, None}:
                 return
-            after = events[-1].cursor
-            left = None if left is None else left - len(events)
+            after = page.next
+            left = None if left is None else left - len(page.items)
 
 
 class AsyncInProject(AsyncResource):
@@ -101,6 +105,16 @@ class AsyncInProject(AsyncResource):
     async def settings(self) -> Sequence[Setting]:
         """The server's settings; secrets are masked."""
         return await self._items("settings", Setting, {})
+
+    async def clock_skew(self) -> float:
+        """Seconds that the server's clock is ahead of this machine's, give or take one."""
+        from email.utils import parsedate_to_datetime
+
+        asked = time.time()
+        answer = await self._transport.send(Request("GET", "/health/live"))
+        now = (asked + time.time()) / 2
+        told = answer.headers.get("date")
+        return parsedate_to_datetime(told).timestamp() - now if told else 0.0
 
     async def whoami(self) -> Whoami:
         """Who the token is and what it may do."""

@@ -6,13 +6,19 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from podium.client._async.runtime import sleep
 from podium.client._async.transport import BROKEN, AsyncTransport
-from podium.client.errors import ApiError, InvalidResponse, PodiumError
+from podium.client.errors import ApiError, PodiumError
 from podium.client.models import Event
-from podium.client.wire import RETRIED_STATUS, Message, Query, Request, delay
+from podium.client.wire import (
+    RETRIED_STATUS,
+    Message,
+    Query,
+    Request,
+    decode,
+    delay,
+    problem_of,
+)
 
 SILENCE_SECONDS = 45.0
 """Three heartbeats: a stream that is silent for longer is broken."""
@@ -50,10 +56,12 @@ class AsyncFollower:
         failures = 0
         while (seconds := self._read_timeout()) > 0:
             error: PodiumError | None = None
+            opened = time.monotonic()
             try:
                 async with aclosing(self._once(seconds)) as source:
                     async for message in source:
-                        failures = 0
+                        if message.event or time.monotonic() - opened > _HEARTBEAT_SECONDS:
+                            failures = 0
                         yield message
             except BROKEN as broken:
                 error = self._transport.failed(broken)
@@ -70,6 +78,8 @@ class AsyncFollower:
         async with aclosing(self._transport.messages(self._request(), seconds)) as source:
             async for message in source:
                 self._alive = time.monotonic()
+                if message.event == "error":
+                    raise problem_of(message.data)
                 if message.id:
                     self.cursor = message.id
                 yield message
@@ -118,7 +128,7 @@ class AsyncEventStream:
             message = self._first or await self._messages.__anext__()
             self._first = None
             if message.event:
-                return _event(message)
+                return decode(message.data, Event)
 
     async def __aenter__(self) -> Self:
         if self._follower.cursor is None:
@@ -136,10 +146,3 @@ class AsyncEventStream:
     async def aclose(self) -> None:
         """Close the connection."""
         await self._messages.aclose()
-
-
-def _event(message: Message) -> Event:
-    try:
-        return msgspec.json.decode(message.data, type=Event)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise InvalidResponse(f"An event of the stream cannot be read: {error}.") from None

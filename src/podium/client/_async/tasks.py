@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Unpack
 from uuid import UUID, uuid4
 
-import msgspec
-
 from podium.client._async.resource import AsyncResource
 from podium.client._async.runtime import in_thread
 from podium.client._async.streams import AsyncEventStream, AsyncFollower
@@ -26,7 +24,7 @@ from podium.client.models import (
     Task,
     TaskSummary,
 )
-from podium.client.wire import LogPage, Request, idempotency, segment
+from podium.client.wire import LogPage, Request, decode, idempotency, segment
 
 if TYPE_CHECKING:
     from podium.client.inputs import TaskEdit, TaskInBulk, TaskNew
@@ -230,7 +228,7 @@ class AsyncTasks(AsyncResource):
                 if message.event == "end":
                     return
                 if message.event == "log":
-                    line = msgspec.json.decode(message.data, type=LogItem)
+                    line = decode(message.data, LogItem)
                     if attempt in {None, line.attempt}:
                         yield line
 

@@ -57,7 +57,7 @@ class AsyncTransport:
 
     async def call(self, request: Request, kind: type[T]) -> T:
         """Send a request and read its answer as ``kind``."""
-        return decode(await self.send(request), kind)
+        return decode((await self.send(request)).content, kind)
 
     async def send(self, request: Request) -> Answer:
         """Send a request, again if it failed and may be repeated.

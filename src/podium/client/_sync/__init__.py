@@ -1,2 +1,2 @@
-# Generated from ../_async/__init__.py by scripts/client_code.py; change that file.
-"""The SDK. ``podium.client._sync`` is generated from this package by scripts/client_code.py."""
+# Generated from ../_async/__init__.py by scripts/generate_client.py; change that file.
+"""The SDK. ``podium.client._sync`` is generated from this package by scripts/generate_client.py."""

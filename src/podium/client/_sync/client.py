@@ -1,4 +1,4 @@
-# Generated from ../_async/client.py by scripts/client_code.py; change that file.
+# Generated from ../_async/client.py by scripts/generate_client.py; change that file.
 """The client: one connection pool and a resource for each part of the API."""
 
 import os
@@ -20,6 +20,9 @@ from podium.client._sync.tasks import Tasks
 from podium.client._sync.transport import Transport
 from podium.client.connection import Connection, resolve
 from podium.client.models import Event, Setting, Status, Whoami
+from podium.client.wire import Page, Request
+
+_LARGEST_PAGE = 1000
 
 
 class Events(Resource):
@@ -62,14 +65,15 @@ class Events(Resource):
         """Events that have happened, oldest first, after the cursor ``after``."""
         left = limit
         while left is None or left > 0:
-            size = 1000 if left is None else min(left, 1000)
+            size = _LARGEST_PAGE if left is None else min(left, _LARGEST_PAGE)
             query = self._query(type=[*types], subject=[*subjects], after=after, limit=size)
-            events = self._items("events", Event, query)
-            yield from events
-            if len(events) < size:
+            page = self._get("events", Page[Event], query)
+            yield from page.items
+            # A page may be short because looking on took long; at the end the cursor stays.
+            if not page.items and page.next in {after, None}:
                 return
-            after = events[-1].cursor
-            left = None if left is None else left - len(events)
+            after = page.next
+            left = None if left is None else left - len(page.items)
 
 
 class InProject(Resource):
@@ -101,6 +105,16 @@ class InProject(Resource):
     def settings(self) -> Sequence[Setting]:
         """The server's settings; secrets are masked."""
         return self._items("settings", Setting, {})
+
+    def clock_skew(self) -> float:
+        """Seconds that the server's clock is ahead of this machine's, give or take one."""
+        from email.utils import parsedate_to_datetime
+
+        asked = time.time()
+        answer = self._transport.send(Request("GET", "/health/live"))
+        now = (asked + time.time()) / 2
+        told = answer.headers.get("date")
+        return parsedate_to_datetime(told).timestamp() - now if told else 0.0
 
     def whoami(self) -> Whoami:
         """Who the token is and what it may do."""

@@ -1,4 +1,4 @@
-# Generated from ../_async/registry.py by scripts/client_code.py; change that file.
+# Generated from ../_async/registry.py by scripts/generate_client.py; change that file.
 """Agents, projects, tokens and workers."""
 
 from collections.abc import Iterator, Sequence

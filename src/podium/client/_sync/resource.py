@@ -1,4 +1,4 @@
-# Generated from ../_async/resource.py by scripts/client_code.py; change that file.
+# Generated from ../_async/resource.py by scripts/generate_client.py; change that file.
 """What every resource of the API has in common."""
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-# Generated from ../_async/streams.py by scripts/client_code.py; change that file.
+# Generated from ../_async/streams.py by scripts/generate_client.py; change that file.
 """Event streams that come back by themselves and go on where they were."""
 
 import time
@@ -7,13 +7,19 @@ from contextlib import closing
 from types import TracebackType
 from typing import Self
 
-import msgspec
-
 from podium.client._sync.runtime import sleep
 from podium.client._sync.transport import BROKEN, Transport
-from podium.client.errors import ApiError, InvalidResponse, PodiumError
+from podium.client.errors import ApiError, PodiumError
 from podium.client.models import Event
-from podium.client.wire import RETRIED_STATUS, Message, Query, Request, delay
+from podium.client.wire import (
+    RETRIED_STATUS,
+    Message,
+    Query,
+    Request,
+    decode,
+    delay,
+    problem_of,
+)
 
 SILENCE_SECONDS = 45.0
 """Three heartbeats: a stream that is silent for longer is broken."""
@@ -51,10 +57,12 @@ class Follower:
         failures = 0
         while (seconds := self._read_timeout()) > 0:
             error: PodiumError | None = None
+            opened = time.monotonic()
             try:
                 with closing(self._once(seconds)) as source:
                     for message in source:
-                        failures = 0
+                        if message.event or time.monotonic() - opened > _HEARTBEAT_SECONDS:
+                            failures = 0
                         yield message
             except BROKEN as broken:
                 error = self._transport.failed(broken)
@@ -71,6 +79,8 @@ class Follower:
         with closing(self._transport.messages(self._request(), seconds)) as source:
             for message in source:
                 self._alive = time.monotonic()
+                if message.event == "error":
+                    raise problem_of(message.data)
                 if message.id:
                     self.cursor = message.id
                 yield message
@@ -119,7 +129,7 @@ class EventStream:
             message = self._first or self._messages.__next__()
             self._first = None
             if message.event:
-                return _event(message)
+                return decode(message.data, Event)
 
     def __enter__(self) -> Self:
         if self._follower.cursor is None:
@@ -137,10 +147,3 @@ class EventStream:
     def close(self) -> None:
         """Close the connection."""
         self._messages.close()
-
-
-def _event(message: Message) -> Event:
-    try:
-        return msgspec.json.decode(message.data, type=Event)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise InvalidResponse(f"An event of the stream cannot be read: {error}.") from None

@@ -1,4 +1,4 @@
-# Generated from ../_async/tasks.py by scripts/client_code.py; change that file.
+# Generated from ../_async/tasks.py by scripts/generate_client.py; change that file.
 """Tasks: create, look, change, follow."""
 
 import os
@@ -9,8 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Unpack
 from uuid import UUID, uuid4
-
-import msgspec
 
 from podium.client._sync.resource import Resource
 from podium.client._sync.runtime import in_thread
@@ -27,7 +25,7 @@ from podium.client.models import (
     Task,
     TaskSummary,
 )
-from podium.client.wire import LogPage, Request, idempotency, segment
+from podium.client.wire import LogPage, Request, decode, idempotency, segment
 
 if TYPE_CHECKING:
     from podium.client.inputs import TaskEdit, TaskInBulk, TaskNew
@@ -223,7 +221,7 @@ class Tasks(Resource):
                 if message.event == "end":
                     return
                 if message.event == "log":
-                    line = msgspec.json.decode(message.data, type=LogItem)
+                    line = decode(message.data, LogItem)
                     if attempt in {None, line.attempt}:
                         yield line
 

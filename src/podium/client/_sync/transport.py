@@ -1,4 +1,4 @@
-# Generated from ../_async/transport.py by scripts/client_code.py; change that file.
+# Generated from ../_async/transport.py by scripts/generate_client.py; change that file.
 """Sending requests: one pool of connections, retries, event streams."""
 
 from collections.abc import Generator
@@ -58,7 +58,7 @@ class Transport:
 
     def call(self, request: Request, kind: type[T]) -> T:
         """Send a request and read its answer as ``kind``."""
-        return decode(self.send(request), kind)
+        return decode((self.send(request)).content, kind)
 
     def send(self, request: Request) -> Answer:
         """Send a request, again if it failed and may be repeated.

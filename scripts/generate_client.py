@@ -34,9 +34,11 @@ WORDS: Final = {
     "StopAsyncIteration": "StopIteration",
     "_async": "_sync",
 }
-SYNC_HEADER: Final = "# Generated from ../_async/{} by scripts/client_code.py; change that file.\n"
+SYNC_HEADER: Final = (
+    "# Generated from ../_async/{} by scripts/generate_client.py; change that file.\n"
+)
 MODEL_HEADER: Final = (
-    "# Generated from openapi.json by scripts/client_code.py.\n# ruff: noqa: E501\n"
+    "# Generated from openapi.json by scripts/generate_client.py.\n# ruff: noqa: E501\n"
 )
 MODEL_DOCS: Final = {
     "models": '''"""What the API answers.
@@ -120,7 +122,7 @@ class Schemas:
         target = self.all[name]
         if not target.get("properties", {}).keys() - {"items", "next"}:
             return self.reduced(target)
-        short = re.sub(r"(View)?(-Input|-Output)?$", "", name)
+        short = re.sub(r"(View|Out)?(-Input|-Output)?$", "", name)
         if short not in self.made:
             self.made[short] = {}
             self.made[short] = self.reduced(target)
@@ -153,21 +155,17 @@ def _nullable(schema: Schema) -> bool:
 
 def model_files(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """``models.py`` and ``inputs.py``."""
-    for name, kind in (("models", "msgspec.Struct"), ("inputs", "typing.TypedDict")):
-        schemas = Schemas(spec, answers=name == "models").made
-        text = MODEL_HEADER + MODEL_DOCS[name] + generated(schemas, kind)
-        text = text.replace(" | None | UnsetType = UNSET", " | None = None")
-        text = text.replace(": Any | UnsetType = UNSET", ": Any = None")
-        text = text.replace("from typing_extensions import TypedDict\n", "")
-        if kind == "typing.TypedDict":
-            text = re.sub(
-                r"^from typing import (.*)$",
-                r"from typing import \1, TypedDict",
-                text,
-                count=1,
-                flags=re.MULTILINE,
-            )
-        yield CLIENT / f"{name}.py", text
+    answers = generated(Schemas(spec, answers=True).made, "msgspec.Struct")
+    answers = answers.replace(" | None | UnsetType = UNSET", " | None = None")
+    answers = answers.replace(": Any | UnsetType = UNSET", ": Any = None")
+    yield CLIENT / "models.py", MODEL_HEADER + MODEL_DOCS["models"] + answers
+    bodies = generated(Schemas(spec, answers=False).made, "typing.TypedDict")
+    bodies = bodies.replace("list[", "Sequence[").replace("dict[", "Mapping[")
+    bodies = bodies.replace(
+        "from typing_extensions import TypedDict",
+        "from collections.abc import Mapping, Sequence\nfrom typing import TypedDict",
+    )
+    yield CLIENT / "inputs.py", MODEL_HEADER + MODEL_DOCS["inputs"] + bodies
 
 
 def generated(schemas: Mapping[str, Schema], kind: str) -> str:
@@ -223,7 +221,7 @@ def main() -> int:
     for path, text in stale.items():
         name = path.relative_to(ROOT)
         if check:
-            print(f"{name} is out of date: run python scripts/client_code.py", file=sys.stderr)
+            print(f"{name} is out of date: run python scripts/generate_client.py", file=sys.stderr)
         else:
             path.write_text(text)
             print(f"wrote {name}")

@@ -1,0 +1,70 @@
+"""``podium config``: settings and where they come from."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from podium.cli import local, output
+from podium.cli.options import Json, application, connect
+from podium.client.connection import data_dir, local_server
+
+app = application("config", "Show settings.")
+
+_VALUES = "Settings come from PODIUM_* variables, else from {}, else from their defaults."
+
+
+@app.command()
+def show(json: Json = False) -> None:
+    """Show every setting in force: of the server if one can be reached, else as read here."""
+    settings = _settings()
+    if json:
+        output.emit(settings)
+        return
+    rows = [
+        (
+            item["name"],
+            _shown(item["value"]),
+            output.styled("changed", "yellow") if item["value"] != item["default"] else "default",
+            item.get("source") or "",
+        )
+        for item in settings
+    ]
+    output.show_table(("Setting", "Value", "", "Source"), rows, "There are no settings.")
+    output.note(_VALUES.format(data_dir() / "settings.toml"))
+
+
+@app.command()
+def path(json: Json = False) -> None:
+    """Print where the settings file is looked for."""
+    file = data_dir() / "settings.toml"
+    if json:
+        output.emit({"path": str(file), "exists": file.exists(), "home": str(data_dir())})
+    else:
+        output.say(str(file))
+
+
+@app.command()
+def docs(json: Json = False) -> None:
+    """Explain every setting."""
+    settings = _settings()
+    if json:
+        output.emit(settings)
+        return
+    for item in settings:
+        output.console().print(output.styled(f"{item['name']}  ({item['env']})", "bold"))
+        output.say(f"  {item['description']}")
+        output.say(f"  Default: {_shown(item['default'])}\n")
+
+
+def _settings() -> Sequence[Mapping[str, object]]:
+    if os.environ.get("PODIUM_URL") or local_server():
+        import msgspec
+
+        with connect() as client:
+            found = [msgspec.to_builtins(item) for item in client.settings()]
+        return cast("list[dict[str, object]]", found)
+    return local.settings()
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else output.pretty(value).replace("\n", " ")

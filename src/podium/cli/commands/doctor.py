@@ -1,0 +1,201 @@
+"""``podium doctor``: look for what is wrong and say what to do."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import typer
+
+from podium import __version__
+from podium.cli import local, output
+from podium.cli.failures import Failure, Status
+from podium.cli.options import Json, application, connect
+from podium.cli.text import duration, size
+from podium.client.connection import data_dir, local_server
+from podium.client.errors import PodiumError
+
+if TYPE_CHECKING:
+    from podium.client import Podium
+    from podium.client.models import Status as ServerStatus
+
+app = application()
+
+_LITTLE_BYTES = 2 * 2**30
+_LEAST_BYTES = 2**28
+_MOST_SKEW = 5.0
+_MOST_LAG = 5.0
+
+Outcome = Literal["ok", "warning", "failed"]
+
+
+class Finding(NamedTuple):
+    """What one check found. ``advice`` says what to do about it."""
+
+    check: str
+    outcome: Outcome
+    detail: str
+    advice: str = ""
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Check this installation and its server; the exit status is 1 when something is wrong.
+
+    Where no server runs, what can be known without one is checked.
+    """
+    findings: list[Finding] = []
+    for finding in _findings():
+        findings.append(finding)
+        if not json:
+            _show(finding)
+    wrong = sum(finding.outcome == "failed" for finding in findings)
+    if json:
+        output.emit({"ok": not wrong, "checks": [finding._asdict() for finding in findings]})
+    else:
+        output.say(f"\n{wrong} of {len(findings)} checks failed." if wrong else "\nAll is well.")
+    if wrong:
+        raise typer.Exit(Status.FAILED)
+
+
+def _findings() -> Iterator[Finding]:
+    here: tuple[Callable[[], Finding], ...] = (
+        _python,
+        _git,
+        _home,
+        _disk,
+        _admin_token,
+        _settings,
+    )
+    for check in here:
+        yield check()
+    yield from _server()
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("versions", "ok", f"Podium {__version__} on Python {version}")
+
+
+def _git() -> Finding:
+    found = shutil.which("git")
+    if found:
+        return Finding("git", "ok", found)
+    advice = "Install git: checkups and workspaces need it."
+    return Finding("git", "warning", "git was not found on PATH.", advice)
+
+
+def _home() -> Finding:
+    home = data_dir()
+    if not home.exists():
+        return Finding("data directory", "ok", f"{home} will be made by the first 'podium up'.")
+    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        advice = "Run Podium as the user it belongs to, or set PODIUM_HOME."
+        return Finding("data directory", "failed", f"{home} cannot be written.", advice)
+    if home.stat().st_mode & 0o022:
+        advice = f"chmod go-w {home}"
+        return Finding("data directory", "warning", f"{home} can be changed by others.", advice)
+    return Finding("data directory", "ok", str(home))
+
+
+def _disk() -> Finding:
+    place = data_dir()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    advice = "Free some space, or set PODIUM_HOME to another disk."
+    if free < _LEAST_BYTES:
+        return Finding("disk", "failed", f"Only {size(free)} are free.", advice)
+    if free < _LITTLE_BYTES:
+        return Finding("disk", "warning", f"Only {size(free)} are free.", advice)
+    return Finding("disk", "ok", f"{size(free)} free")
+
+
+def _admin_token() -> Finding:
+    path = data_dir() / "admin-token"
+    try:
+        mode = path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        return Finding("admin token", "ok", "It will be made by the first 'podium up'.")
+    except OSError as error:
+        advice = "Run Podium as the user it belongs to."
+        return Finding("admin token", "failed", f"{path}: {error.strerror}", advice)
+    if mode & 0o077:
+        advice = f"chmod 600 {path}; then make a new one, since others may have read this one."
+        return Finding("admin token", "failed", f"{path} can be read by others.", advice)
+    return Finding("admin token", "ok", f"{path}, only for its owner")
+
+
+def _settings() -> Finding:
+    try:
+        count = len(local.settings())
+    except Failure as failure:
+        return Finding("settings", "failed", failure.message, failure.hint or "")
+    return Finding("settings", "ok", f"{count} settings are valid")
+
+
+def _server() -> Iterator[Finding]:
+    if not os.environ.get("PODIUM_URL") and local_server() is None:
+        detail = f"No server runs on {data_dir()}."
+        yield Finding("server", "warning", detail, "Start one with 'podium up --detach'.")
+        return
+    try:
+        with connect() as client:
+            status, skew = client.status(), client.clock_skew()
+            yield _reached(status, client)
+    except PodiumError as error:
+        yield Finding("server", "failed", error.message, error.hint or "See 'podium logs'.")
+        return
+    yield from _of_server(status, skew)
+
+
+def _reached(status: "ServerStatus", client: "Podium") -> Finding:
+    detail = f"Podium {status.version} at {client.connection.url}"
+    if status.version != __version__:
+        advice = f"Restart it, or install podium {status.version} here."
+        return Finding("server", "warning", f"{detail}; this is {__version__}.", advice)
+    return Finding("server", "ok", detail)
+
+
+def _of_server(status: "ServerStatus", skew: float) -> Iterator[Finding]:
+    for name, server in (("PostgreSQL", status.database), ("Valkey", status.valkey)):
+        place = "embedded" if server.embedded else "external"
+        if server.ok:
+            yield Finding(name, "ok", f"reachable, {place}")
+        elif name == "Valkey":
+            advice = "Work goes on, only slower. See 'podium logs'."
+            yield Finding(name, "warning", f"out of reach, {place}", advice)
+        else:
+            yield Finding(name, "failed", f"out of reach, {place}", "See 'podium logs'.")
+    alive = [worker for worker in status.workers if worker.state not in {"stopped", "lost"}]
+    if alive:
+        running = sum(worker.running for worker in alive)
+        yield Finding("workers", "ok", f"{len(alive)} alive, {running} tasks running")
+    else:
+        yield Finding("workers", "failed", "No worker is alive.", "Start one: 'podium worker'.")
+    if status.confinement in {None, "none"}:
+        advice = "Install bubblewrap, or a Linux with Landlock; see PODIUM_CONFINEMENT."
+        yield Finding("confinement", "warning", "Agents run unconfined.", advice)
+    else:
+        yield Finding("confinement", "ok", f"agents run under {status.confinement}")
+    lag = status.feed_lag_seconds or 0.0
+    if lag > _MOST_LAG:
+        advice = "Look for a long transaction on the database."
+        yield Finding("events", "warning", f"They are {duration(lag)} late.", advice)
+    else:
+        yield Finding("events", "ok", f"{duration(lag)} late")
+    if abs(skew) > _MOST_SKEW:
+        advice = "Synchronise both clocks (NTP); ages shown here are wrong meanwhile."
+        yield Finding("clock", "warning", f"{abs(skew):.0f} s apart from the server's.", advice)
+    else:
+        yield Finding("clock", "ok", "agrees with the server's")
+
+
+def _show(finding: Finding) -> None:
+    styles = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+    text = output.styled(f"{finding.outcome:<8} ", styles[finding.outcome])
+    text.append_text(output.styled(f"{finding.check}: {finding.detail}", "default"))
+    if finding.advice:
+        text.append_text(output.styled(f"\n         {finding.advice}", "dim"))
+    output.console().print(text, soft_wrap=True)

@@ -1,0 +1,21 @@
+"""``podium server``."""
+
+from typing import Annotated
+
+import typer
+
+from podium.cli import local
+from podium.cli.options import application
+
+app = application()
+
+
+@app.command()
+def server(
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, metavar="NUMBER", help="Port of the API; 0: a free one."),
+    ] = None,
+) -> None:
+    """Run an API server alone, on the servers of PODIUM_DATABASE_URL and PODIUM_VALKEY_URL."""
+    local.become("server", *(() if port is None else ("--port", str(port))))

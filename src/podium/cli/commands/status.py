@@ -1,0 +1,58 @@
+"""``podium status``."""
+
+from typing import TYPE_CHECKING
+
+from podium.cli import output
+from podium.cli.options import Json, application, connect
+from podium.cli.text import duration
+
+if TYPE_CHECKING:
+    from podium.client.models import Status
+
+app = application()
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Show servers, workers and how many tasks are in which state."""
+    with connect() as client:
+        found = client.status()
+        url = client.connection.url
+    if json:
+        output.emit(found)
+        return
+    _show(found, url)
+
+
+def _show(found: "Status", url: str) -> None:
+    output.show_fields(
+        {
+            "Podium": f"{found.version} at {url}, up for {duration(found.uptime_seconds)}",
+            "PostgreSQL": _server(found.database.ok, found.database.embedded),
+            "Valkey": _server(found.valkey.ok, found.valkey.embedded),
+            "Confinement": found.confinement,
+            "Feed lag": duration(found.feed_lag_seconds),
+            "Tasks": ", ".join(f"{count} {name}" for name, count in found.counts.items()) or "none",
+        }
+    )
+    rows = [
+        (
+            worker.name,
+            worker.host,
+            worker.pid,
+            output.state(worker.state),
+            f"{worker.running}/{worker.concurrency}",
+            ", ".join(worker.queues) or "all",
+            worker.confinement,
+            worker.started_at,
+        )
+        for worker in found.workers
+    ]
+    headers = ("Worker", "Host", "Process", "State", "Runs", "Queues", "Confinement", "Started")
+    output.say("")
+    output.show_table(headers, rows, "No worker runs: tasks wait. Start one with 'podium worker'.")
+
+
+def _server(ok: bool, embedded: bool) -> object:
+    place = "embedded" if embedded else "external"
+    return output.styled(f"{'ok' if ok else 'out of reach'} ({place})", "green" if ok else "red")

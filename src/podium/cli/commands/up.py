@@ -1,0 +1,49 @@
+"""``podium up``: PostgreSQL, Valkey, API and workers, on this machine."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from podium.cli import local, output
+from podium.cli.options import Json, application
+from podium.client.connection import data_dir, local_server
+
+app = application()
+
+
+@app.command()
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Come back when it is ready; it goes on.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, metavar="NUMBER", help="Port of the API; 0: a free one."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=64, metavar="NUMBER", help="Worker processes.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Start Podium on this machine: PostgreSQL, Valkey, the API and workers.
+
+    All of it lives in the data directory (PODIUM_HOME, else ~/.podium). Ctrl-C stops it in order;
+    with --detach 'podium down' does.
+    """
+    options = [
+        *(() if port is None else ("--port", str(port))),
+        *(() if workers is None else ("--workers", str(workers))),
+    ]
+    if not detach:
+        if json:
+            os.environ["PODIUM_LOG_FORMAT"] = "json"
+        local.become("up", *options)
+    running = local_server()
+    server = running or local.start(*options)
+    if json:
+        output.emit({**server, "already_running": running is not None})
+        return
+    output.say(f"Podium {'already runs' if running else 'is ready'} at {server['url']}")
+    output.say(f"Administrator's token: {data_dir() / 'admin-token'}")
+    output.say("Stop it with 'podium down', watch it with 'podium status' and 'podium logs -f'.")
