@@ -161,10 +161,8 @@ def model_files(spec: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     yield CLIENT / "models.py", MODEL_HEADER + MODEL_DOCS["models"] + answers
     bodies = generated(Schemas(spec, answers=False).made, "typing.TypedDict")
     bodies = bodies.replace("list[", "Sequence[").replace("dict[", "Mapping[")
-    bodies = bodies.replace(
-        "from typing_extensions import TypedDict",
-        "from collections.abc import Mapping, Sequence\nfrom typing import TypedDict",
-    )
+    first = "from __future__ import annotations\n"
+    bodies = bodies.replace(first, f"{first}\nfrom collections.abc import Mapping, Sequence\n", 1)
     yield CLIENT / "inputs.py", MODEL_HEADER + MODEL_DOCS["inputs"] + bodies
 
 
