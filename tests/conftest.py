@@ -1,5 +1,6 @@
 """Real PostgreSQL and Valkey for every test; a database of its own for each that asks."""
 
+import asyncio
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -7,14 +8,19 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
+from fastapi import FastAPI
 
+from podium import app as composition
+from podium.api.serving import ApiServer
+from podium.kernel.settings import Settings
 from podium.storage.database import Database
 from podium.storage.migrate import migrate
 from podium.storage.valkey import Valkey
 from servers import ValkeyProcess
 
-SLICES = ("podium.events", "podium.scheduler")
+PREFIX = "/api/v1/orchestration"
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +43,7 @@ async def template(server_url: str) -> str:
     await admin.execute("create database template_podium")
     await admin.close()
     database = Database(server_url.format("template_podium"))
-    await migrate(database, SLICES)
+    await migrate(database, composition.SQL_SLICES)
     await database.close()
     return "template_podium"
 
@@ -71,3 +77,61 @@ async def valkey(valkey_process: ValkeyProcess) -> AsyncIterator[Valkey]:
     client = Valkey(valkey_process.url)
     yield client
     await client.close()
+
+
+@pytest.fixture
+def settings(
+    database: Database,
+    valkey_process: ValkeyProcess,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Settings:
+    """Settings of an installation of this test's own."""
+    monkeypatch.setenv("PODIUM_HOME", str(tmp_path))
+    return Settings.model_validate(
+        {
+            "home": tmp_path,
+            "database_url": database.engine.url.render_as_string(hide_password=False),
+            "valkey_url": valkey_process.url,
+            "confinement": "none",
+        }
+    )
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The API, prepared and running its lifespan, without a socket."""
+    await composition.prepare(settings)
+    app = composition.create_api(settings)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+def admin_token(app: FastAPI, settings: Settings) -> str:
+    """The local administrator's token."""
+    return (settings.data_dir / "admin-token").read_text().strip()
+
+
+@pytest.fixture
+async def api(app: FastAPI, admin_token: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API with the administrator's token; paths begin at the API's prefix."""
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app, raise_app_exceptions=False),
+        base_url=f"http://localhost{PREFIX}",
+        headers={"Authorization": f"Bearer {admin_token}"},
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def live_server(settings: Settings) -> AsyncIterator[str]:
+    """URL of the API on a real socket of the loopback interface."""
+    await composition.prepare(settings)
+    server = ApiServer(composition.create_api(settings), host="127.0.0.1", port=0)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield f"http://127.0.0.1:{server.port}"
+    server.should_exit = True
+    await serving

@@ -1,0 +1,1 @@
+"""The HTTP door: assembly, errors, what every request passes through, streams, documents."""

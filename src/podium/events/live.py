@@ -110,6 +110,7 @@ class Feed:
         self._asked = asyncio.Event()
         self._asked_at = 0.0
         self._readers = 0
+        self._released = False
         self._behind_since: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -121,6 +122,11 @@ class Feed:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def release(self) -> None:
+        """Let readers that wait return at once, now and from now on: the process is ending."""
+        self._released = True
+        self._tell()
 
     @property
     def lag(self) -> float:
@@ -172,7 +178,7 @@ class Feed:
                 moved = self._moved
                 events, cursor = await self._look(cursor, wanted)
                 left = deadline - time.monotonic()
-                if events or left <= 0:
+                if events or left <= 0 or self._released:
                     return events, cursor
                 if cursor < self._position:
                     await asyncio.sleep(0)

@@ -2,13 +2,15 @@
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Annotated, Any, Generic, TypeVar, cast
 
 import orjson
 from fastapi import Query
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from podium.kernel.errors import InvalidInput
 
@@ -30,6 +32,70 @@ def provided(kind: type[Service]) -> Callable[[HTTPConnection], Awaitable[Servic
         return cast("Service", connection.app.state.services[kind])
 
     return get
+
+
+_DEEPEST = 120
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        """The body, which must be strict JSON: no NaN, no lone surrogates, no deep nesting, and
+        no NUL characters, which PostgreSQL cannot store."""
+        body = await self.body()
+        value = orjson.loads(body)
+        if _too_deep(value):
+            raise InvalidInput(
+                "The body is nested too deeply.", hint=f"Keep it under {_DEEPEST} levels."
+            )
+        if b"\\u0000" in body and (where := _nul_in(value, "")):
+            raise InvalidInput(
+                f"{where} holds a NUL character (\\u0000), which cannot be stored.",
+                hint="Remove it, or encode the text, for example as base64.",
+                field=where,
+            )
+        return value
+
+
+class StrictRoute(APIRoute):
+    """The route class of every router of Podium: reads bodies strictly, and faster."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether the value would pass what orjson can write, which is 254 levels, once it is
+    wrapped in an answer. Asked of orjson itself, because a walk in Python would cost more than
+    all else in a bulk call."""
+    for _ in range(254 - _DEEPEST):
+        value = [value]
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return True
+    return False
+
+
+def _nul_in(value: Any, place: str) -> str | None:
+    """Where in a JSON value a NUL character is, as ``labels.team``; None when nowhere."""
+    if isinstance(value, str):
+        return (place or "The body") if "\x00" in value else None
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        if any("\x00" in key for key in cast("dict[str, Any]", value)):
+            return f"A name in {place or 'the body'}"
+        items = cast("dict[str, Any]", value).items()
+    elif isinstance(value, list):
+        items = enumerate(cast("list[Any]", value))
+    return next(
+        (found for key, item in items if (found := _nul_in(item, f"{place}.{key}".strip(".")))),
+        None,
+    )
 
 
 class Body(BaseModel):

@@ -1,6 +1,8 @@
 """Brings a database to the schema of this version: Alembic's migrations, then our functions."""
 
+import asyncio
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from podium.kernel.errors import PodiumError
+from podium.kernel.errors import PodiumError, Unavailable
 from podium.storage.database import Database, raw_connection
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -38,6 +40,27 @@ async def migrate(database: Database, slices: Sequence[str]) -> None:
         raw = await raw_connection(conn)
         for script in sql_files(slices):
             await raw.execute(script)
+
+
+async def require_migrated(database: Database) -> None:
+    """Raise ``Unavailable`` unless the database answers and has this version's schema."""
+    head = await asyncio.to_thread(_head)
+    async with database.connect() as conn:
+        present = (await conn.execute(text("select to_regclass('alembic_version')"))).scalar_one()
+        found = None
+        if present:
+            query = text("select version_num from alembic_version")
+            found = (await conn.execute(query)).scalar_one_or_none()
+    if found != head:
+        raise Unavailable(
+            f"The database has schema {found or 'none'}, this version needs {head}.",
+            hint="`podium up` upgrades it, and so does `podium server`.",
+        )
+
+
+@cache
+def _head() -> str | None:
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def sql_files(slices: Sequence[str]) -> list[str]:

@@ -1,0 +1,156 @@
+"""Puts the HTTP application together from services that others built."""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import TypeVar, cast
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from podium.agents import routes as agents
+from podium.api import events, health, status, websocket
+from podium.api.access_log import AccessLog
+from podium.api.errors import handle_errors
+from podium.api.metrics import Metrics
+from podium.api.middleware.authenticate import Authenticate
+from podium.api.middleware.guard import Guard
+from podium.api.middleware.limit import BodyLimit, RateLimiter
+from podium.api.middleware.observe import Observe
+from podium.api.openapi import describe, operation_id
+from podium.api.streams import EventStreams
+from podium.events.live import Feed
+from podium.kernel.settings import Settings
+from podium.principals import routes as principals
+from podium.principals.service import PrincipalService
+from podium.projects import routes as projects
+from podium.projects.service import ProjectService
+from podium.tasks import routes as tasks
+
+PREFIX = "/api/v1/orchestration"
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+_Kind = TypeVar("_Kind")
+
+
+def build(
+    services: Mapping[type, object], settings: Settings, lifespan: Lifespan | None = None
+) -> FastAPI:
+    """The application. ``services`` holds one instance per type; ``lifespan`` surrounds its own.
+
+    ``app.state`` carries ``services``; ``last_request``, the ``time.monotonic`` when a request or
+    a stream was served last; and ``stop``, which ends all streams: the server calls it before it
+    waits for its connections to close.
+    """
+    own = {**services, **_own_services(services)}
+    metrics, streams = _of(own, Metrics), _of(own, EventStreams)
+    access_log = AccessLog(settings.data_dir / "logs" / "podium.log")
+    app = application(
+        lifespan=_lifespan(own, access_log, lifespan),
+        middleware=_middleware(own, settings, metrics, access_log),
+    )
+    app.state.services = own
+    app.state.last_request = time.monotonic()
+    app.state.stop = streams.stop
+    streams.on_activity(lambda: setattr(app.state, "last_request", time.monotonic()))
+    metrics.routes = {
+        context.endpoint: context.path_format
+        for context in iter_route_contexts(app.routes)
+        if context.endpoint and context.path_format
+    }
+    return app
+
+
+def application(
+    *, lifespan: Lifespan | None = None, middleware: Sequence[Middleware] = ()
+) -> FastAPI:
+    """All routes, without the services that answer: enough to describe them."""
+    app = FastAPI(
+        title="Podium",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+        generate_unique_id_function=operation_id,
+        lifespan=lifespan,
+        middleware=middleware,
+    )
+    handle_errors(app)
+    for slice_ in (tasks, agents, events, projects, principals, status):
+        app.include_router(slice_.router, prefix=PREFIX)
+    app.include_router(health.router, prefix=PREFIX)
+    app.include_router(health.health)
+    app.include_router(websocket.router)
+    app.include_router(websocket.router, prefix=PREFIX)
+    describe(app)
+    return app
+
+
+def _own_services(services: Mapping[type, object]) -> Mapping[type, object]:
+    metrics = Metrics()
+    streams = EventStreams(
+        _of(services, Feed),
+        _of(services, ProjectService),
+        _of(services, PrincipalService),
+        metrics,
+    )
+    return {
+        Metrics: metrics,
+        EventStreams: streams,
+        status.Started: status.Started(),
+        status.EndedTasks: status.EndedTasks(),
+    }
+
+
+def _middleware(
+    services: Mapping[type, object], settings: Settings, metrics: Metrics, access_log: AccessLog
+) -> list[Middleware]:
+    limiter = RateLimiter(settings.requests_per_second, settings.request_burst)
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+        expose_headers=["X-Request-Id", "Retry-After"],
+    )
+    return [
+        Middleware(Observe, metrics=metrics, access_log=access_log),
+        *([cors] if settings.cors_origins else []),
+        Middleware(Guard, allowed_hosts=_hosts(settings), origins=settings.cors_origins),
+        Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+        Middleware(Authenticate, principals=_of(services, PrincipalService), limiter=limiter),
+    ]
+
+
+def _hosts(settings: Settings) -> set[str]:
+    """The allowed names, and that of the public URL."""
+    public = urlsplit(settings.public_url or "").hostname
+    return {*settings.allowed_hosts, *([public] if public else [])}
+
+
+def _lifespan(
+    services: Mapping[type, object], access_log: AccessLog, outer: Lifespan | None
+) -> Lifespan:
+    principals_ = _of(services, PrincipalService)
+
+    @asynccontextmanager
+    async def span(app: FastAPI) -> AsyncGenerator[None]:
+        async with outer(app) if outer else nullcontext():
+            await access_log.open()
+            await principals_.open()
+            try:
+                yield
+            finally:
+                app.state.stop()
+                await principals_.close()
+                await access_log.close()
+
+    return span
+
+
+def _of(services: Mapping[type, object], kind: type[_Kind]) -> _Kind:
+    return cast("_Kind", services[kind])

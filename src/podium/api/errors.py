@@ -1,0 +1,172 @@
+"""Errors as RFC 9457 problems: the one place where Podium's errors become HTTP answers."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from podium.kernel.errors import Forbidden, InvalidInput, NotFound, PodiumError, TooLarge
+
+PROBLEM_TYPE = "application/problem+json"
+TYPE_URL = "https://podium.dev/errors/"
+_MOST_FIELDS = 50
+
+
+class MalformedRequest(PodiumError):
+    """The request is no valid HTTP or JSON, or holds what can never be stored, such as NUL."""
+
+    code = "malformed_request"
+    status = 400
+    title = "Malformed request"
+
+
+class MethodNotAllowed(PodiumError):
+    """The path exists, but not for this method."""
+
+    code = "method_not_allowed"
+    status = 405
+    title = "Method not allowed"
+
+
+class Misdirected(PodiumError):
+    """The request names a host under which this server does not answer."""
+
+    code = "misdirected"
+    status = 421
+    title = "Unknown host"
+
+
+class OriginRefused(Forbidden):
+    """A page of another site made the request."""
+
+    code = "origin_refused"
+    title = "Request from another site"
+
+
+class InternalError(PodiumError):
+    """Podium failed. The log of the server tells more under the request's id."""
+
+
+class Problem(BaseModel):
+    """What went wrong, as RFC 9457 has it. Some errors carry further members."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=[TYPE_URL + "not_found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(description="What was wrong, and where.")
+    code: str = Field(description="Stable name of the error.", examples=["not_found"])
+    hint: str | None = Field(default=None, description="What to do about it.")
+    request_id: str | None = Field(default=None, description="Also in the server's log.")
+    errors: list["FieldError"] | None = Field(
+        default=None, description="Each wrong field, when the request did not validate."
+    )
+
+
+class FieldError(BaseModel):
+    """One wrong field."""
+
+    field: str = Field(examples=["retry.max_retries"])
+    message: str
+
+
+def problem(error: PodiumError, request_id: str | None) -> dict[str, Any]:
+    """The members of the problem document for an error."""
+    hint = {"hint": error.hint} if error.hint else {}
+    return {
+        **error.context,
+        "type": TYPE_URL + error.code,
+        "title": error.title,
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        **hint,
+        "request_id": request_id,
+    }
+
+
+def problem_response(error: PodiumError, request_id: str | None) -> Response:
+    """The HTTP answer for an error."""
+    return Response(
+        orjson.dumps(problem(error, request_id), default=str),
+        status_code=error.status,
+        media_type=PROBLEM_TYPE,
+        headers=_headers(error),
+    )
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Make the application answer every error with a problem."""
+
+    async def podium_error(request: Request, error: PodiumError) -> Response:
+        return _answer(request, error)
+
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return _answer(request, from_validation(error.errors()))
+
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        return _answer(request, from_http(request, error))
+
+    app.add_exception_handler(PodiumError, podium_error)  # pyright: ignore[reportArgumentType]
+    app.add_exception_handler(RequestValidationError, invalid)  # pyright: ignore[reportArgumentType]
+    app.add_exception_handler(HTTPException, http_error)  # pyright: ignore[reportArgumentType]
+
+
+def from_validation(found: Iterable[Mapping[str, Any]]) -> PodiumError:
+    """The error for what pydantic found; never repeats the input, which may hold secrets."""
+    errors = [{"field": _field(item["loc"]), "message": str(item["msg"])[:500]} for item in found]
+    if any(item["message"] == "JSON decode error" for item in errors):
+        return MalformedRequest(
+            "The body is no valid JSON.",
+            hint="Send one JSON document in UTF-8; NaN, infinities and lone surrogates are none.",
+        )
+    first = errors[0]
+    more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return InvalidInput(
+        f"{first['field']}: {first['message']}{more}.", errors=errors[:_MOST_FIELDS]
+    )
+
+
+def from_http(request: Request, error: HTTPException) -> PodiumError:
+    """The error for what the framework raised by itself."""
+    if isinstance(error.__cause__, PodiumError):  # raised while the body was read
+        return error.__cause__
+    if error.status_code == NotFound.status:
+        return NotFound("There is nothing at this path.", hint="/openapi.json lists all paths.")
+    if error.status_code == MethodNotAllowed.status:
+        allowed = (error.headers or {}).get("Allow", "")
+        return MethodNotAllowed(
+            f"{request.method} is not possible here.",
+            hint=f"Possible: {allowed}." if allowed else None,
+            allowed=[method.strip() for method in allowed.split(",") if method],
+        )
+    if error.status_code == TooLarge.status:
+        return TooLarge("The request is too large.")
+    return MalformedRequest(f"The request cannot be read: {error.detail}.")
+
+
+def _answer(request: Request, error: PodiumError) -> Response:
+    return problem_response(error, request.scope["state"].get("request_id"))
+
+
+def _field(location: Iterable[str | int]) -> str:
+    place, *parts = [str(part) for part in location]
+    return ".".join(parts) or place
+
+
+def _headers(error: PodiumError) -> dict[str, str]:
+    match error.status:
+        case 401:
+            return {"WWW-Authenticate": "Bearer"}
+        case 405:
+            return {"Allow": ", ".join(error.context.get("allowed", []))}
+        case 429 | 503:
+            return {"Retry-After": str(error.context.get("retry_after", 1))}
+        case _:
+            return {}

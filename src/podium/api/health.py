@@ -1,0 +1,139 @@
+"""Health, metrics, settings and documents: what tells of the server itself."""
+
+import asyncio
+from typing import Annotated, Any, Literal, cast
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field, SecretStr
+from starlette.responses import HTMLResponse
+
+from podium.api.metrics import Metrics
+from podium.events.live import Feed
+from podium.kernel.errors import Unavailable
+from podium.kernel.redaction import MASK, redact_text
+from podium.kernel.settings import Settings
+from podium.kernel.web import StrictRoute, provided
+from podium.principals.http import require
+from podium.principals.model import Principal
+from podium.scheduler import overview
+from podium.storage.database import Database
+from podium.storage.migrate import require_migrated
+
+health = APIRouter(tags=["health"], route_class=StrictRoute)
+router = APIRouter(tags=["server"], route_class=StrictRoute)
+
+_READY_SECONDS = 5.0
+_DOCS = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Podium API</title>
+<h1>Podium API</h1>
+<p>The API is described by <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1). Load it into any
+OpenAPI viewer or client generator. This page loads nothing from elsewhere.</p>
+</html>
+"""
+
+
+class Health(BaseModel):
+    """That the server lives, or is ready."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Setting(BaseModel):
+    """One setting as it is in force."""
+
+    name: str
+    env: str = Field(description="Environment variable that sets it.")
+    value: Any = Field(description="Secrets are masked.")
+    default: Any
+    description: str
+
+
+class SettingList(BaseModel):
+    """All settings."""
+
+    items: list[Setting]
+
+
+@health.get("/health/live", summary="Tell that the process lives")
+async def get_liveness() -> Health:
+    return Health()
+
+
+@health.get("/health/ready", summary="Tell whether requests can be served")
+async def get_readiness(
+    database: Annotated[Database, Depends(provided(Database))],
+) -> Health:
+    """Ready means that the database answers and has this version's schema."""
+    try:
+        async with asyncio.timeout(_READY_SECONDS):
+            await require_migrated(database)
+    except TimeoutError:
+        raise Unavailable(
+            f"PostgreSQL did not answer within {_READY_SECONDS:g} seconds.",
+            hint="`podium status` shows the servers.",
+        ) from None
+    return Health()
+
+
+@health.get(
+    "/metrics",
+    summary="Read metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def get_metrics(
+    _reader: Annotated[Principal, Depends(require("metrics:read"))],
+    metrics: Annotated[Metrics, Depends(provided(Metrics))],
+    feed: Annotated[Feed, Depends(provided(Feed))],
+    database: Annotated[Database, Depends(provided(Database))],
+) -> Response:
+    metrics.feed_lag.set(feed.lag)
+    async with database.connect() as conn:
+        for state, count in (await overview.open_tasks(conn)).items():
+            metrics.tasks.labels(state).set(count)
+        for state, count in (await overview.worker_states(conn)).items():
+            metrics.workers.labels(state).set(count)
+    text = await asyncio.to_thread(metrics.render)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@health.get("/openapi.json", include_in_schema=False)
+async def get_openapi(request: Request) -> dict[str, Any]:
+    return request.app.openapi()
+
+
+@health.get("/docs", include_in_schema=False)
+async def get_docs() -> HTMLResponse:
+    return HTMLResponse(_DOCS)
+
+
+@router.get("/settings", summary="List settings, secrets masked")
+async def list_settings(
+    _reader: Annotated[Principal, Depends(require("settings:read"))],
+    settings: Annotated[Settings, Depends(provided(Settings))],
+) -> SettingList:
+    return SettingList(items=settings_in_force(settings))
+
+
+def settings_in_force(settings: Settings) -> list[Setting]:
+    """Every setting with its value, secrets masked."""
+    return [
+        Setting(
+            name=name,
+            env=f"PODIUM_{name.upper()}",
+            value=_shown(getattr(settings, name)),
+            default=_shown(field.get_default(call_default_factory=True)),
+            description=field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _shown(value: object) -> Any:
+    if isinstance(value, SecretStr):
+        return MASK
+    if isinstance(value, list):
+        return [_shown(item) for item in cast("list[object]", value)]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return redact_text(str(value))

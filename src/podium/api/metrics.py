@@ -1,0 +1,71 @@
+"""What Prometheus may read."""
+
+from collections.abc import Callable, Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+_BUCKETS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 5, 10, 30)
+_UNKNOWN = "(none)"
+_METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "WEBSOCKET"})
+
+
+class Metrics:
+    """The process's metrics. Routes are templates, so that ids make no new series."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._requests = Counter(
+            "podium_http_requests",
+            "Requests answered.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "podium_http_request_seconds",
+            "Time to answer, streams left out.",
+            ("route", "method"),
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.streams = Gauge(
+            "podium_streams_open", "Event streams open now.", ("kind",), registry=self.registry
+        )
+        self.feed_lag = Gauge(
+            "podium_feed_lag_seconds",
+            "For how long the newest events could not be read; 0 while all is read.",
+            registry=self.registry,
+        )
+        self.tasks = Gauge(
+            "podium_tasks", "Tasks that have not ended.", ("state",), registry=self.registry
+        )
+        self.workers = Gauge("podium_workers", "Workers.", ("state",), registry=self.registry)
+        self.routes: Mapping[Callable[..., object], str] = {}
+        """Path template of each endpoint; filled by the assembly."""
+
+    def request(
+        self, method: str, endpoint: Callable[..., object] | None, status: int, seconds: float
+    ) -> None:
+        """Count one answer."""
+        route = self.routes.get(endpoint, _UNKNOWN) if endpoint else _UNKNOWN
+        method = method if method in _METHODS else _UNKNOWN
+        self._requests.labels(route, method, str(status)).inc()
+        if method != "WEBSOCKET" and not route.endswith("/stream"):
+            self._seconds.labels(route, method).observe(seconds)
+
+    def render(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)

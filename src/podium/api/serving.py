@@ -1,0 +1,90 @@
+"""Serves the application: uvicorn, set up for long streams and clients that misbehave."""
+
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_MOST_HEADER_BYTES = 64 * 1024
+_UNTAKEN_MS = 90_000
+"""The kernel drops a connection whose peer takes nothing for so long. By then the stream was
+closed from here, and a client that only paused has had a minute to see why."""
+
+
+class _HttpProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol with a limit on the size of a request's head, which it lacks."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(name + value)
+        super().on_header(name, value)
+
+    def _count(self, part: bytes) -> None:
+        self._head_bytes += len(part)
+        if self._head_bytes > _MOST_HEADER_BYTES:
+            raise ValueError("the head of the request is too large")  # answered with 400
+
+
+class ApiServer(uvicorn.Server):
+    """One API process. ``port`` is the one that it really listens on, also for port 0."""
+
+    def __init__(self, app: FastAPI, *, host: str, port: int, grace: float = 10.0) -> None:
+        self._app = app
+        self._socket = listen(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=_HttpProtocol,
+                ws="websockets-sansio",
+                loop="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=max(1, round(grace)),
+                ws_max_size=256 * 1024,
+                ws_per_message_deflate=False,
+                ws_ping_interval=20,
+                ws_ping_timeout=60,
+            )
+        )
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().serve(sockets or [self._socket])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams first: uvicorn waits for connections, and streams never end alone."""
+        stop: Any = self._app.state.stop
+        stop()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, whose connections do not outlive a peer that takes nothing."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "linux":
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
+        listener.bind(address)
+        listener.listen(2048)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

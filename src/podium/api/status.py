@@ -1,0 +1,147 @@
+"""``status`` and ``workers``: how the installation is."""
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+from sqlalchemy import text
+
+from podium import __version__
+from podium.events.live import Feed
+from podium.kernel.settings import Settings
+from podium.kernel.web import StrictRoute, provided
+from podium.principals.http import require
+from podium.principals.model import Principal
+from podium.scheduler import overview
+from podium.storage.database import Database
+from podium.storage.valkey import Valkey
+
+router = APIRouter(tags=["server"], route_class=StrictRoute)
+
+_Reader = Annotated[Principal, Depends(require("workers:read"))]
+_Database = Annotated[Database, Depends(provided(Database))]
+_COUNTED_SECONDS = 10.0
+
+
+class DatabaseStatus(BaseModel):
+    """The PostgreSQL server."""
+
+    ok: bool
+    version: str | None
+    embedded: bool
+
+
+class ValkeyStatus(BaseModel):
+    """The Valkey server. Without it Podium is slower, never wrong."""
+
+    ok: bool
+    embedded: bool
+
+
+class Worker(BaseModel):
+    """One incarnation of a worker process."""
+
+    id: UUID
+    name: str
+    host: str
+    pid: int
+    version: str
+    state: str = Field(description="active, draining, stopped or dead")
+    concurrency: int = Field(description="Attempts that it runs at once, at most.")
+    running: int = Field(description="Attempts that it runs now.")
+    queues: list[str] = Field(description="Queues that it serves; empty means all.")
+    runtimes: list[str]
+    confinement: str | None = Field(description="How it keeps agents from Podium's own files.")
+    started_at: datetime
+    lease_until: datetime
+
+
+class WorkerList(BaseModel):
+    """Workers that serve, and those that ended within the hour, newest first."""
+
+    items: list[Worker]
+
+
+class Status(BaseModel):
+    """How the installation is."""
+
+    version: str
+    uptime_seconds: float
+    database: DatabaseStatus
+    valkey: ValkeyStatus
+    workers: list[Worker]
+    counts: Mapping[str, int] = Field(
+        description="Tasks by state. Those that ended are counted every 10 seconds."
+    )
+    confinement: str | None = Field(
+        description="How the newest worker keeps agents from Podium's own files."
+    )
+    feed_lag_seconds: float = Field(
+        description="For how long the newest events could not be read; 0 while all is read."
+    )
+
+
+class EndedTasks:
+    """The number of ended tasks, counted now and then: with millions it takes a while."""
+
+    def __init__(self) -> None:
+        self._counted_at = -_COUNTED_SECONDS
+        self._counts: Mapping[str, int] = {}
+
+    async def counts(self, database: Database) -> Mapping[str, int]:
+        now = time.monotonic()
+        if now - self._counted_at >= _COUNTED_SECONDS:
+            self._counted_at = now
+            async with database.connect() as conn:
+                self._counts = await overview.ended_tasks(conn)
+        return self._counts
+
+
+class Started:
+    """When this process began to serve."""
+
+    def __init__(self) -> None:
+        self.at = time.monotonic()
+
+
+@router.get("/workers", summary="List workers")
+async def list_workers(_reader: _Reader, database: _Database) -> WorkerList:
+    async with database.connect() as conn:
+        found = await overview.workers(conn)
+    return WorkerList(items=[_view(worker) for worker in found])
+
+
+@router.get("/status", summary="Tell how the installation is")
+async def get_status(
+    _reader: _Reader,
+    database: _Database,
+    valkey: Annotated[Valkey, Depends(provided(Valkey))],
+    settings: Annotated[Settings, Depends(provided(Settings))],
+    feed: Annotated[Feed, Depends(provided(Feed))],
+    started: Annotated[Started, Depends(provided(Started))],
+    ended: Annotated[EndedTasks, Depends(provided(EndedTasks))],
+) -> Status:
+    counts = await ended.counts(database)
+    async with database.connect() as conn:
+        workers = [_view(worker) for worker in await overview.workers(conn)]
+        counts = {**await overview.open_tasks(conn), **counts}
+        version = (await conn.execute(text("show server_version"))).scalar_one()
+    serving = [worker for worker in workers if worker.state in ("active", "draining")]
+    return Status(
+        version=__version__,
+        uptime_seconds=round(time.monotonic() - started.at, 3),
+        database=DatabaseStatus(ok=True, version=version, embedded=settings.embedded_postgres),
+        valkey=ValkeyStatus(ok=valkey.available, embedded=settings.embedded_valkey),
+        workers=serving,
+        counts=counts,
+        confinement=serving[0].confinement if serving else None,
+        feed_lag_seconds=round(feed.lag, 3),
+    )
+
+
+def _view(worker: overview.Worker) -> Worker:
+    return Worker.model_validate(worker, from_attributes=True)

@@ -1,0 +1,62 @@
+"""Tokens and principals as clients see and send them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from podium.kernel.web import Body, Name, Page
+from podium.principals import model
+from podium.principals.model import Kind, Scope
+
+
+class TokenNew(Body):
+    """A token to create."""
+
+    name: str = Field(min_length=1, max_length=100, description="What it is for.", examples=["ci"])
+    scopes: list[Scope] = Field(
+        min_length=1, max_length=50, examples=[["tasks:read", "tasks:write"]]
+    )
+    project: Name | None = Field(
+        default=None, description="Bind the token to this project; otherwise it reaches all."
+    )
+    expires_in: float | None = Field(
+        default=None, gt=0, le=10 * 366 * 86400, description="Seconds until it expires."
+    )
+
+
+class Token(BaseModel):
+    """A token. Its secret cannot be read again."""
+
+    id: UUID
+    name: str
+    project: str | None
+    scopes: list[str]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class TokenCreated(Token):
+    """A new token with its text, which is shown this once."""
+
+    token: str
+
+
+class Whoami(BaseModel):
+    """Who is asking, and what it may do."""
+
+    principal: str = Field(examples=["admin:local"])
+    kind: Kind
+    project: str | None = Field(description="The project that it is bound to, by name.")
+    scopes: list[str]
+    expires_at: datetime | None
+
+
+class TokenPage(Page[Token]):
+    """Tokens in force, newest first."""
+
+
+def token_view(token: model.Token) -> Token:
+    return Token.model_validate(token, from_attributes=True)
