@@ -1,9 +1,9 @@
 """A worker in this process, on a real database and Valkey, with function agents."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -40,10 +40,7 @@ class Shop:
             await self.engine.add_agent(agent)
         task = await self.engine.task(agent=agent, given=given, **options)
         spec = orjson.loads(task.spec) | extra | {"depends": bool(task.dependencies)}
-        changed = type(task)(
-            **{name: getattr(task, name) for name in task.__slots__}
-            | {"spec": orjson.dumps(spec).decode()}
-        )
+        changed = replace(task, spec=orjson.dumps(spec).decode())
         await self.engine.scheduler.submit(SubmitCall([changed]))
         return task.id
 
@@ -77,7 +74,7 @@ class Shop:
         lease: float = 6,
         drain: float = 5,
         queues: tuple[str, ...] = (),
-    ) -> AsyncIterator[asyncio.Event]:
+    ) -> AsyncGenerator[asyncio.Event]:
         """Runs a worker; the event that it gives makes it stop."""
         stop = asyncio.Event()
         options = WorkerOptions("w", concurrency, queues, lease, drain)

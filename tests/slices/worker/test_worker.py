@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 import worker_agents
 from slices.worker.conftest import Shop
 
