@@ -22,8 +22,9 @@ class Valkey:
     """A connection pool that tells whether the server can be reached and comes back by itself."""
 
     def __init__(self, url: str) -> None:
-        self._client = redis.Redis.from_url(url, socket_connect_timeout=2)  # pyright: ignore[reportUnknownMemberType]
+        self._client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=None)  # pyright: ignore[reportUnknownMemberType]
         self.available = True
+        self._back = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
 
     async def send(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
@@ -43,7 +44,9 @@ class Valkey:
     async def pop(self, keys: Sequence[str], seconds: float) -> bool:
         """Wait until one of the lists has an element and take it; False when none came."""
         if not self.available:
-            await asyncio.sleep(seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._back.wait()
             return False
         try:
             async with asyncio.timeout(seconds + 2):
@@ -72,6 +75,7 @@ class Valkey:
     def _lost(self, error: BaseException) -> None:
         if self.available:
             self.available = False
+            self._back.clear()
             _log.warning("valkey.lost", error=str(error) or type(error).__name__)
             self._watcher = asyncio.create_task(self._watch())
 
@@ -84,6 +88,7 @@ class Valkey:
             except _FAULTS:
                 continue
             self.available = True
+            self._back.set()
             _log.info("valkey.back")
 
 
