@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 
 from podium.agents.model import Definition
 from podium.agents.service import AgentService
@@ -18,13 +18,13 @@ from podium.agents.views import (
 )
 from podium.events.http import Change
 from podium.events.live import Wakeups
-from podium.kernel.web import Limit, PageCursor, StrictRoute, page_cursor, page_key, provided
+from podium.kernel.web import Limit, PageCursor, api_router, page_cursor, page_key, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
 from podium.projects.http import CurrentProject
 from podium.storage.database import Database
 
-router = APIRouter(prefix="/agents", tags=["agents"], route_class=StrictRoute)
+router = api_router("/agents", "agents")
 
 _Agents = Annotated[AgentService, Depends(provided(AgentService))]
 _Database = Annotated[Database, Depends(provided(Database))]

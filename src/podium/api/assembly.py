@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -20,7 +20,7 @@ from podium.api.middleware.authenticate import Authenticate
 from podium.api.middleware.guard import Guard
 from podium.api.middleware.limit import BodyLimit, RateLimiter
 from podium.api.middleware.observe import Observe
-from podium.api.openapi import describe, operation_id
+from podium.api.openapi import describe
 from podium.api.streams import EventStreams
 from podium.events.live import Feed
 from podium.kernel.settings import Settings
@@ -29,8 +29,6 @@ from podium.principals.service import PrincipalService
 from podium.projects import routes as projects
 from podium.projects.service import ProjectService
 from podium.tasks import routes as tasks
-
-PREFIX = "/api/v1/orchestration"
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 _Kind = TypeVar("_Kind")
@@ -57,9 +55,9 @@ def build(
     app.state.stop = streams.stop
     streams.on_activity(lambda: setattr(app.state, "last_request", time.monotonic()))
     metrics.routes = {
-        context.endpoint: context.path_format
-        for context in iter_route_contexts(app.routes)
-        if context.endpoint and context.path_format
+        route.endpoint: route.path
+        for route in app.routes
+        if isinstance(route, (APIRoute, APIWebSocketRoute))
     }
     return app
 
@@ -75,17 +73,13 @@ def application(
         redoc_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
-        generate_unique_id_function=operation_id,
         lifespan=lifespan,
         middleware=middleware,
     )
     handle_errors(app)
-    for slice_ in (tasks, agents, events, projects, principals, status):
-        app.include_router(slice_.router, prefix=PREFIX)
-    app.include_router(health.router, prefix=PREFIX)
-    app.include_router(health.health)
-    app.include_router(websocket.router)
-    app.include_router(websocket.router, prefix=PREFIX)
+    for slice_ in (tasks, agents, events, projects, principals, status, health, websocket):
+        app.router.routes.extend(slice_.router.routes)
+    app.router.routes.extend(health.health.routes)
     describe(app)
     return app
 

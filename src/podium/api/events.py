@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import Depends, Header, Query, Request
 
 from podium.api.sse import ServerSentEvents
 from podium.api.streams import Batch, EventStreams, Wish
@@ -15,13 +15,13 @@ from podium.events.live import Feed
 from podium.events.model import Cursor, Event
 from podium.events.views import EventList, event_view
 from podium.kernel.errors import Unauthenticated
-from podium.kernel.web import Limit, StrictRoute, provided
+from podium.kernel.web import Limit, api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
 from podium.projects.service import ProjectService
 from podium.storage.database import Database
 
-router = APIRouter(prefix="/events", tags=["events"], route_class=StrictRoute)
+router = api_router("/events", "events")
 
 _SEARCH_SECONDS = 2.0
 _CHUNK_BYTES = 64 * 1024

@@ -12,15 +12,17 @@ from podium.events.live import Feed
 from podium.kernel.errors import Unavailable
 from podium.kernel.redaction import MASK, redact_text
 from podium.kernel.settings import Settings
-from podium.kernel.web import StrictRoute, provided
+from podium.kernel.web import StrictRoute, api_router, operation_id, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
 from podium.scheduler import overview
 from podium.storage.database import Database
 from podium.storage.migrate import require_migrated
 
-health = APIRouter(tags=["health"], route_class=StrictRoute)
-router = APIRouter(tags=["server"], route_class=StrictRoute)
+health = APIRouter(
+    tags=["health"], route_class=StrictRoute, generate_unique_id_function=operation_id
+)
+router = api_router("", "server")
 
 _READY_SECONDS = 5.0
 _DOCS = """<!doctype html>

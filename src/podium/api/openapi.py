@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 
 from podium import __version__
 from podium.api.errors import PROBLEM_TYPE, Problem
@@ -44,12 +43,6 @@ _TAGS = [
     {"name": "server", "description": "Workers, status and settings."},
     {"name": "health", "description": "For supervisors and monitoring."},
 ]
-
-
-def operation_id(route: APIRoute) -> str:
-    """``createTask`` for a function ``create_task``."""
-    first, *rest = route.name.split("_")
-    return first + "".join(word.title() for word in rest)
 
 
 def describe(app: FastAPI) -> None:

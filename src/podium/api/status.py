@@ -6,21 +6,21 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from sqlalchemy import text
 
 from podium import __version__
 from podium.events.live import Feed
 from podium.kernel.settings import Settings
-from podium.kernel.web import StrictRoute, provided
+from podium.kernel.web import api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
 from podium.scheduler import overview
 from podium.storage.database import Database
 from podium.storage.valkey import Valkey
 
-router = APIRouter(tags=["server"], route_class=StrictRoute)
+router = api_router("", "server")
 
 _Reader = Annotated[Principal, Depends(require("workers:read"))]
 _Database = Annotated[Database, Depends(provided(Database))]

@@ -20,7 +20,7 @@ from podium.api.sse import sent
 from podium.api.streams import Batch, EventStreams, Wish
 from podium.events.model import Cursor
 from podium.kernel.errors import InvalidInput, PodiumError, Unauthenticated
-from podium.kernel.web import Body, provided
+from podium.kernel.web import PREFIX, Body, provided
 from podium.principals.service import PrincipalService
 
 _log = structlog.get_logger(__name__)
@@ -50,6 +50,7 @@ class _Left(Exception):
 
 
 @router.websocket("/ws/orchestration")
+@router.websocket(PREFIX + "/ws/orchestration")
 async def follow_events(
     socket: WebSocket,
     streams: Annotated[EventStreams, Depends(provided(EventStreams))],

@@ -3,17 +3,17 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from podium.events.http import Change
-from podium.kernel.web import Limit, PageCursor, StrictRoute, page_cursor, page_key, provided
+from podium.kernel.web import Limit, PageCursor, api_router, page_cursor, page_key, provided
 from podium.principals.http import CurrentPrincipal, require
 from podium.principals.model import Principal, all_scopes
 from podium.principals.service import NewToken, PrincipalService
 from podium.principals.views import TokenCreated, TokenNew, TokenPage, Whoami, token_view
 from podium.storage.database import Database
 
-router = APIRouter(tags=["tokens"], route_class=StrictRoute)
+router = api_router("", "tokens")
 
 _Tokens = Annotated[PrincipalService, Depends(provided(PrincipalService))]
 _Database = Annotated[Database, Depends(provided(Database))]

@@ -2,18 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi import Path as PathParameter
 
 from podium.events.http import Change
-from podium.kernel.web import Limit, PageCursor, StrictRoute, page_cursor, page_key, provided
+from podium.kernel.web import Limit, PageCursor, api_router, page_cursor, page_key, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
 from podium.projects.http import Projects, project_for
 from podium.projects.views import Project, ProjectEdit, ProjectNew, ProjectPage, project_view
 from podium.storage.database import Database
 
-router = APIRouter(prefix="/projects", tags=["projects"], route_class=StrictRoute)
+router = api_router("/projects", "projects")
 
 _Database = Annotated[Database, Depends(provided(Database))]
 _Reader = Annotated[Principal, Depends(require("projects:read"))]

@@ -6,13 +6,13 @@ from typing import Annotated
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import Depends, Header, Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from podium.events.live import Wakeups
 from podium.events.views import EventList, event_view
 from podium.kernel.errors import InvalidInput
-from podium.kernel.web import StrictRoute, provided
+from podium.kernel.web import api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
 from podium.projects.http import CurrentProject
@@ -39,7 +39,7 @@ from podium.tasks.model import (
 from podium.tasks.service import TaskService
 from podium.tasks.store import TaskFilter
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=StrictRoute)
+router = api_router("/tasks", "tasks")
 
 Tasks = Annotated[TaskService, Depends(provided(TaskService))]
 Db = Annotated[Database, Depends(provided(Database))]
