@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 if TYPE_CHECKING:
     from detect_secrets.plugins.base import BasePlugin
@@ -50,6 +50,7 @@ _SURE = frozenset({
 _GUESSED = frozenset({"Base64 High Entropy String", "Hex High Entropy String"})
 _NOT_SECRET = frozenset({"Public IP (ipv4)"})
 
+_KEY_HEADER = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----|^PuTTY-User-Key-File")
 _NAMED = re.compile(r"(?i)(key|pass|pwd|secret|token|credential|auth|salt|signature)")
 _KEY = re.compile(r"([A-Za-z_][\w.-]*)[\"'\])]*\s*(?::=|=>|[:=!]=*)\s*[@bfru]?[\"'`]?$")
 _NO_VALUE = re.compile(
@@ -92,11 +93,18 @@ def _found(path: str, line: str) -> Iterator[Secret]:
         kind = str(plugin.secret_type)
         if kind in _GUESSED and not named:
             continue
-        for found in plugin.analyze_line(filename=plain, line=line):
-            value = found.secret_value or ""
+        for value in _values_of(plugin, kind, plain, line):
             if value and not _is_noise(kind, value, line, plugin):
                 sure = "high" if kind in _SURE else "low" if kind in _GUESSED else "medium"
                 yield Secret(kind, value, sure, _is_placeholder(value) or _is_example(line, value))
+
+
+def _values_of(plugin: "BasePlugin", kind: str, path: str, line: str) -> list[str]:
+    if kind in _SURE:
+        # Some of these patterns have groups that hold only a part of the token; take it all.
+        patterns = cast("Iterable[re.Pattern[str]]", getattr(plugin, "denylist", ()))
+        return [match[0] for pattern in patterns for match in pattern.finditer(line)]
+    return [found.secret_value or "" for found in plugin.analyze_line(filename=path, line=line)]
 
 
 def _as_keyword_file(path: str) -> str:
@@ -111,7 +119,7 @@ def _is_noise(kind: str, value: str, line: str, plugin: "BasePlugin") -> bool:
 
     if kind == "Private Key":
         # Code that looks for keys names them too.
-        return "-----BEGIN" not in line and not line.startswith("PuTTY")
+        return not _KEY_HEADER.search(line)
     if kind in _SURE:
         return heuristic.is_sequential_string(value)
     if (

@@ -35,7 +35,7 @@ FAMILIES = (
         ("py",),
         rf"^{_SPACE}(async[[:space:]]+)?def test[A-Za-z0-9_]*{_SPACE}\(",
         r"^[^#]*(mark\.(skip|xfail)|unittest\.skip|pytest\.skip\(|\.skipTest\()",
-        named=re.compile(r"(^|/)(tests?|testing)(/|\.py$)|(^|/)test_?[^/]*\.py$|_tests?\.py$"),
+        named=re.compile(r"(^|/)(tests?|testing)(/|\.py$)|(^|/)tests?(_[^/]*)?\.py$|_tests?\.py$"),
     ),
     Family(
         "JavaScript and TypeScript",

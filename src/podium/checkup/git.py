@@ -1,53 +1,44 @@
 """Running git on a repository that nobody has vouched for.
 
-A repository's own configuration can name programs (file system monitor, hooks, text conversion,
-signature check, transports of a partial clone). Every call here is plumbing with those switched
-off, a fresh environment, and the repository taken as bare, so that no working tree, filter or
-index refresh comes into it.
+A repository's configuration can name programs (file system monitor, hooks, filters, text
+conversion, signature check, transports of a partial clone) and change what commands answer. So
+almost everything runs in a bare repository of our own that borrows the other's objects and has
+nothing else of it. The few questions that only the repository itself can answer (where it is,
+its refs, its remotes) go by ``ask``, which runs nothing that could start a program.
 """
 
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
+import weakref
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from podium.checkup.context import CheckupError
 from podium.checkup.text import clean, shorten
 
+_ANSWER_SECONDS = 60.0
 _CHUNK = 1 << 18
 _RECORD_LIMIT = 1 << 20
-_SETTINGS = (
-    "core.fsmonitor=false",
-    "core.hooksPath=/dev/null",
-    "core.untrackedCache=false",
-    "core.pager=cat",
-    "core.sshCommand=false",
-    "core.askPass=false",
-    "core.alternateRefsCommand=false",
-    "core.quotePath=false",
-    "credential.helper=",
-    "protocol.allow=never",
-    "gpg.program=false",
-    "gpg.ssh.program=false",
-    "gpg.x509.program=false",
-    "log.showSignature=false",
-    "blame.ignoreRevsFile=",
-    "mailmap.file=",
-    "submodule.recurse=false",
-    "grep.patternType=default",
-    "grep.fallbackToNoIndex=false",
-    "diff.renameLimit=200",
-    "i18n.logOutputEncoding=UTF-8",
-    "color.ui=false",
-    "gc.auto=0",
+_LIMITS = (
     "core.packedGitLimit=64m",
     "core.packedGitWindowSize=8m",
     "core.deltaBaseCacheLimit=48m",
-    "maintenance.auto=false",
+    "i18n.logOutputEncoding=UTF-8",
+)
+_CAUTIONS = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.pager=cat",
+    "core.sshCommand=false",
+    "core.askPass=false",
+    "credential.helper=",
+    "protocol.allow=never",
+    "color.ui=false",
     "safe.directory=*",
 )
 
@@ -64,6 +55,14 @@ class GitFailed(CheckupError):
             hint="run 'git fsck' in the repository: it may be damaged or a partial clone",
         )
         self.status = status
+
+
+class Answer(NamedTuple):
+    """What git said: its exit status, output and errors."""
+
+    status: int
+    output: str
+    errors: str
 
 
 def environment() -> dict[str, str]:
@@ -88,15 +87,50 @@ def git_environment() -> dict[str, str]:
         # A missing object of a partial clone makes older versions of git start a transport,
         # which may be any program; this list overrides what the repository allows.
         "GIT_ALLOW_PROTOCOL": "none",
-        "GIT_FLUSH": "0",
     }
 
 
-class Git:
-    """git on one repository, given by its git directory."""
+def ask(directory: Path, *arguments: str) -> Answer:
+    """Ask the repository itself, from ``directory``: for its place, refs and configuration."""
+    argv = _argv(_CAUTIONS, arguments)
+    with tempfile.TemporaryFile() as errors:
+        process = _start(argv, directory, git_environment(), subprocess.DEVNULL, errors)
+        try:
+            output, _ = process.communicate(timeout=_ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise GitFailed(arguments[0], -1, f"no answer in {_ANSWER_SECONDS:g} s") from None
+        return Answer(process.returncode, os.fsdecode(output).rstrip("\n"), _read(errors))
 
-    def __init__(self, git_dir: Path) -> None:
-        self.git_dir = git_dir
+
+class Git:
+    """git on the objects of one repository, and on nothing else of it.
+
+    ``objects`` is the directory of objects, ``shallow`` the file that lists where a shallow
+    clone ends, ``index`` the index, ``sha256`` whether the repository uses that format.
+    """
+
+    def __init__(self, objects: Path, shallow: Path, index: Path, *, sha256: bool) -> None:
+        self._directory = Path(tempfile.mkdtemp(prefix="checkup-git-"))
+        weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
+        (self._directory / "refs").mkdir()
+        (self._directory / "HEAD").write_text("ref: refs/heads/none\n")
+        extension = "[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""
+        core = f"[core]\n\trepositoryFormatVersion = {int(sha256)}\n\tbare = true\n"
+        (self._directory / "config").write_text(core + extension)
+        if shallow.is_file():
+            shutil.copyfile(shallow, self._directory / "shallow")
+        self._settings = _LIMITS
+        self._environment = git_environment() | {
+            "GIT_DIR": str(self._directory),
+            "GIT_OBJECT_DIRECTORY": str(objects),
+            "GIT_INDEX_FILE": str(index),
+        }
+
+    def take_names_from(self, commit: str) -> None:
+        """Let the ``.mailmap`` of ``commit`` say who is who."""
+        self._settings = (*_LIMITS, f"mailmap.blob={commit}:.mailmap")
 
     def run(self, *arguments: str, feed: bytes = b"", seconds: float = 120) -> bytes:
         """The standard output of a command whose output is small.
@@ -159,17 +193,9 @@ class Git:
     def _started(
         self, arguments: tuple[str, ...], feed: "bytes | IO[bytes] | None"
     ) -> Generator[tuple["subprocess.Popen[bytes]", IO[bytes]]]:
-        argv = ["git", "--no-pager", "--bare"]
-        for setting in _SETTINGS:
-            argv += ["-c", setting]
+        argv = _argv(self._settings, arguments)
         with tempfile.TemporaryFile() as errors, _source(feed) as stdin:
-            process = _start(
-                [*argv, *arguments],
-                self.git_dir,
-                git_environment() | {"GIT_DIR": str(self.git_dir)},
-                stdin,
-                errors,
-            )
+            process = _start(argv, self._directory, self._environment, stdin, errors)
             try:
                 yield process, errors
             finally:
@@ -180,17 +206,9 @@ class Git:
                         _close(pipe)
 
 
-def discover(path: Path, *arguments: str) -> tuple[int, str, str]:
-    """``git rev-parse`` at ``path``, before the git directory is known: status, output, errors."""
-    argv = ["git", "--no-pager"]
-    for setting in _SETTINGS:
-        argv += ["-c", setting]
-    with tempfile.TemporaryFile() as errors:
-        process = _start(
-            [*argv, "rev-parse", *arguments], path, git_environment(), subprocess.DEVNULL, errors
-        )
-        output, _ = process.communicate(timeout=60)
-        return process.returncode, os.fsdecode(output).rstrip("\n"), _read(errors)
+def _argv(settings: tuple[str, ...], arguments: tuple[str, ...]) -> list[str]:
+    flags = [part for setting in settings for part in ("-c", setting)]
+    return ["git", "--no-pager", *flags, *arguments]
 
 
 def _start(
@@ -207,7 +225,7 @@ def _start(
     except FileNotFoundError as error:
         if error.filename != "git":
             raise CheckupError(
-                "invalid_input", "not_a_directory", f"there is no directory {directory}"
+                "resource", "directory_gone", f"the directory {clean(str(directory))} is gone"
             ) from None
         raise CheckupError(
             "resource",

@@ -251,7 +251,7 @@ def is_test(path: str) -> bool:
 
 def is_example(path: str) -> bool:
     """Whether the path is documentation or an example."""
-    prose = PurePosixPath(path).suffix.lower() in {".md", ".rst", ".adoc", ".mdx", ".txt"}
+    prose = PurePosixPath(path).suffix.lower() in {".md", ".rst", ".adoc", ".mdx"}
     return prose or bool(_DOCUMENT.search(path))
 
 

@@ -204,9 +204,13 @@ def _names(
     names: dict[bytes, str] = {}
     if not wanted or deadline.passed:
         return names
-    where = ["--all"] + ([repository.head] if repository.head else [])
+    refs = repository.ask("for-each-ref", "--format=%(objectname)") or ""
+    starts = f"{refs}\n{repository.head or ''}".strip().encode()
     for record in repository.git.stream(
-        "rev-list", "--objects", *where, separator=b"\n", seconds=deadline.left()
+        *("rev-list", "--objects", "--ignore-missing", "--stdin"),
+        separator=b"\n",
+        feed=starts,
+        seconds=deadline.left(),
     ):
         oid, _, path = record.partition(b" ")
         if oid in wanted and path:

@@ -41,8 +41,8 @@ class Deadline:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds left; never less than a tenth, so that it can be used as a time limit."""
-        return max(self._end - time.monotonic(), 0.1)
+        """Seconds left; always more than none, so that it can be used as a time limit."""
+        return max(self._end - time.monotonic(), 0.001)
 
     @property
     def passed(self) -> bool:

@@ -6,7 +6,7 @@ repositories, follows no symbolic link and runs no filter.
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -67,6 +67,11 @@ class Repository:
     shallow: bool
     head: str | None
     git: Git
+
+    def ask(self, *arguments: str) -> str | None:
+        """What the repository itself says to a question of ``git.ask``; None for no answer."""
+        answer = git.ask(self.git_dir, *arguments)
+        return None if answer.status else answer.output
 
     def tree(self) -> Tree:
         """List the snapshot."""
@@ -136,7 +141,7 @@ class Repository:
         ``paths`` are git's pathspecs. Returns whether the search ended within ``seconds``.
         """
         where = (self.head,) if self.head else ("--cached",)
-        command = ("grep", "-I", "-z", "--no-color", "--no-textconv", *arguments)
+        command = ("grep", "-I", "-z", "--no-color", "--no-column", "--no-textconv", *arguments)
         prefix = f"{self.head}:".encode() if self.head else b""
         results = self.git.stream(
             *command, *where, "--", *paths, separator=b"\n", seconds=seconds, accept=(0, 1)
@@ -215,51 +220,62 @@ def open_repository(path: Path, head: str | None = None) -> Repository:
     if not path.is_dir():
         what = "is a file, not a directory" if path.exists() else "does not exist"
         raise _not_a_repository(path, what)
-    names = ("--absolute-git-dir", "--git-common-dir", "--is-bare-repository")
-    status, found, said = git.discover(path, *names, "--is-shallow-repository")
-    if status:
-        if "not a git repository" in said:
+    found = git.ask(
+        *(path, "rev-parse", "--absolute-git-dir", "--git-common-dir"),
+        *("--is-bare-repository", "--is-shallow-repository", "--show-object-format"),
+    )
+    if found.status:
+        if "not a git repository" in found.errors:
             raise _not_a_repository(path, "is not inside a git repository")
         raise CheckupError(
             "agent",
             "repository_unreadable",
-            f"git cannot read the repository at {clean(str(path))}: {clean(said.strip())}",
+            f"git cannot read the repository at {clean(str(path))}: {clean(found.errors.strip())}",
             hint="run 'git status' there and mend what it complains about",
         )
-    *directories, bare, shallow = found.rsplit("\n", 2)
-    git_dir_text, _, common = directories[0].rpartition("\n")
-    git_dir = Path(git_dir_text)
-    _, top, _ = git.discover(path, "--show-toplevel")
-    runner = Git(git_dir)
-    return Repository(
-        top=Path(top) if top and bare == "false" else git_dir,
-        git_dir=git_dir,
-        common_dir=(path / common).resolve(),
+    directories, bare, shallow, form = found.output.rsplit("\n", 3)
+    git_dir, _, common = directories.rpartition("\n")
+    top = git.ask(path, "rev-parse", "--show-toplevel").output if bare == "false" else ""
+    common_dir = (path / common).resolve()
+    runner = Git(
+        common_dir / "objects",
+        common_dir / "shallow",
+        Path(git_dir) / "index",
+        sha256=form == "sha256",
+    )
+    repository = Repository(
+        top=Path(top or git_dir),
+        git_dir=Path(git_dir),
+        common_dir=common_dir,
         bare=bare == "true",
         shallow=shallow == "true",
-        head=_commit(runner, head),
+        head=_commit(runner, Path(git_dir), head),
         git=runner,
+    )
+    if repository.head:
+        runner.take_names_from(repository.head)
+    return repository
+
+
+def _commit(runner: Git, git_dir: Path, wanted: str | None) -> str | None:
+    flags = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+    named = git.ask(git_dir, *flags, wanted or "HEAD")
+    if named.status and wanted is None:
+        return None
+    if not named.status:
+        with suppress(git.GitFailed):
+            return runner.text(*flags, f"{named.output}^{{commit}}")
+    raise CheckupError(
+        "invalid_input",
+        "no_such_commit",
+        f"the repository has no commit {clean(wanted or named.output)}",
+        hint="give a commit that exists, or none for what HEAD points at",
     )
 
 
 def _may_be_script(entry: Entry) -> bool:
     name = entry.path.rpartition("/")[2]
     return entry.mode == "100755" and "." not in name and 0 < entry.size < 100_000
-
-
-def _commit(runner: Git, wanted: str | None) -> str | None:
-    name = f"{wanted or 'HEAD'}^{{commit}}"
-    try:
-        return runner.text("rev-parse", "--verify", "--quiet", "--end-of-options", name)
-    except git.GitFailed:
-        if wanted is None:
-            return None
-        raise CheckupError(
-            "invalid_input",
-            "no_such_commit",
-            f"the repository has no commit {clean(wanted)}",
-            hint="give a commit that exists, or none for what HEAD points at",
-        ) from None
 
 
 def _not_a_repository(path: Path, what: str) -> CheckupError:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from podium.checkup import languages
 from podium.checkup.context import CheckupError, Context, Json, mapping, number, string
-from podium.checkup.git import GitFailed
 from podium.checkup.output import Output
 from podium.checkup.repository import Entry, Repository, Tree, open_repository
 from podium.checkup.text import display, plural, without_credentials
@@ -71,10 +70,10 @@ def _facts(repository: Repository) -> dict[str, Json]:
         "top": display(str(repository.top)),
         "git_dir": display(str(repository.git_dir)),
         "head": head,
-        "branch": _optional(repository, "symbolic-ref", "--short", "--quiet", "HEAD"),
+        "branch": _asked(repository, "symbolic-ref", "--short", "--quiet", "HEAD"),
         "bare": repository.bare,
         "shallow": repository.shallow,
-        "partial": bool(_optional(repository, "config", "--get", "extensions.partialClone")),
+        "partial": bool(repository.ask("config", "--get", "extensions.partialClone")),
         "linked_worktree": repository.git_dir.resolve() != repository.common_dir,
         "remotes": _remotes(repository),
         "commits": int(runner.text("rev-list", "--count", head)) if head else 0,
@@ -92,21 +91,15 @@ def _name(repository: Repository) -> str:
     return name.removesuffix(".git") or "repository"
 
 
-def _optional(repository: Repository, *arguments: str) -> str | None:
-    try:
-        return display(repository.git.text(*arguments)) or None
-    except GitFailed:
-        return None
+def _asked(repository: Repository, *arguments: str) -> str | None:
+    return display(repository.ask(*arguments) or "") or None
 
 
 def _remotes(repository: Repository) -> list[Json]:
     """Names and addresses; a token in an address is left out."""
     remotes: list[Json] = []
-    try:
-        found = repository.git.run("config", "-z", "--get-regexp", r"^remote\..*\.url$")
-    except GitFailed:
-        return []
-    for record in found.decode("utf-8", "replace").split("\0")[:10]:
+    found = repository.ask("config", "-z", "--get-regexp", r"^remote\..*\.url$") or ""
+    for record in found.split("\0")[:10]:
         key, _, url = record.partition("\n")
         name = key.removeprefix("remote.").removesuffix(".url")
         if url:

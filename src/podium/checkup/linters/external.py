@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from podium.checkup.detectors import redact
 from podium.checkup.linters.issues import Issues
 from podium.checkup.linters.materialise import write
 from podium.checkup.linters.process import Ended, run
@@ -110,7 +111,8 @@ def _report(tool: Tool, ended: Ended, root: Path, issues: Issues) -> bool:
     if ended.status is None:
         issues.cuts.append((tool.name, "it took too long and was ended"))
     elif ended.status > 1 and not found:
-        why = shorten(clean(" ".join(ended.errors.split())), 200) or "it gave no reason"
+        said = shorten(clean(redact(" ".join(ended.errors.split()))), 200)
+        why = said or "it gave no reason"
         _missing(tool, f"it ended with status {ended.status}: {why}", issues, "run it by hand")
         return False
     for said in found:

@@ -12,6 +12,7 @@ from typing import cast
 
 from podium.checkup import languages
 from podium.checkup.context import Json, mapping, string, whole
+from podium.checkup.detectors import redact
 from podium.checkup.linters.issues import Issues
 from podium.checkup.linters.materialise import write
 from podium.checkup.linters.process import Ended, run
@@ -48,7 +49,7 @@ def check(entries: list[Entry], reader: Reader, deadline: Deadline, issues: Issu
             issues.cuts.append(("ruff", f"{plural(left_out, 'file')} could not be copied"))
         ended = _ruff(find_ruff_bin(), root, deadline, isolated=False)
         if own and ended.status == 2:
-            why = shorten(clean(" ".join(ended.errors.replace(directory, ".").split())), 300)
+            why = _said(ended.errors.replace(directory, "."))
             issues.notes.append(f"ruff could not use the repository's configuration: {why}")
             own = False
             ended = _ruff(find_ruff_bin(), root, deadline, isolated=True)
@@ -90,7 +91,7 @@ def _report(ended: Ended, root: Path, issues: Issues) -> None:
     if ended.status is None:
         issues.cuts.append(("ruff", "it took too long; what it had found is counted"))
     elif ended.status:
-        why = shorten(clean(ended.errors.strip()), 200)
+        why = _said(ended.errors)
         issues.missing.append(
             {
                 "tool": "ruff",
@@ -113,6 +114,10 @@ def _report(ended: Ended, root: Path, issues: Issues) -> None:
             name=name or None,
             url=string(item.get("url")) or None,
         )
+
+
+def _said(errors: str) -> str:
+    return shorten(clean(redact(" ".join(errors.split()))), 300)
 
 
 def _lines(text: str) -> Iterable[dict[str, Json]]:

@@ -36,7 +36,7 @@ def package_json(content: bytes, _path: str) -> Iterator[Dependency]:
             elif _SHORTHAND.match(spec):
                 yield Dependency(name, "(address)", scope, "source")
             else:
-                how = pin(spec.removeprefix("npm:").rpartition("@")[2] or spec)
+                how = pin(spec.rpartition("@")[2] if spec.startswith("npm:") else spec)
                 shown = "(address)" if how == "source" else spec
                 yield Dependency(name, shown, scope, how)
 
