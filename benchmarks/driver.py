@@ -22,6 +22,9 @@ IDLE_GAP_SECONDS = (0.05, 0.15)
 CHAIN_LENGTH = 5
 STAMP_SECONDS = 30.0
 FEWEST = 3
+FEWEST_TASKS = 100
+MOST_TASKS = 50_000
+WARM_UP_SHARE = 0.3
 
 
 class Submitter(Protocol):
@@ -95,17 +98,16 @@ class Driver:
         await self._drain()
         return time.monotonic() - start
 
-    async def throughput(
-        self, seconds: float, warm_up: int = 200, most: int = 40_000
-    ) -> dict[str, Any]:
+    async def throughput(self, seconds: float) -> dict[str, Any]:
         """Tasks per second from the first submission to the last durable end.
 
-        The number of tasks is what the engine should manage in ``seconds``, judged by a warm-up
-        of ``warm_up`` tasks that is not counted, so a slow engine is not timed for minutes.
+        The number of tasks is what the engine should manage in ``seconds``, judged by growing
+        warm-ups that are not counted, so a slow engine is not timed for minutes.
         """
-        await self._run_noops(warm_up)
-        rate = warm_up / await self._run_noops(warm_up)
-        number = max(warm_up, min(most, int(rate * seconds)))
+        number = FEWEST_TASKS
+        for share in (WARM_UP_SHARE / 2, WARM_UP_SHARE, 1.0):
+            rate = number / await self._run_noops(number)
+            number = max(FEWEST_TASKS, min(MOST_TASKS, int(rate * seconds * share)))
         before = await self._submitter.finished()
         elapsed = await self._run_noops(number)
         after = await self._submitter.finished()

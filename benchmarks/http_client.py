@@ -31,10 +31,8 @@ class Http:
         """Connect to a server on this machine."""
         place = urlsplit(url)
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
-        head = (
-            f"Host: {place.netloc}\r\nAuthorization: Bearer {token}\r\n"
-            "Content-Type: application/json\r\n"
-        )
+        sign_in = f"Authorization: Bearer {token}\r\n" if token else ""
+        head = f"Host: {place.netloc}\r\n{sign_in}Content-Type: application/json\r\n"
         return cls(reader, writer, head)
 
     async def post(self, path: str, body: Any) -> Any:

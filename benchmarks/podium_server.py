@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.contenders import PODIUM
@@ -15,37 +14,46 @@ from benchmarks.processes import Child, ProcessFailed
 from benchmarks.session import Session
 from benchmarks.stamps import STAMPS_VARIABLE, Stamps
 
+SERVER = (sys.executable, "-m", "podium.server", "server")
 READY_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
 class Server:
     """A server that answers, with its workers."""
 
-    url: str
-    token: str
-    workers: list[Child]
-    stamps: Stamps
-    database_url: str
-    start_worker: "StartWorker"
+    def __init__(
+        self,
+        url: str,
+        environment: Mapping[str, str],
+        log: Path,
+        stamps: Stamps,
+        stack: AsyncExitStack,
+    ) -> None:
+        self.url = url
+        self.token = (Path(environment["PODIUM_HOME"]) / "admin-token").read_text().strip()
+        self.database_url = environment["PODIUM_DATABASE_URL"]
+        self.workers: list[Child] = []
+        self.stamps = stamps
+        self._environment = environment
+        self._log = log
+        self._stack = stack
 
     async def connect(self) -> Http:
         """A connection to it."""
         return await Http.connect(self.url, self.token)
 
-
-class StartWorker:
-    """Starts one more worker of a server."""
-
-    def __init__(self, stack: AsyncExitStack, environment: Mapping[str, str], log: Path) -> None:
-        self._stack = stack
-        self._environment = environment
-        self._log = log
-
-    async def __call__(self) -> Child:
+    async def start_worker(self) -> None:
+        """Start one more worker; returns when the server knows it."""
         child = await Child.guarded(PODIUM.worker_command, self._environment, self._log)
         self._stack.push_async_callback(child.stop)
-        return child
+        self.workers.append(child)
+        connection = await self.connect()
+        deadline = time.monotonic() + READY_SECONDS
+        while len((await connection.get("workers"))["items"]) < len(self.workers):
+            if time.monotonic() > deadline:
+                raise ProcessFailed(f"the worker does not register; {child.tail()}")
+            await asyncio.sleep(0.05)
+        await connection.close()
 
 
 @asynccontextmanager
@@ -56,23 +64,14 @@ async def podium(session: Session, *, workers: int = 1) -> AsyncGenerator[Server
     environment = session.environment(PODIUM, database) | {"PODIUM_PORT": str(port)}
     url = f"http://127.0.0.1:{port}"
     async with AsyncExitStack() as stack:
-        command = (sys.executable, "-m", "podium.server", "server")
-        api = await Child.guarded(command, environment, session.log("server"))
+        api = await Child.guarded(SERVER, environment, session.log("server"))
         stack.push_async_callback(api.stop)
         await wait_until_ready(url, READY_SECONDS)
-        start_worker = StartWorker(stack, environment, session.log("worker"))
-        running = [await start_worker() for _ in range(workers)]
-        home = Path(environment["PODIUM_HOME"])
-        token = await asyncio.to_thread((home / "admin-token").read_text)
         stamps = await Stamps.listen(environment[STAMPS_VARIABLE])
-        yield Server(
-            url,
-            token.strip(),
-            running,
-            stamps,
-            session.urls.database(database),
-            start_worker,
-        )
+        server = Server(url, environment, session.log("worker"), stamps, stack)
+        for _ in range(workers):
+            await server.start_worker()
+        yield server
 
 
 async def wait_until_ready(url: str, seconds: float) -> None:

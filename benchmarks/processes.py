@@ -41,11 +41,7 @@ class Child:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=output,
                 cwd=ROOT,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
-                    **environment,
-                },
+                env={**os.environ, "PYTHONPATH": IMPORTS, **environment},
                 start_new_session=True,
                 limit=LINE_BYTES,
             )

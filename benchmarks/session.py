@@ -12,7 +12,7 @@ from typing import Any, cast
 import asyncpg
 
 from benchmarks.contenders import Contender
-from benchmarks.processes import Child, run_to_end
+from benchmarks.processes import Child, ProcessFailed, run_to_end
 from benchmarks.stamps import STAMPS_VARIABLE
 
 START_SECONDS = 60.0
@@ -83,7 +83,7 @@ class Session:
         try:
             client = await Child.start(contender.client_command, environment, log)
             try:
-                await client.ask("ready", START_SECONDS)
+                await _ready(client, worker)
                 yield client
             finally:
                 await client.stop()
@@ -114,6 +114,18 @@ class Session:
         environment = self.environment(contender, database)
         log = self.log(contender.name)
         await run_to_end(contender.set_up_command, environment, log, SET_UP_SECONDS)
+
+
+async def _ready(client: Child, worker: Child) -> None:
+    """Return when the worker runs tasks; ``ProcessFailed`` at once when it ends instead."""
+    asked = asyncio.create_task(client.ask("ready", START_SECONDS))
+    ended = asyncio.create_task(worker.wait(START_SECONDS))
+    await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
+    if not asked.done():
+        asked.cancel()
+        raise ProcessFailed(f"the worker ended with status {await ended}; {worker.tail()}")
+    ended.cancel()
+    await asked
 
 
 @asynccontextmanager

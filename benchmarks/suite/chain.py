@@ -10,9 +10,9 @@ from benchmarks.figures import Figure, Target
 from benchmarks.race import race
 from benchmarks.session import Session
 
-SECONDS = 2.5
+SECONDS = 2.0
 ROUNDS = 3
-BUDGET_SECONDS = 70.0
+BUDGET_SECONDS = 80.0
 
 
 async def run(session: Session) -> list[Figure]:

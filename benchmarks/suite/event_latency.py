@@ -6,18 +6,18 @@ taken just before the commit is brought to disk; the subscriber has the same clo
 """
 
 import asyncio
-import json
 import time
+from collections.abc import AsyncIterator
 from datetime import datetime
 from statistics import median
 from typing import Any, cast
 
 import asyncpg
-from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.figures import Figure, Target, percentile
 from benchmarks.podium_server import Server, podium
 from benchmarks.session import Session
+from benchmarks.subscriber import Arrival, subscribe
 
 SETTINGS = ("track_commit_timestamp = on",)
 EVENTS_PER_SECOND = 1000
@@ -50,15 +50,20 @@ async def run(session: Session) -> list[Figure]:
 async def _measure(server: Server, seconds: float) -> list[float]:
     """Milliseconds from commit to arrival of every event of a stretch of load."""
     arrivals: dict[str, float] = {}
-    url = server.url.replace("http", "ws", 1) + "/ws/orchestration"
-    async with connect(url, max_size=2**24) as socket:
-        await socket.send(json.dumps({"type": "subscribe", "token": server.token}))
-        reader = asyncio.create_task(_read(socket, arrivals))
+
+    async def read(source: AsyncIterator[Arrival]) -> None:
+        async for arrival in source:
+            arrivals[arrival.event["cursor"]] = arrival.at
+
+    async with subscribe(server) as source:
+        reader = asyncio.create_task(read(source))
         await _load(server, 1.0)  # the first second warms up and does not count
         await asyncio.sleep(SETTLE_SECONDS)
         begun = time.time()
         await _load(server, seconds)
         await asyncio.sleep(SETTLE_SECONDS)
+        if reader.done():
+            await reader
         reader.cancel()
     commits = await _commits(server.database_url)
     return [
@@ -66,14 +71,6 @@ async def _measure(server: Server, seconds: float) -> list[float]:
         for cursor, arrived in arrivals.items()
         if arrived >= begun
     ]
-
-
-async def _read(socket: ClientConnection, arrivals: dict[str, float]) -> None:
-    async for text in socket:
-        now = time.time()
-        message = json.loads(text)
-        if message["type"] == "event":
-            arrivals[message["cursor"]] = now
 
 
 async def _load(server: Server, seconds: float) -> None:

@@ -9,7 +9,7 @@ from benchmarks.session import Session
 
 WIDTH = 1000
 ROUNDS = 3
-BUDGET_SECONDS = 70.0
+BUDGET_SECONDS = 80.0
 
 
 async def run(session: Session) -> list[Figure]:

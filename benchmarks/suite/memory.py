@@ -14,7 +14,7 @@ import psutil
 from benchmarks.figures import Figure, Target
 from benchmarks.http_client import Http
 from benchmarks.podium_server import Server, podium
-from benchmarks.processes import Child
+from benchmarks.processes import Child, ProcessFailed
 from benchmarks.session import Session
 
 TASKS = 10_000
@@ -54,7 +54,7 @@ async def _most(server: Server, worker: Child, number: int) -> float:
         deadline = time.monotonic() + WAIT_SECONDS
         while not submission.done() or await _begun(watcher):
             if time.monotonic() > deadline:
-                raise RuntimeError("the tasks do not all wait")
+                raise ProcessFailed("the tasks do not all wait")
             most = max(most, resident(worker))
             await asyncio.sleep(SAMPLE_SECONDS)
         await submission

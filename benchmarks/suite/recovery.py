@@ -35,7 +35,6 @@ async def _measure(server: Server) -> float:
     await connection.post("tasks/bulk", {"tasks": tasks})
     await _all_begun(server, keys, 1, START_SECONDS)
     await server.start_worker()
-    await _registered(server, 2)
     for process in server.workers[0].tree():
         process.send_signal(signal.SIGKILL)
     killed = time.monotonic()
@@ -48,14 +47,3 @@ async def _measure(server: Server) -> float:
 async def _all_begun(server: Server, keys: list[str], attempt: int, seconds: float) -> None:
     waits = (server.stamps.wait(f"{key}/{attempt}", seconds) for key in keys)
     await asyncio.gather(*waits)
-
-
-async def _registered(server: Server, number: int) -> None:
-    """Return when so many workers are known to the server."""
-    connection = await server.connect()
-    deadline = time.monotonic() + START_SECONDS
-    while len((await connection.get("workers"))["items"]) < number:
-        if time.monotonic() > deadline:
-            raise RuntimeError("the second worker does not register")
-        await asyncio.sleep(0.05)
-    await connection.close()

@@ -9,9 +9,9 @@ from benchmarks.figures import Figure, Target
 from benchmarks.race import race
 from benchmarks.session import Session
 
-SECONDS = 3.0
+SECONDS = 2.0
 ROUNDS = 3
-BUDGET_SECONDS = 75.0
+BUDGET_SECONDS = 85.0
 
 
 async def run(session: Session) -> list[Figure]:
