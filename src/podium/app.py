@@ -13,6 +13,7 @@ from podium.agents.runtime import RuntimeSet
 from podium.agents.runtimes import built_in
 from podium.agents.service import AgentService
 from podium.api import assembly
+from podium.events import retention
 from podium.events.live import Feed, Wakeups
 from podium.kernel.ids import uuid7
 from podium.kernel.settings import Settings
@@ -103,7 +104,7 @@ def _url(settings: Settings, name: str) -> str:
 def _chores(database: Database, settings: Settings) -> list[Chore]:
     async def keep_partitions() -> None:
         async with database.transaction() as conn:
-            await partitions.maintain(conn, "event", settings.event_retention_days)
+            await retention.forget(conn, settings.event_retention_days)
             await partitions.maintain(conn, "log", settings.log_retention_days)
 
     async def forget_calls() -> None:
@@ -120,7 +121,7 @@ async def prepare(settings: Settings) -> None:
         async with database.transaction() as conn:
             await ensure_default(conn)
             await ensure_admin_token(settings.data_dir, conn)
-            await partitions.maintain(conn, "event", settings.event_retention_days)
+            await retention.forget(conn, settings.event_retention_days)
             await partitions.maintain(conn, "log", settings.log_retention_days)
     finally:
         await database.close()
@@ -129,7 +130,7 @@ async def prepare(settings: Settings) -> None:
 def create_api(settings: Settings) -> FastAPI:
     """The API as an ASGI application; its lifespan starts and ends what it needs."""
     core = build_core(settings)
-    feed = Feed(core.database, core.valkey)
+    feed = Feed(core.database, core.valkey, kept=settings.stream_buffer)
     tasks = TaskService(
         core.database,
         core.scheduler,

@@ -1,6 +1,7 @@
 """The event table: append in the caller's transaction, read before the feed's edge."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -32,6 +33,18 @@ select {_COLUMNS} from event
  where (epoch, xid, id) > ($1, $2, $3) and (epoch, xid, id) < ($4, $5, $6)
  order by epoch, xid, id limit $7
 """  # noqa: S608 - constants only
+_RAISE_FLOOR = """
+with gone as (
+    (select epoch, xid, id from event where at < $1 order by epoch desc, xid desc, id desc limit 1)
+    union all
+    (select epoch, xid, id from event_default where at < now() - make_interval(days => $2)
+      order by epoch desc, xid desc, id desc limit 1)
+)
+insert into meta (key, value)
+select 'event_floor', to_jsonb(epoch || '.' || xid || '.' || id)
+  from gone order by epoch desc, xid desc, id desc limit 1
+on conflict (key) do update set value = excluded.value
+"""
 _ORDER = (event.c.epoch, event.c.xid, event.c.id)
 _place = sa.tuple_(*_ORDER)
 _WINDOW = 20_000
@@ -79,8 +92,14 @@ async def newest(conn: AsyncConnection) -> Cursor:
 
 async def floor(conn: AsyncConnection) -> Cursor:
     """The newest event that retention removed; a reader behind it has missed something."""
-    found = await call_in(conn, "select value ->> 0 from meta where key = 'event_floor'")
+    found = await call_in(conn, "select value #>> '{}' from meta where key = 'event_floor'")
     return Cursor.parse(found[0][0]) if found else BEGINNING
+
+
+async def raise_floor(conn: AsyncConnection, oldest_kept: datetime, keep_days: int) -> None:
+    """Remember the newest of the events that are about to go: those of days before
+    ``oldest_kept``, and stray ones older than ``keep_days``."""
+    await call_in(conn, _RAISE_FLOOR, oldest_kept, keep_days)
 
 
 async def page(conn: AsyncConnection, after: Cursor, before: Cursor, limit: int) -> list[Event]:

@@ -70,7 +70,10 @@ class Settings(BaseSettings):
         default=4000, ge=1, description="Requests a token may make at once before its rate counts."
     )
     stream_buffer: int = Field(
-        default=10_000, ge=10, description="Events kept for a slow subscriber before it is cut off."
+        default=10_000,
+        ge=10,
+        description="Newest events that the API keeps in memory; slower followers read from the "
+        "database.",
     )
 
     workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `up` starts.")

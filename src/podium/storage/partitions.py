@@ -13,14 +13,16 @@ _CHILDREN = text(
 )
 
 
-async def maintain(conn: AsyncConnection, table: str, keep_days: int) -> None:
+async def maintain(
+    conn: AsyncConnection, table: str, keep_days: int, today: date | None = None
+) -> None:
     """Make the partitions of the coming week and drop those wholly older than ``keep_days``.
 
     Rows outside every partition go to ``<table>_default``, so nothing is ever refused.
     """
     await conn.execute(text(_LOCK))
     present = set((await conn.execute(_CHILDREN, {"parent": table})).scalars())
-    today = datetime.now(UTC).date()
+    today = today or datetime.now(UTC).date()
     for offset in range(_AHEAD_DAYS + 1):
         day = today + timedelta(days=offset)
         if _name(table, day) not in present:

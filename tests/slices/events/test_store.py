@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from podium.events import store
+from podium.events import retention, store
 from podium.events.model import BEGINNING, Cursor, Event, EventFilter, NewEvent
 from podium.kernel.errors import InvalidInput
 from podium.kernel.ids import uuid7
@@ -231,3 +231,44 @@ def test_a_cursor_survives_its_text() -> None:
 def test_a_wrong_type_filter_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput):
         EventFilter(types=(name,))
+
+
+async def test_retention_drops_old_days_and_remembers_up_to_where(database: Database) -> None:
+    await write(database, "ancient", "old")
+    async with database.transaction() as conn:
+        await conn.execute(text("update event set at = now() - interval '40 days'"))
+    await write(database, "new")
+    async with database.transaction() as conn:
+        await retention.forget(conn, 60)
+    async with database.connect() as conn:
+        assert await store.floor(conn) == BEGINNING
+    ancient, old, new = await complete(database)
+    assert [event.type for event in (ancient, old, new)] == ["ancient", "old", "new"]
+
+    for _ in range(2):
+        async with database.transaction() as conn:
+            await retention.forget(conn, 30)
+        assert names(await complete(database)) == ["new"]
+        async with database.connect() as conn:
+            assert await store.floor(conn) == old.cursor
+
+
+async def test_retention_drops_whole_days(database: Database) -> None:
+    async with database.transaction() as conn:
+        await retention.forget(conn, 30)
+        await conn.execute(
+            text(
+                "create table event_20200101 partition of event"
+                " for values from ('2020-01-01') to ('2020-01-02')"
+            )
+        )
+    await write(database, "old")
+    async with database.transaction() as conn:
+        await conn.execute(text("update event set at = '2020-01-01 12:00Z'"))
+    (old,) = await complete(database)
+    async with database.transaction() as conn:
+        await retention.forget(conn, 30)
+    async with database.connect() as conn:
+        assert await store.floor(conn) == old.cursor
+        gone = await conn.execute(text("select to_regclass('event_20200101')"))
+        assert gone.scalar_one() is None

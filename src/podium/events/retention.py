@@ -1,0 +1,16 @@
+"""Forgets old events, and remembers up to where, so that no reader misses any unknowingly."""
+
+from datetime import UTC, datetime, time, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from podium.events import store
+from podium.storage import partitions
+
+
+async def forget(conn: AsyncConnection, keep_days: int) -> None:
+    """Drop events older than ``keep_days`` and make the partitions of the coming days."""
+    today = datetime.now(UTC).date()
+    oldest_kept = datetime.combine(today - timedelta(days=keep_days), time(), UTC)
+    await store.raise_floor(conn, oldest_kept, keep_days)
+    await partitions.maintain(conn, "event", keep_days, today)
