@@ -150,7 +150,7 @@ class EventStreams:
             "project": project,
             "type": event.type,
             "version": event.version,
-            "subject": event.subject,
+            "subject": str(event.subject),
             "actor": event.actor,
             "data": event.data,
         }
