@@ -1,0 +1,142 @@
+"""The ``command`` runtime: an agent is a program on the worker's machine."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from podium.agents.runtime import AttemptContext, Health, Json
+from podium.agents.runtimes import environment
+from podium.agents.runtimes.collect import OutputMode
+from podium.agents.runtimes.hosting import Host, ProcessOptions, validated
+from podium.kernel.errors import ErrorClass
+
+_SHELL = "/bin/sh"
+_PROMPT = "{prompt}"
+
+
+class CommandConfig(ProcessOptions):
+    """Configuration of a command agent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: Annotated[list[str], Field(min_length=1)] | Annotated[str, Field(min_length=1)] = (
+        Field(description="The program and its arguments; with `shell`, one line for /bin/sh.")
+    )
+    shell: bool = Field(
+        default=False, description="Run `command` by /bin/sh. It then must be a single string."
+    )
+    prompt: Literal["stdin", "argument", "none"] = Field(
+        default="none",
+        description="How the agent gets the prompt: on standard input, or as an argument that "
+        'replaces "{prompt}" or else comes last. In a shell line it is "$1".',
+    )
+    output: OutputMode = Field(
+        default="text",
+        description="What standard output means: text, one JSON value, or protocol messages.",
+    )
+    cwd: str | None = Field(
+        default=None,
+        description="Working directory, an absolute path. Unset: the attempt's workspace.",
+    )
+    exit_codes: dict[str, ErrorClass] = Field(
+        default={},
+        description='Error classes of exit statuses, for example {"75": "transient"}.',
+    )
+
+    @field_validator("exit_codes")
+    @classmethod
+    def _statuses(cls, value: dict[str, ErrorClass]) -> dict[str, ErrorClass]:
+        for status in value:
+            if not status.isdecimal() or not 1 <= int(status) <= 255:
+                raise ValueError(f"{status!r} is no exit status from 1 to 255")
+        return value
+
+    @field_validator("cwd")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        if value is not None and not Path(value).is_absolute():
+            raise ValueError("must be an absolute path")
+        return value
+
+    @model_validator(mode="after")
+    def _argv_or_line(self) -> "CommandConfig":
+        if self.shell is not isinstance(self.command, str):
+            raise ValueError(
+                "command must be a list of arguments, or with shell: true a single string"
+            )
+        if isinstance(self.command, str) and _PROMPT in self.command:
+            raise ValueError(
+                "command must not hold {prompt} in a shell line, where a prompt could run "
+                'commands; use "$1" with prompt: "argument"'
+            )
+        return self
+
+    def argv(self, value: Json) -> Sequence[str]:
+        """The command for a task with this input."""
+        if isinstance(self.command, str):
+            line = (_SHELL, "-c", self.command, "sh")
+            return (*line, environment.prompt(value)) if self.prompt == "argument" else line
+        if self.prompt != "argument":
+            return self.command
+        text = environment.prompt(value)
+        if any(_PROMPT in part for part in self.command):
+            return [part.replace(_PROMPT, text) for part in self.command]
+        return [*self.command, text]
+
+
+class CommandRuntime:
+    """Runs programs. See ``docs/guides/command-agents.md`` for what an author must know."""
+
+    name = "command"
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def validate(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The configuration with its defaults; ``InvalidInput`` names the field that is wrong."""
+        return validated(CommandConfig, config, self.name).model_dump(mode="json")
+
+    def isolated(self, config: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """Always: a program is a process."""
+        return True
+
+    def conditions(self, config: Mapping[str, Any]) -> Mapping[str, str]:
+        """Under which confinement an attempt runs: ``confinement`` and ``confinement_detail``."""
+        return self._host.conditions(CommandConfig.model_validate(config))
+
+    async def probe(self, config: Mapping[str, Any]) -> Health:
+        """Look for the program and the working directory on this machine."""
+        parsed = CommandConfig.model_validate(config)
+        program = parsed.argv("")[0]
+        path = parsed.env.get("PATH")
+        cwd = Path(parsed.cwd) if parsed.cwd else None
+        if cwd is not None and not cwd.is_dir():
+            return Health(
+                ok=False, detail=f"The working directory {cwd} does not exist. Create it."
+            )
+        found = shutil.which(program, path=path)
+        if found is None and not (cwd and "/" in program and (cwd / program).is_file()):
+            detail = f"{program} was not found. Install it, or correct PATH in the agent's env."
+            return Health(ok=False, detail=detail)
+        confinement = self._host.conditions(parsed)["confinement_detail"]
+        return Health(ok=True, detail=f"{found or program} was found; confinement: {confinement}.")
+
+    async def run(self, ctx: AttemptContext) -> Json:
+        """Run the command to its end; see the port."""
+        config = CommandConfig.model_validate(ctx.agent.config)
+        text = environment.prompt(ctx.input) if config.prompt == "stdin" else None
+        return await self._host.run(
+            ctx,
+            config,
+            argv=config.argv(ctx.input),
+            stdin=None if text is None else text.encode(errors="replace"),
+            directory=Path(config.cwd) if config.cwd else ctx.workspace,
+            output=config.output,
+            exit_codes={int(code): each for code, each in config.exit_codes.items()},
+        )
+
+    async def aclose(self) -> None:
+        """Nothing is held between attempts."""

@@ -1,0 +1,194 @@
+"""The ``function`` runtime: an agent is a Python function installed beside the worker.
+
+Async functions run inside the worker. Sync functions run in a process of their own, because a
+thread can be neither stopped nor ended with its lease.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from podium.agents.runtime import AttemptContext, Health, Json
+from podium.agents.runtimes.functions import (
+    Function,
+    check_reference,
+    failure_of,
+    is_entry_point,
+    load,
+    to_json,
+)
+from podium.agents.runtimes.hosting import Host, ProcessOptions, validated
+from podium.agents.runtimes.inline import InlineContext, LeaseExpired, run_leased
+from podium.agents.runtimes.outcome import wall_limit
+from podium.kernel.errors import AttemptFailed, ErrorClass
+
+_HOST_MODULE = "podium.agents.runtimes.function_host"
+_REMEMBERED = 1000
+_PROBE_SECONDS = 10
+
+
+class FunctionConfig(ProcessOptions):
+    """Configuration of a function agent. Process options count only outside the worker."""
+
+    function: str = Field(
+        min_length=1,
+        max_length=500,
+        description="An entry point of the group podium.functions, or module:function.",
+    )
+    isolation: Literal["auto", "inline", "process"] = Field(
+        default="auto",
+        description="Where it runs: inline in the worker (async functions only) or in a process "
+        "of its own. auto: async functions inline, others in a process.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A configuration, and its function if that runs inside the worker."""
+
+    source: Mapping[str, Any]
+    config: FunctionConfig
+    inline: Function | None
+
+
+class FunctionRuntime:
+    """Runs Python functions: ``fn(input)`` or ``fn(input, ctx)``, see ``functions``."""
+
+    name = "function"
+
+    def __init__(self, host: Host, allowed_modules: Sequence[str] = ()) -> None:
+        self._host = host
+        self._allowed = tuple(allowed_modules)
+        self._known: dict[tuple[str, str, int], _Prepared] = {}
+        self._seen_async: set[str] = set()
+
+    def validate(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The configuration with its defaults; ``InvalidInput`` names the field that is wrong.
+
+        Whether the function exists is for ``probe`` to say: other machines may have it.
+        """
+        parsed = validated(FunctionConfig, config, self.name)
+        check_reference(parsed.function, self._allowed)
+        return parsed.model_dump(mode="json")
+
+    def isolated(self, config: Mapping[str, Any]) -> bool:
+        """Whether it runs in a process; taken as True of ``auto`` until one attempt has run."""
+        match config.get("isolation", "auto"):
+            case "auto":
+                return config["function"] not in self._seen_async
+            case isolation:
+                return isolation == "process"
+
+    def conditions(self, config: Mapping[str, Any]) -> Mapping[str, str]:
+        """Under which confinement an attempt runs; see ``isolated`` about ``auto``."""
+        if self.isolated(config):
+            return self._host.conditions(FunctionConfig.model_validate(config))
+        detail = "none: the function runs inside the worker"
+        return {"confinement": "none", "confinement_detail": detail}
+
+    async def probe(self, config: Mapping[str, Any]) -> Health:
+        """Import the function; a function for its own process is imported here as well."""
+        parsed = FunctionConfig.model_validate(config)
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                function = await asyncio.to_thread(load, parsed.function, self._allowed)
+            place = "as a process" if _inline(parsed, function) is None else "inside the worker"
+        except AttemptFailed as failure:
+            return Health(ok=False, detail=f"{failure.message} {failure.hint or ''}".strip())
+        except TimeoutError:
+            detail = f"Importing {parsed.function} takes longer than {_PROBE_SECONDS} seconds."
+            return Health(ok=False, detail=detail)
+        return Health(ok=True, detail=f"{parsed.function} was found and runs {place}.")
+
+    async def run(self, ctx: AttemptContext) -> Json:
+        """Run the function to its end; see the port."""
+        agent = ctx.agent
+        prepared = self._known.get((ctx.project, agent.name, agent.version))
+        if prepared is None or prepared.source != agent.config:
+            prepared = await self._prepare(ctx)
+        if prepared.inline is None:
+            return await self._run_as_process(ctx, prepared.config)
+        return await _run_inline(ctx, prepared.config, prepared.inline)
+
+    async def aclose(self) -> None:
+        """Nothing is held between attempts."""
+
+    async def _prepare(self, ctx: AttemptContext) -> _Prepared:
+        config = FunctionConfig.model_validate(ctx.agent.config)
+        function = None
+        if config.isolation != "process":
+            loaded = await asyncio.to_thread(load, config.function, self._allowed)
+            function = _inline(config, loaded)
+        if function is not None:
+            self._seen_async.add(config.function)
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        prepared = _Prepared(dict(ctx.agent.config), config, function)
+        self._known[ctx.project, ctx.agent.name, ctx.agent.version] = prepared
+        return prepared
+
+    async def _run_as_process(self, ctx: AttemptContext, config: FunctionConfig) -> Json:
+        # -P and PYTHONPATH: the same modules as here, and none from the attempt's workspace.
+        host = (sys.executable, "-P", "-m", _HOST_MODULE)
+        prefixes = () if is_entry_point(config.function) else self._allowed
+        return await self._host.run(
+            ctx,
+            config,
+            argv=(*host, config.function, *prefixes),
+            stdin=None,
+            directory=ctx.workspace,
+            output="events",
+            exit_codes={},
+            extra={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+
+
+def _inline(config: FunctionConfig, function: Function) -> Function | None:
+    """The function if it runs inside the worker; ``AttemptFailed`` if it should but cannot."""
+    if config.isolation == "inline" and not function.is_async:
+        raise AttemptFailed(
+            ErrorClass.AGENT,
+            "function_not_async",
+            f"{config.function} is not async, so it cannot run inside the worker.",
+            hint='Make it an async function, or set "isolation" to "auto" or "process".',
+        )
+    return function if function.is_async and config.isolation != "process" else None
+
+
+async def _run_inline(ctx: AttemptContext, config: FunctionConfig, function: Function) -> Json:
+    limit = config.limits.wall_seconds
+    try:
+        coroutine = function(ctx.input, lambda: InlineContext(ctx))
+        leased = run_leased(coroutine, ctx.lease, config.grace_seconds)
+        return to_json(await (leased if limit is None else _bounded(leased, limit)))
+    except LeaseExpired:
+        raise AttemptFailed(
+            ErrorClass.TRANSIENT,
+            "lease_expired",
+            "The worker's lease ran out before the function ended.",
+        ) from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise AttemptFailed(
+            ErrorClass.AGENT, "exception", "The function cancelled itself."
+        ) from None
+    except Exception as error:
+        raise failure_of(error) from error
+
+
+async def _bounded(leased: Coroutine[Any, Any, Any], seconds: float) -> Any:
+    timer = asyncio.timeout(seconds)
+    try:
+        async with timer:
+            return await leased
+    except TimeoutError:
+        if timer.expired():
+            raise wall_limit(seconds) from None
+        raise

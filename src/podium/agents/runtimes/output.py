@@ -1,0 +1,106 @@
+"""Turns the bytes of a pipe into log lines, and keeps what an outcome needs of them."""
+
+import codecs
+
+from podium.kernel.errors import AttemptFailed, ErrorClass
+
+LINE_LIMIT = 16 * 1024
+"""Characters after which a line of a log is split."""
+
+MESSAGE_LIMIT = 16 * 1024 * 1024
+"""Characters of the longest protocol message, and bytes of the largest JSON output."""
+
+
+class Lines:
+    """Splits a stream into whole lines. Bytes that are no UTF-8 become U+FFFD, as do NULs.
+
+    A line longer than ``LINE_LIMIT`` comes in pieces, unless ``keep_whole`` says of its first
+    character that it may be a message, which is kept together up to ``MESSAGE_LIMIT``.
+    """
+
+    def __init__(self, *, keep_whole: str | None = None) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        self._keep_whole = keep_whole
+        self._parts: list[str] = []
+        self._length = 0
+
+    def feed(self, data: bytes) -> list[str]:
+        """The lines that ``data`` completed."""
+        *whole, rest = self._decode(data).replace("\0", "\ufffd").split("\n")
+        lines: list[str] = []
+        for text in whole:
+            self._append(text, lines)
+            self._flush(lines)
+        self._append(rest, lines)
+        return lines
+
+    def close(self) -> list[str]:
+        """What is left when the stream ended without a line's end."""
+        lines: list[str] = []
+        self._append(self._decode(b"", final=True), lines)
+        if self._length:
+            self._flush(lines)
+        return lines
+
+    def _append(self, text: str, lines: list[str]) -> None:
+        if not text:
+            return
+        self._parts.append(text)
+        self._length += len(text)
+        first = self._parts[0][0]
+        if self._length > (MESSAGE_LIMIT if first == self._keep_whole else LINE_LIMIT):
+            line = "".join(self._parts)
+            cut = len(line) - len(line) % LINE_LIMIT
+            lines += [line[at : at + LINE_LIMIT] for at in range(0, cut, LINE_LIMIT)]
+            self._parts = [line[cut:]] if line[cut:] else []
+            self._length = len(line) - cut
+
+    def _flush(self, lines: list[str]) -> None:
+        lines.append("".join(self._parts).removesuffix("\r"))
+        self._parts = []
+        self._length = 0
+
+
+class Tail:
+    """The last bytes of a stream that is too long to keep."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept = bytearray()
+        self.truncated = False
+
+    def add(self, data: bytes) -> None:
+        """Append, and forget from the front."""
+        self._kept += data
+        if len(self._kept) > 2 * self._limit:
+            self._cut()
+
+    def text(self) -> str:
+        """What is kept, as text without line ends at its end."""
+        if len(self._kept) > self._limit:
+            self._cut()
+        return self._kept.decode("utf-8", errors="replace").replace("\0", "\ufffd").rstrip("\r\n")
+
+    def _cut(self) -> None:
+        del self._kept[: -self._limit]
+        self.truncated = True
+
+
+class Allowance:
+    """Counts the bytes that an attempt may write; both of its streams share one."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+
+    def take(self, count: int) -> None:
+        """Raise ``AttemptFailed`` (resource, output_limit) when this passes the limit."""
+        self._used += count
+        if self._used > self._limit:
+            raise AttemptFailed(
+                ErrorClass.RESOURCE,
+                "output_limit",
+                f"The agent wrote more than {self._limit:,} bytes of output.",
+                hint="Write results to files kept as artifacts, or raise limits.output_bytes.",
+                detail={"limit_bytes": self._limit},
+            )

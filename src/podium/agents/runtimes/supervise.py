@@ -1,0 +1,181 @@
+"""Runs a command under a supervisor to its end, from the worker's event loop."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol
+
+from podium.agents.runtime import Lease
+from podium.agents.runtimes.launch import Launch, Report, Supervisor, decoded, start
+from podium.agents.runtimes.outcome import wall_limit
+from podium.agents.runtimes.supervision import processes
+from podium.kernel.clock import boottime
+from podium.kernel.errors import AttemptFailed, ErrorClass
+
+_CHUNK = 64 * 1024
+_LEASE_SECONDS = 1.0
+_OVERDUE_SECONDS = 5.0
+_LEFTOVER_SECONDS = 10.0
+_DRAIN_SECONDS = 2.0
+
+
+class Sink(Protocol):
+    """Takes what the command writes to one stream. A slow sink slows the command down."""
+
+    async def feed(self, data: bytes) -> None:
+        """Take bytes. Raising ends the command; ``supervise`` raises the first such error."""
+        ...
+
+    async def close(self) -> None:
+        """The stream ended."""
+        ...
+
+
+async def supervise(
+    launch: Launch, lease: Lease, stdout: Sink, stderr: Sink, seconds: float | None = None
+) -> Report:
+    """Run the command; when this returns or raises, nothing of its tree is left.
+
+    Cancelling ends the tree within ``launch.grace``. After ``seconds`` it is ended too and
+    ``AttemptFailed`` (timeout, wall_limit) raised.
+    """
+    running = _Running(launch, lease)
+    ending = asyncio.create_task(running.to_end(stdout, stderr))
+    try:
+        await asyncio.wait({ending}, timeout=seconds)
+    except asyncio.CancelledError:
+        running.stop()
+        await _settled(ending)
+        raise
+    if ending.done():
+        return ending.result()
+    running.stop()
+    await _settled(ending)
+    raise wall_limit(seconds or 0)
+
+
+async def _settled(task: "asyncio.Task[Any]") -> None:
+    """Wait for the task's end even when cancelled meanwhile, which is raised afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.exception()  # it is told by whoever stopped the task
+    if cancelled is not None:
+        raise cancelled
+
+
+class _Running:
+    """One command from its start to the end of its tree."""
+
+    def __init__(self, launch: Launch, lease: Lease) -> None:
+        self._launch = launch
+        self._lease = lease
+        self._supervisor: Supervisor | None = None
+        self._stopped = False
+        self._failure: BaseException | None = None
+
+    def stop(self) -> None:
+        """Have the tree ended; a supervisor that does not obey is killed."""
+        self._stopped = True
+        if self._supervisor is not None:
+            self._supervisor.say("stop", repr(self._launch.grace))
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._launch.grace + _OVERDUE_SECONDS, self._supervisor.kill)
+
+    async def to_end(self, stdout: Sink, stderr: Sink) -> Report:
+        """Start, follow and clean up."""
+        supervisor = await self._start()
+        helpers = [
+            asyncio.create_task(self._copy(supervisor.release(supervisor.stdout), stdout)),
+            asyncio.create_task(self._copy(supervisor.release(supervisor.stderr), stderr)),
+            asyncio.create_task(self._renew(supervisor)),
+        ]
+        try:
+            report = decoded(await _read_all(supervisor.release(supervisor.status)))
+            if report.reason == "supervisor_lost":
+                await asyncio.to_thread(self._end_leftovers)
+            await asyncio.wait(helpers[:2], timeout=_DRAIN_SECONDS)
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.wait(helpers)
+            self._supervisor = None
+            await asyncio.to_thread(supervisor.close)
+        if self._failure is not None:
+            raise self._failure
+        return report
+
+    async def _start(self) -> Supervisor:
+        try:
+            supervisor = await asyncio.to_thread(start, self._launch, self._lease.deadline())
+        except ValueError as error:
+            raise AttemptFailed(
+                ErrorClass.INVALID_INPUT, "invalid_command", f"The command cannot be run: {error}."
+            ) from None
+        except OSError as error:
+            raise AttemptFailed(
+                ErrorClass.RESOURCE, "start_failed", f"The agent cannot be started: {error}."
+            ) from error
+        self._supervisor = supervisor
+        if self._stopped:
+            self.stop()
+        return supervisor
+
+    async def _copy(self, descriptor: int, sink: Sink) -> None:
+        """Read to the end, whatever the sink says: an unread pipe would hold the tree up."""
+        try:
+            async with _reading(descriptor) as reader:
+                while data := await reader.read(_CHUNK):
+                    await self._hand_over(sink, data)
+        except OSError as error:
+            self._fail(error)
+        await self._hand_over(sink, None)
+
+    async def _hand_over(self, sink: Sink, data: bytes | None) -> None:
+        if self._failure is not None:
+            return
+        try:
+            await (sink.close() if data is None else sink.feed(data))
+        except Exception as error:  # noqa: BLE001 - it ends the attempt and is raised at its end
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if self._failure is None:
+            self._failure = error
+            self.stop()
+
+    async def _renew(self, supervisor: Supervisor) -> None:
+        told = 0.0
+        while True:
+            deadline = self._lease.deadline()
+            if deadline != told:
+                supervisor.say("lease", repr(deadline))
+                told = deadline
+            await asyncio.sleep(min(_LEASE_SECONDS, max(0.05, (deadline - boottime()) / 4)))
+
+    def _end_leftovers(self) -> None:
+        """The kernel ended the agent with its supervisor; what the agent started may live on."""
+        processes.end_marked(
+            self._launch.task, seconds=_LEFTOVER_SECONDS, attempt=str(self._launch.attempt)
+        )
+
+
+@contextlib.asynccontextmanager
+async def _reading(descriptor: int) -> AsyncGenerator[asyncio.StreamReader]:
+    reader = asyncio.StreamReader(limit=_CHUNK)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
+    )
+    try:
+        yield reader
+    finally:
+        transport.close()
+
+
+async def _read_all(descriptor: int) -> bytes:
+    async with _reading(descriptor) as reader:
+        return await reader.read()

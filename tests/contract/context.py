@@ -1,0 +1,99 @@
+"""An attempt's context in memory, for suites of runtimes."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import podium.agents.runtimes.launch as launch_module
+from podium.agents.runtime import AgentSpec, Dependency, Json, Stream
+from podium.kernel.clock import boottime
+
+COVERAGE = tuple(name for name in os.environ if name.startswith("COVERAGE_"))
+
+
+def measure_supervisors() -> None:
+    """Let supervisors be measured where coverage is: their own start leaves it out."""
+    if COVERAGE:
+        settings = [f"{name}={os.environ[name]}" for name in COVERAGE]
+        script = str(Path(__file__).with_name("measured_supervisor.py"))
+        launch_module.SUPERVISOR = ("/usr/bin/env", *settings, sys.executable, script)
+
+
+measure_supervisors()
+
+
+class TestLease:
+    """A lease that lasts for ``seconds`` unless a test moves it."""
+
+    __test__ = False
+
+    def __init__(self, seconds: float = 300) -> None:
+        self.until = boottime() + seconds
+
+    def deadline(self) -> float:
+        return self.until
+
+
+@dataclass
+class RecordingContext:
+    """``AttemptContext`` that keeps what is reported, in order, as (kind, …) in ``reports``."""
+
+    workspace: Path
+    agent: AgentSpec
+    input: Json = None
+    task_id: UUID = field(default_factory=uuid4)
+    attempt: int = 1
+    project: str = "default"
+    title: str = "a task"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    dependencies: Mapping[str, Dependency] = field(default_factory=dict)
+    token: str = "token-of-this-attempt"
+    server_url: str = "http://127.0.0.1:1"
+    lease: TestLease = field(default_factory=TestLease)
+    reports: list[tuple[Any, ...]] = field(default_factory=list)
+    artifacts: dict[str, tuple[bytes, str]] = field(default_factory=dict)
+    logged: int = 0
+
+    def log(self, text: str, stream: Stream = "agent") -> None:
+        self.logged += len(text)
+        self.reports += [("log", stream, line) for line in text.split("\n")]
+
+    def progress(self, fraction: float | None, note: str | None = None) -> None:
+        self.reports.append(("progress", fraction, note))
+
+    def usage(self, **counts: float) -> None:
+        self.reports.append(("usage", counts))
+
+    def heartbeat(self) -> None:
+        self.reports.append(("heartbeat",))
+
+    async def artifact(
+        self, name: str, content: bytes | Path, content_type: str = "application/octet-stream"
+    ) -> None:
+        data = content if isinstance(content, bytes) else content.read_bytes()  # noqa: ASYNC240
+        self.artifacts[name] = (data, content_type)
+
+    async def park(self, key: str) -> None:
+        raise ParkedForTest(key)
+
+    def lines(self, stream: Stream | None = None) -> list[str]:
+        """Logged lines, of one stream or of all."""
+        return [r[2] for r in self.reports if r[0] == "log" and stream in (None, r[1])]
+
+
+class ParkedForTest(BaseException):
+    """What ``park`` raises: like the worker's own it is no ``Exception``."""
+
+
+async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait for ``condition``, which no event announces."""
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it did not happen in time"
+        await asyncio.sleep(0.01)
