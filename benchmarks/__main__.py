@@ -16,6 +16,8 @@ from benchmarks.results import RESULTS, circumstances, merge
 from benchmarks.session import Session, open_session
 from benchmarks.suite import SUITE
 
+INTERRUPTED = 130
+
 
 @dataclass
 class Run:
@@ -71,18 +73,20 @@ def main() -> int:
     out: Path | None = options.out or (None if options.quick else RESULTS)
     run = Run(options.names or list(SUITE), (PODIUM, *peers), options.quick, out)
     console = Console()
+    status = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:
         with Progress(*columns, console=console, transient=True) as progress:
             asyncio.run(run.all(progress))
     except KeyboardInterrupt:
-        console.print("interrupted")
+        console.print("Interrupted.")
+        status = INTERRUPTED
     console.print(table(run.figures))
     for name, failure in run.failures.items():
         console.print(f"{name} could not be measured: {failure}", style="red", markup=False)
     if out is not None and out.exists():
         console.print(f"Written to {out}.", markup=False)
-    return 1 if run.failures else 0
+    return status or bool(run.failures)
 
 
 def _peers(options: argparse.Namespace) -> list[str]:

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -31,15 +32,12 @@ class Submitter(Protocol):
     """How an engine's own users submit work. Each method returns when the work is accepted.
 
     Accepted means as durable as the engine makes it. ``submit_stamp`` runs ``stamps.stamp(key)``
-    as a task, a chain runs it as its last step, a fan-out as the join.
+    as a task, a chain runs it as its last step, a fan-out as the join. It is never closed: its
+    process just ends.
     """
 
     async def open(self) -> None:
         """Connect."""
-        ...
-
-    async def close(self) -> None:
-        """Disconnect."""
         ...
 
     async def submit_noops(self, number: int) -> None:
@@ -163,19 +161,26 @@ class Driver:
 
 
 async def _serve(submitter: Submitter) -> None:
+    requests: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
     driver = Driver(submitter, await Stamps.listen(os.environ[STAMPS_VARIABLE]))
+    threading.Thread(target=_read, args=(loop, requests), daemon=True).start()
     await submitter.open()
-    try:
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            request: dict[str, Any] = json.loads(line)
-            operation = getattr(driver, request.pop("op"))
-            try:
-                answer = await operation(**request)
-            except Exception as error:  # noqa: BLE001 - the harness reports it beside the figure
-                answer = {"error": f"{type(error).__name__}: {error}"}
-            print(json.dumps(answer), flush=True)
-    finally:
-        await submitter.close()
+    while True:
+        request: dict[str, Any] = json.loads(await requests.get())
+        operation = getattr(driver, request.pop("op"))
+        try:
+            answer = await operation(**request)
+        except Exception as error:  # noqa: BLE001 - the harness reports it beside the figure
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+def _read(loop: asyncio.AbstractEventLoop, requests: asyncio.Queue[str]) -> None:
+    """Pass requests on; end the process at once, whatever it does, when there will be no more."""
+    for line in sys.stdin:
+        loop.call_soon_threadsafe(requests.put_nowait, line)
+    os._exit(0)
 
 
 def serve(submitter: Submitter) -> None:

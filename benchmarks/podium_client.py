@@ -67,10 +67,6 @@ class PodiumSubmitter:
         )
         self._project = (await core.projects.resolve(DEFAULT)).id
 
-    async def close(self) -> None:
-        """Disconnect."""
-        await self._core.close()
-
     async def _submit(self, requests: Sequence[TaskInBulk]) -> None:
         await self._tasks.create_many(self._project, WHO, requests, None)
 

@@ -118,11 +118,6 @@ class DbosSubmitter:
     async def open(self) -> None:
         """Nothing to do: the client connected when it was made."""
 
-    async def close(self) -> None:
-        """Disconnect."""
-        self._client.destroy()
-        self._engine.dispose()
-
     def _submit_batch(self, number: int) -> None:
         options = self._options("noop")
         with self._engine.begin() as connection:

@@ -64,10 +64,6 @@ class DramatiqSubmitter:
     async def open(self) -> None:
         """Nothing to do: the broker connects when it is used."""
 
-    async def close(self) -> None:
-        """End the threads."""
-        self._threads.shutdown()
-
     @staticmethod
     def _send(number: int) -> None:
         for index in range(number):

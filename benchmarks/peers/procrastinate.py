@@ -79,10 +79,6 @@ class ProcrastinateSubmitter:
         """Connect."""
         self._pool = await _open()
 
-    async def close(self) -> None:
-        """Disconnect."""
-        await self._pool.close()
-
     async def submit_noops(self, number: int) -> None:
         """One statement for every ``BATCH`` tasks."""
         for done in range(0, number, BATCH):
