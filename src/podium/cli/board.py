@@ -164,6 +164,8 @@ def _progress(row: Row, data: Mapping[str, object]) -> None:
 
 
 def _tell(row: Row) -> None:
+    if row.state == "queued":
+        return  # it runs in a moment, or 'task explain' says why not
     how = f" after {duration(row.ran)}" if row.state in ENDED and row.ran is not None else ""
     why = f": {line(row.error)}" if row.error and row.state in ENDED else ""
     output.note(f"{row.title}: {row.state}{how}{why}")

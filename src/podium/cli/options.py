@@ -37,7 +37,7 @@ def application(name: str | None = None, about: str | None = None) -> typer.Type
 
     Help is plain text: Typer's coloured help takes longer to load than a command may take.
     """
-    return typer.Typer(
+    app = typer.Typer(
         name=name,
         help=about,
         no_args_is_help=name is not None,
@@ -46,6 +46,13 @@ def application(name: str | None = None, about: str | None = None) -> typer.Type
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    if name is not None:
+        app.callback()(_group)  # with one command it would be no group otherwise
+    return app
+
+
+def _group() -> None:
+    pass
 
 
 def connect(project: str | None = None) -> "Podium":

@@ -1,7 +1,7 @@
 """``podium ask``: one prompt, one agent, its output live, its result at the end."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -78,7 +78,7 @@ def _show(task: "Task", written: str, *, json: bool) -> None:
     if json:
         output.emit(task)
     elif task.state == "succeeded":
-        text = task.output if isinstance(task.output, str) else output.pretty(task.output)
+        text = _result(task.output)
         seen = sys.stdout.isatty() and sys.stderr.isatty()
         if not (seen and written.strip() == text.strip()):
             output.say(text)
@@ -87,3 +87,11 @@ def _show(task: "Task", written: str, *, json: bool) -> None:
         output.note(f"The task is {task.state}: {clean(str(error.get('message') or ''))}")
         if error.get("hint"):
             output.note(f"  Hint: {error['hint']}")
+
+
+def _result(value: object) -> str:
+    """What an agent answered: text as it is, all else as JSON."""
+    if isinstance(value, dict):
+        text = cast("dict[str, object]", value).get("text")
+        return text if isinstance(text, str) else output.pretty(cast("object", value))
+    return value if isinstance(value, str) else output.pretty(value)

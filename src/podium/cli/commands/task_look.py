@@ -177,7 +177,9 @@ def explain(task_id: TaskId, project: Project = None, json: Json = False) -> Non
     for blocker in told.blockers:
         output.say(f"  - {blocker.detail}")
     if told.agent:
-        output.say(f"Agent: {line(output.pretty(told.agent), 500)}")
+        output.say(f"Agent {told.agent.name}: {told.agent.how}")
+        for candidate in told.agent.candidates:
+            output.say(f"  - {line(output.pretty(candidate), 200)}")
 
 
 def _how_long(task: "TaskSummary") -> str:

@@ -30,7 +30,8 @@ class AsyncFollower:
     """Reads one event stream across broken connections and restarts of the server.
 
     ``cursor`` is the place to go on from. ``deadline`` is on ``time.monotonic``; at it the
-    messages end. After ``patience`` seconds without a connection the last error is raised.
+    messages end. When no connection lasted or brought an event for ``patience`` seconds, the
+    last error is raised.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class AsyncFollower:
                 async with aclosing(self._once(seconds)) as source:
                     async for message in source:
                         if message.event or time.monotonic() - opened > _HEARTBEAT_SECONDS:
-                            failures = 0
+                            failures, self._alive = 0, time.monotonic()
                         yield message
             except BROKEN as broken:
                 error = self._transport.failed(broken)
@@ -77,7 +78,6 @@ class AsyncFollower:
     async def _once(self, seconds: float) -> AsyncGenerator[Message]:
         async with aclosing(self._transport.messages(self._request(), seconds)) as source:
             async for message in source:
-                self._alive = time.monotonic()
                 if message.event == "error":
                     raise problem_of(message.data)
                 if message.id:

@@ -31,7 +31,8 @@ class Follower:
     """Reads one event stream across broken connections and restarts of the server.
 
     ``cursor`` is the place to go on from. ``deadline`` is on ``time.monotonic``; at it the
-    messages end. After ``patience`` seconds without a connection the last error is raised.
+    messages end. When no connection lasted or brought an event for ``patience`` seconds, the
+    last error is raised.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Follower:
                 with closing(self._once(seconds)) as source:
                     for message in source:
                         if message.event or time.monotonic() - opened > _HEARTBEAT_SECONDS:
-                            failures = 0
+                            failures, self._alive = 0, time.monotonic()
                         yield message
             except BROKEN as broken:
                 error = self._transport.failed(broken)
@@ -78,7 +79,6 @@ class Follower:
     def _once(self, seconds: float) -> Generator[Message]:
         with closing(self._transport.messages(self._request(), seconds)) as source:
             for message in source:
-                self._alive = time.monotonic()
                 if message.event == "error":
                     raise problem_of(message.data)
                 if message.id:
