@@ -36,14 +36,11 @@ class ProtocolContext:
 
 
 class PersonContext:
-    """Says on ``stream`` what is going on, for a person who runs a part by hand."""
+    """Says on standard error what is going on, for a person who runs a part by hand."""
 
-    def __init__(
-        self, dependencies: Mapping[str, object], part: str, stream: TextIO = sys.stderr
-    ) -> None:
+    def __init__(self, dependencies: Mapping[str, object], part: str) -> None:
         self.dependencies = dependencies
         self._part = part
-        self._stream = stream
         self._started = time.monotonic()
 
     def log(self, text: str) -> None:
@@ -61,4 +58,4 @@ class PersonContext:
 
     def _say(self, text: str) -> None:
         elapsed = time.monotonic() - self._started
-        self._stream.write(f"{self._part:12} {elapsed:6.1f} s  {text}\n")
+        sys.stderr.write(f"{self._part:12} {elapsed:6.1f} s  {text}\n")

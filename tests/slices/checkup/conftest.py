@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from checkup_repos import Repo
 
 
@@ -17,4 +16,8 @@ def repo(tmp_path: Path) -> Repo:
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Repo]:
     """Makes repositories by name."""
-    return lambda name, *options: Repo(tmp_path / name, *options)
+
+    def made(name: str, *options: str) -> Repo:
+        return Repo(tmp_path / name, *options)
+
+    return made

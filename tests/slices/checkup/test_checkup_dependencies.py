@@ -50,8 +50,10 @@ j = {version = "^1"}
         },
     ),
     "requirements-dev.txt": (
-        "a==1.0 \\\n    --hash=sha256:00\n# comment\nb>=2  # why\n-r other.txt\n-e git+https://u:p@x/c#egg=c\n"
-        "git+https://x.org/d.git\n./local\nf\n",
+        (
+            "a==1.0 \\\n    --hash=sha256:00\n# comment\nb>=2  # why\n-r other.txt\n-e git+https://u:p@x/c#egg=c\n"
+            "git+https://x.org/d.git\n./local\nf\n"
+        ),
         {
             ("a", "==1.0", "dev", "exact"),
             ("b", ">=2", "dev", "range"),
@@ -70,8 +72,10 @@ j = {version = "^1"}
         },
     ),
     "setup.py": (
-        "from setuptools import setup\nraise SystemExit\n"
-        "setup(install_requires=['a>=1', NAME], tests_require=('b',), setup_requires=make())\n",
+        (
+            "from setuptools import setup\nraise SystemExit\n"
+            "setup(install_requires=['a>=1', NAME], tests_require=('b',), setup_requires=make())\n"
+        ),
         {("a", ">=1", "runtime", "range"), ("b", "", "dev", "any")},
     ),
     "Pipfile": (
@@ -79,7 +83,10 @@ j = {version = "^1"}
         {("a", "*", "runtime", "any"), ("b", "==1.0", "dev", "exact")},
     ),
     "environment.yml": (
-        "dependencies:\n  - python=3.11.4\n  - numpy>=1\n  - conda-forge::x\n  - pip:\n    - a==1.0\n",
+        (
+            "dependencies:\n  - python=3.11.4\n  - numpy>=1\n  - conda-forge::x\n"
+            "  - pip:\n    - a==1.0\n"
+        ),
         {
             ("python", "=3.11.4", "runtime", "exact"),
             ("numpy", ">=1", "runtime", "range"),
@@ -118,7 +125,10 @@ j = {version = "^1"}
         },
     ),
     "composer.json": (
-        '{"require": {"php": ">=8", "ext-json": "*", "a/b": "^1.0"}, "require-dev": {"c/d": "@dev"}}',
+        (
+            '{"require": {"php": ">=8", "ext-json": "*", "a/b": "^1.0"},'
+            ' "require-dev": {"c/d": "@dev"}}'
+        ),
         {("a/b", "^1.0", "runtime", "range"), ("c/d", "@dev", "dev", "any")},
     ),
     "pom.xml": (
@@ -139,8 +149,10 @@ j = {version = "^1"}
         },
     ),
     "app/build.gradle.kts": (
-        'dependencies {\n  implementation("a:b:1.0")\n  testImplementation("c:d:2.+")\n'
-        '  api(platform("e:f:1.1"))\n  implementation(libs.x)\n}\n',
+        (
+            'dependencies {\n  implementation("a:b:1.0")\n  testImplementation("c:d:2.+")\n'
+            '  api(platform("e:f:1.1"))\n  implementation(libs.x)\n}\n'
+        ),
         {
             ("a:b", "1.0", "runtime", "exact"),
             ("c:d", "2.+", "dev", "range"),
@@ -148,9 +160,12 @@ j = {version = "^1"}
         },
     ),
     "gradle/libs.versions.toml": (
-        '[versions]\nv = "1.0"\nw = {strictly = "2.0"}\n[libraries]\na = "g:a:1.1"\n'
-        'b = {module = "g:b", version.ref = "v"}\nc = {group = "g", name = "c", version.ref = "w"}\n'
-        'd = {module = "g:d"}\n',
+        (
+            '[versions]\nv = "1.0"\nw = {strictly = "2.0"}\n[libraries]\na = "g:a:1.1"\n'
+            'b = {module = "g:b", version.ref = "v"}\n'
+            'c = {group = "g", name = "c", version.ref = "w"}\n'
+            'd = {module = "g:d"}\n'
+        ),
         {
             ("g:a", "1.1", "runtime", "exact"),
             ("g:b", "1.0", "runtime", "exact"),
@@ -159,10 +174,12 @@ j = {version = "^1"}
         },
     ),
     "App.csproj": (
-        '<Project><ItemGroup><PackageReference Include="A" Version="1.2.3"/>'
-        '<PackageReference Include="B"><Version>1.*</Version></PackageReference>'
-        '<PackageReference Include="C"/><PackageReference Include="D" Version="*"/>'
-        '<PackageReference Include="E" Version="[1.0]"/></ItemGroup></Project>',
+        (
+            '<Project><ItemGroup><PackageReference Include="A" Version="1.2.3"/>'
+            '<PackageReference Include="B"><Version>1.*</Version></PackageReference>'
+            '<PackageReference Include="C"/><PackageReference Include="D" Version="*"/>'
+            '<PackageReference Include="E" Version="[1.0]"/></ItemGroup></Project>'
+        ),
         {
             ("A", "1.2.3", "runtime", "exact"),
             ("B", "1.*", "runtime", "range"),
@@ -176,17 +193,22 @@ j = {version = "^1"}
         {("A", "1.2.3", "runtime", "exact")},
     ),
     "go.mod": (
-        "module x\n\ngo 1.22\n\nrequire (\n\texample.org/a v1.2.3\n\texample.org/b v0.1.0 // indirect\n)\n"
-        "require example.org/c v1.0.0\nreplace example.org/a v1.2.3 => ../a\n",
+        (
+            "module x\n\ngo 1.22\n\nrequire (\n\texample.org/a v1.2.3\n"
+            "\texample.org/b v0.1.0 // indirect\n)\n"
+            "require example.org/c v1.0.0\nreplace example.org/a v1.2.3 => ../a\n"
+        ),
         {
             ("example.org/a", "v1.2.3", "runtime", "exact"),
             ("example.org/c", "v1.0.0", "runtime", "exact"),
         },
     ),
     "Cargo.toml": (
-        '[dependencies]\na = "1.2.3"\nb = {version = "=1.0.0"}\nc = "*"\nd = {path = "../d"}\n'
-        'e = {workspace = true}\n[dev-dependencies]\nf = "1"\n[build-dependencies]\ng = "2"\n'
-        '[target.\'cfg(unix)\'.dependencies]\nh = "3"\n[workspace.dependencies]\ni = "4"\n',
+        (
+            '[dependencies]\na = "1.2.3"\nb = {version = "=1.0.0"}\nc = "*"\nd = {path = "../d"}\n'
+            'e = {workspace = true}\n[dev-dependencies]\nf = "1"\n[build-dependencies]\ng = "2"\n'
+            '[target.\'cfg(unix)\'.dependencies]\nh = "3"\n[workspace.dependencies]\ni = "4"\n'
+        ),
         {
             ("a", "1.2.3", "runtime", "range"),
             ("b", "=1.0.0", "runtime", "exact"),
@@ -200,8 +222,10 @@ j = {version = "^1"}
         },
     ),
     "Gemfile": (
-        "gem 'a', '~> 1.0', '>= 1.0.2'\ngem \"b\"\ngem 'c', '1.2.3', require: false\n"
-        "gem 'd', git: 'https://x.org/d'\n# gem 'e'\n",
+        (
+            "gem 'a', '~> 1.0', '>= 1.0.2'\ngem \"b\"\ngem 'c', '1.2.3', require: false\n"
+            "gem 'd', git: 'https://x.org/d'\n# gem 'e'\n"
+        ),
         {
             ("a", "~> 1.0, >= 1.0.2", "runtime", "range"),
             ("b", "", "runtime", "any"),
@@ -214,8 +238,10 @@ j = {version = "^1"}
         {("a", "~> 1.0", "runtime", "range"), ("b", "", "dev", "any")},
     ),
     "pubspec.yaml": (
-        "dependencies:\n  flutter:\n    sdk: flutter\n  a: ^1.0.0\n  b: any\n  c:\n    git: x\n"
-        "dev_dependencies:\n  d: 1.2.3\n",
+        (
+            "dependencies:\n  flutter:\n    sdk: flutter\n  a: ^1.0.0\n  b: any\n  c:\n    git: x\n"
+            "dev_dependencies:\n  d: 1.2.3\n"
+        ),
         {
             ("a", "^1.0.0", "runtime", "range"),
             ("b", "any", "runtime", "any"),
@@ -228,9 +254,11 @@ j = {version = "^1"}
         {("a", "~> 1.0", "runtime", "range"), ("b", "", "runtime", "source")},
     ),
     "Package.swift": (
-        '.package(url: "https://x.org/a.git", from: "1.0.0"),\n'
-        '.package(url: "https://x.org/b", exact: "1.0.0"),\n'
-        '.package(url: "https://x.org/c", branch: "main"),\n',
+        (
+            '.package(url: "https://x.org/a.git", from: "1.0.0"),\n'
+            '.package(url: "https://x.org/b", exact: "1.0.0"),\n'
+            '.package(url: "https://x.org/c", branch: "main"),\n'
+        ),
         {
             ("a", 'from: "1.0.0"', "runtime", "range"),
             ("b", 'exact: "1.0.0"', "runtime", "exact"),
@@ -242,9 +270,12 @@ j = {version = "^1"}
         {("a", "1.2.3", "runtime", "exact"), ("b", "~1", "runtime", "range")},
     ),
     "Dockerfile": (
-        "ARG B=1\nFROM --platform=linux/amd64 python:3.12-slim AS build\nFROM node\n"
-        "FROM registry.example.org:5000/a@sha256:0123456789abcdef\nFROM scratch\nFROM build\nFROM $B\n"
-        "FROM alpine:latest\n",
+        (
+            "ARG B=1\nFROM --platform=linux/amd64 python:3.12-slim AS build\nFROM node\n"
+            "FROM registry.example.org:5000/a@sha256:0123456789abcdef\n"
+            "FROM scratch\nFROM build\nFROM $B\n"
+            "FROM alpine:latest\n"
+        ),
         {
             ("python", "3.12-slim", "base image", "range"),
             ("node", "", "base image", "any"),
@@ -282,8 +313,11 @@ def test_a_manifest_is_read(repo: Repo, path: str) -> None:
 
 LOCKS = {
     "package-lock.json": (
-        '{\n  "packages": {\n    "": {\n      "x": 1\n    },\n    "node_modules/a": {\n      "v": 1\n'
-        '    },\n    "node_modules/@b/c": {\n    }\n  }\n}\n',
+        (
+            '{\n  "packages": {\n    "": {\n      "x": 1\n    },\n'
+            '    "node_modules/a": {\n      "v": 1\n'
+            '    },\n    "node_modules/@b/c": {\n    }\n  }\n}\n'
+        ),
         2,
     ),
     "yarn.lock": ('# yarn\n\na@^1:\n  version "1.0"\n\n"@b/c@^2, @b/c@^3":\n  version "2.0"\n', 2),

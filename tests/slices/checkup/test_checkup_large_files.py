@@ -54,7 +54,7 @@ def test_kinds_of_files(repo: Repo) -> None:
     assert summary["vendored_files"] == 2
     assert [row["path"] for row in output["details"]["lock_files"]] == ["go.sum"]
     assert set(rows(output, "vendored", "path")) == {"vendor", "third_party"}
-    assert [row["path"] for row in output["details"]["generated"]][0] == "dist/app.js"
+    assert next(row["path"] for row in output["details"]["generated"]) == "dist/app.js"
     assert {row["path"] for row in output["details"]["unusual"]} == {"data.parquet", "app.jar"}
     [built] = findings(output, "build_result")
     assert (built["path"], built["count"]) == ("app.jar", 1)

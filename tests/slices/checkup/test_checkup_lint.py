@@ -126,6 +126,45 @@ def test_a_file_where_another_needs_a_directory(repo: Repo) -> None:
     assert rules(run(lint, repo))["ruff", "F401"]["count"] == 2
 
 
+def test_names_that_no_file_system_takes(repo: Repo) -> None:
+    repo.commit_paths({b"n" * 300 + b".py": b"import os\n", b"a.py": b"import os\n"})
+    output = run(lint, repo)
+    assert rules(output)["ruff", "F401"]["count"] == 1
+    assert any("1 file could not be copied" in cut["limit"] for cut in output["truncated"])
+
+
+def test_a_ruff_that_ends_early_is_said(
+    repo: Repo, tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ruff
+
+    monkeypatch.setattr(ruff, "find_ruff_bin", lambda: str(tools / "ruff"))
+    repo.commit({"a.py": "import os\n"})
+    issue = {"code": "F401", "filename": "./a.py", "location": {"row": 1}, "message": "unused"}
+    install(tools, "ruff", f"echo '{json.dumps(issue)}'; echo '{{\"code\": '; exit 3")
+    output = run(lint, repo)
+    assert rules(output)["ruff", "F401"]["count"] == 1
+    [missing] = [row for row in output["could_not_run"] if row["tool"] == "ruff"]
+    assert "status 3" in missing["why"]
+    install(tools, "ruff", "exec sleep 60")
+    (tools / "sleep").symlink_to(shutil.which("sleep", path="/bin:/usr/bin") or "/bin/sleep")
+    assert "ruff" in {cut["what"] for cut in run(lint, repo, seconds=0.5)["truncated"]}
+
+
+def test_the_number_of_rules_and_files_is_bounded(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from podium.checkup.linters import external, issues, python
+
+    monkeypatch.setattr(issues, "_RULES", 1)
+    monkeypatch.setattr(python, "_MAX_FILES", 1)
+    monkeypatch.setattr(external, "_MAX_FILES", 1)
+    repo.commit({"a.py": "import os\nx = y\n", "b.py": "", "a.sh": "a=1\n", "b.sh": "b=1\n"})
+    output = run(lint, repo)
+    assert len(output["details"]["rules"]) == 1
+    assert {"ruff", "rules"} <= {cut["what"] for cut in output["truncated"]}
+
+
 DATA = {
     "bad.json": '{"a": 1,\n "b": }\n',
     "good.json": '{"a": ' + "9" * 6_000 + "}",
@@ -262,7 +301,7 @@ def test_a_linter_that_fails_is_said(repo: Repo, tools: Path) -> None:
     [missing] = [row for row in output["could_not_run"] if row["tool"] == "hadolint"]
     assert "status 3: no such option" in missing["why"]
     assert "hunter22abc" not in json.dumps(output)
-    assert ["actionlint"] == [cut["what"] for cut in output["truncated"]]
+    assert [cut["what"] for cut in output["truncated"]] == ["actionlint"]
 
 
 PROJECT = {"package.json": "{}", "a.ts": "let a = 1;\n", "main.go": "package main\n", "a.rb": "1\n"}

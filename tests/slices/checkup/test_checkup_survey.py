@@ -38,7 +38,10 @@ def test_tells_what_a_polyglot_repository_holds(repo: Repo) -> None:
     assert facts["name"] == "repo"
     assert facts["top"] == str(repo.path)
     assert facts["last_commit"] == "2026-09-18"
-    assert not (facts["bare"] or facts["shallow"] or facts["partial"] or facts["linked_worktree"])
+    assert not (facts["bare"])
+    assert not (facts["shallow"])
+    assert not (facts["partial"])
+    assert not (facts["linked_worktree"])
     languages = rows(output, "languages", "name")
     assert languages["Python"] == {
         "name": "Python", "files": 1, "lines": 5, "bytes": 43, "code": True,

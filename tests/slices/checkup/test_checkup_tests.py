@@ -1,14 +1,14 @@
 """Test discovery: how tests look in each language, what runs them, and whether CI does."""
 
 import pytest
-from checkup_repos import Repo, findings, rows, run
+from checkup_repos import Repo, rows, run
 
 from podium.checkup import tests
 
 LANGUAGES = {
     "Python": (
         {
-            "tests/test_a.py": "def test_one():\n    pass\n\n\nclass TestB:\n    async def test_two(self): ...\n",
+            "tests/test_a.py": "def test_one(): ...\nclass TestB:\n  async def test_two(s): ...\n",
             "pkg/b_test.py": "@pytest.mark.skip\ndef test_three(): ...\n",
             "pkg/tester.py": "def test_connection():\n    pass\n",
         },
@@ -24,20 +24,18 @@ LANGUAGES = {
     ),
     "Go": (
         {
-            "a_test.go": "func TestA(t *testing.T) {\n\tt.Skip()\n}\nfunc BenchmarkB(b *testing.B) {}\n",
+            "a_test.go": "func TestA(t *testing.T) {\n\tt.Skip()\n}\nfunc BenchmarkB(b *t) {}\n",
             "a.go": "func TestNot() {}\n",
         },
         (2, 1, 1),
     ),
     "Rust": (
-        {
-            "src/lib.rs": "#[test]\nfn a() {}\n#[tokio::test]\n#[ignore]\nasync fn b() {}\n#[cfg(test)]\n"
-        },
+        {"src/lib.rs": "#[test]\nfn a() {}\n#[tokio::test]\n#[ignore]\nfn b() {}\n#[cfg(test)]\n"},
         (2, 1, 1),
     ),
     "Java, Kotlin and Groovy": (
         {
-            "src/test/java/ATest.java": "  @Test\n  void a() {}\n  @ParameterizedTest\n  @Disabled\n",
+            "src/test/java/ATest.java": "  @Test\n  void a() {}\n @ParameterizedTest\n @Disabled\n",
             "src/main/java/A.java": "@TestOnly\nclass A {}\n",
         },
         (2, 1, 1),
@@ -86,7 +84,7 @@ def test_tests_of_a_language(repo: Repo, language: str) -> None:
 def test_a_whole_project(repo: Repo) -> None:
     repo.commit(
         {
-            "pyproject.toml": '[dependency-groups]\ndev = ["pytest", "hypothesis"]\n[tool.coverage]\n',
+            "pyproject.toml": '[dependency-groups]\na=["pytest", "hypothesis"]\n[tool.coverage]\n',
             "package.json": '{"scripts": {"test": "vitest"}, "devDependencies": {"vitest": "1"}}',
             "Makefile": "build:\n\tx\ntest: build\n\tpytest\n",
             ".github/workflows/ci.yml": "jobs:\n  a:\n    steps:\n      - run: uv run pytest\n",

@@ -1,23 +1,24 @@
 """What linters say, as their released versions say it (captured from them)."""
 
 import json
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from podium.checkup.linters import tools
 from podium.checkup.linters.tools import Said
 
-OXLINT = """{ "diagnostics": [{"message": "Unexpected re-assignment of `const` variable a.",
+OXLINT = """{ "diagnostics": [{"message": "Unexpected re-assignment of a `const`.",
 "code": "eslint(no-const-assign)","severity": "warning","filename": "a.js",
-"labels": [{"label": "a is declared here","span": {"offset": 6,"length": 1,"line": 1,"column": 7}}]},
+"labels": [{"label": "declared here","span": {"offset": 6,"length": 1,"line": 1,"column": 7}}]},
 {"message": "Unexpected token","severity": "error","filename": "b.ts",
 "labels": [{"span": {"offset": 8,"length": 1,"line": 1,"column": 9}}]}],
 "number_of_files": 2, "number_of_rules": 96, "threads_count": 2, "start_time": 0.033 }"""
 HADOLINT = """[{"code":"DL3007","column":1,"file":"./Dockerfile","level":"warning","line":1,
 "message":"Using latest is prone to errors"},{"code":"DL1000","column":5,"file":"./Dockerfile",
 "level":"error","line":1,"message":"missing whitespace"}]"""
-ACTIONLINT = """[{"message":"property \\"x\\" is not defined","filepath":"./.github/workflows/a.yml",
-"line":9,"column":3,"kind":"expression","snippet":"x","end_column":4}]"""
+ACTIONLINT = """[{"message":"property \\"x\\" is not defined",
+"filepath":"./.github/workflows/a.yml","line":9,"column":3,"kind":"expression","snippet":"x","end_column":4}]"""
 GOLANGCI = """{"Issues":[{"FromLinter":"errcheck","Text":"Error return value is not checked",
 "Pos":{"Filename":"main.go","Offset":0,"Line":7,"Column":2}}],"Report":{}}""".replace("\n", "")
 CLIPPY = "\n".join(
@@ -74,8 +75,9 @@ RUBOCOP = """{"metadata":{},"files":[{"path":"a.rb","offenses":[{"severity":"con
         ),
     ],
 )
-def test_what_a_linter_says_is_understood(parse: object, text: str, expected: list[Said]) -> None:
-    assert callable(parse)
+def test_what_a_linter_says_is_understood(
+    parse: Callable[[str], Iterator[Said]], text: str, expected: list[Said]
+) -> None:
     found = list(parse(text))
     assert [said._replace(message="") for said in found] == [
         said._replace(message="") for said in expected
