@@ -14,7 +14,11 @@ from fastapi import FastAPI
 
 from podium import app as composition
 from podium.api.serving import ApiServer
+from podium.events import retention
 from podium.kernel.settings import Settings
+from podium.principals.service import ensure_admin_token
+from podium.projects.service import ensure_default
+from podium.storage import partitions
 from podium.storage.database import Database
 from podium.storage.migrate import migrate
 from podium.storage.valkey import Valkey
@@ -40,10 +44,17 @@ def server_url() -> Iterator[str]:
 async def template(server_url: str) -> str:
     """A migrated database that others are copied from."""
     admin = await asyncpg.connect(server_url.format("postgres"))
+    # Creating and dropping databases is what most tests wait for. Those that test durability
+    # bring a server of their own.
+    await admin.execute("alter system set fsync = off")
+    await admin.execute("select pg_reload_conf()")
     await admin.execute("create database template_podium")
     await admin.close()
     database = Database(server_url.format("template_podium"))
     await migrate(database, composition.SQL_SLICES)
+    async with database.transaction() as conn:
+        await retention.forget(conn, 30)
+        await partitions.maintain(conn, "log", 14)
     await database.close()
     return "template_podium"
 
@@ -99,18 +110,26 @@ def settings(
 
 
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[FastAPI]:
-    """The API, prepared and running its lifespan, without a socket."""
-    await composition.prepare(settings)
-    app = composition.create_api(settings)
+async def installation(settings: Settings, database: Database) -> Settings:
+    """What ``composition.prepare`` leaves, without migrating anew."""
+    async with database.transaction() as conn:
+        await ensure_default(conn)
+        await ensure_admin_token(settings.data_dir, conn)
+    return settings
+
+
+@pytest.fixture
+async def app(installation: Settings) -> AsyncIterator[FastAPI]:
+    """The API, running its lifespan, without a socket."""
+    app = composition.create_api(installation)
     async with app.router.lifespan_context(app):
         yield app
 
 
 @pytest.fixture
-def admin_token(app: FastAPI, settings: Settings) -> str:
+def admin_token(installation: Settings) -> str:
     """The local administrator's token."""
-    return (settings.data_dir / "admin-token").read_text().strip()
+    return (installation.data_dir / "admin-token").read_text().strip()
 
 
 @pytest.fixture
@@ -125,10 +144,9 @@ async def api(app: FastAPI, admin_token: str) -> AsyncIterator[httpx.AsyncClient
 
 
 @pytest.fixture
-async def live_server(settings: Settings) -> AsyncIterator[str]:
+async def live_server(installation: Settings) -> AsyncIterator[str]:
     """URL of the API on a real socket of the loopback interface."""
-    await composition.prepare(settings)
-    server = ApiServer(composition.create_api(settings), host="127.0.0.1", port=0)
+    server = ApiServer(composition.create_api(installation), host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

@@ -1,17 +1,17 @@
 """Serves the application: uvicorn, set up for long streams and clients that misbehave."""
 
 import socket
-import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from podium.kernel.sockets import listen
+
 _MOST_HEADER_BYTES = 64 * 1024
-_UNTAKEN_MS = 90_000
-"""The kernel drops a connection whose peer takes nothing for so long. By then the stream was
-closed from here, and a client that only paused has had a minute to see why."""
 
 
 class _HttpProtocol(HttpToolsProtocol):
@@ -36,11 +36,23 @@ class _HttpProtocol(HttpToolsProtocol):
 
 
 class ApiServer(uvicorn.Server):
-    """One API process. ``port`` is the one that it really listens on, also for port 0."""
+    """One API process. ``port`` is the one that it really listens on, also for port 0.
 
-    def __init__(self, app: FastAPI, *, host: str, port: int, grace: float = 10.0) -> None:
+    ``listener`` is a socket that listens already and takes the place of ``host`` and ``port``;
+    it is closed at the end.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        listener: socket.socket | None = None,
+        grace: float = 10.0,
+    ) -> None:
         self._app = app
-        self._socket = listen(host, port)
+        self._socket = listener or listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         super().__init__(
             uvicorn.Config(
@@ -65,26 +77,13 @@ class ApiServer(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         await super().serve(sockets or [self._socket])
 
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to whoever runs this server, and sets ``should_exit``."""
+        yield
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams first: uvicorn waits for connections, and streams never end alone."""
         stop: Any = self._app.state.stop
         stop()
         await super().shutdown(sockets)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, whose connections do not outlive a peer that takes nothing."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if sys.platform == "linux":
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNTAKEN_MS)
-        listener.bind(address)
-        listener.listen(2048)
-    except BaseException:
-        listener.close()
-        raise
-    return listener

@@ -135,7 +135,7 @@ class EventStreams:
         """The event as JSON; made once for all who follow it."""
         known = self._rendered.get(event.cursor)
         if known is None:
-            known = orjson.dumps(await self.view(event))
+            known = orjson.dumps(await self.view(event), default=str)  # asyncpg has its own UUID
             self._rendered[event.cursor] = known
             if len(self._rendered) > _RENDERED:
                 self._rendered.popitem(last=False)

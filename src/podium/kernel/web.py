@@ -139,7 +139,7 @@ class Page(BaseModel, Generic[Item]):
 
 def page_cursor(*key: Any) -> str:
     """The opaque form of the key of a page's last item."""
-    return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
+    return base64.urlsafe_b64encode(orjson.dumps(key, default=str)).decode().rstrip("=")
 
 
 def page_key(cursor: str | None, *kinds: Callable[[Any], Any]) -> list[Any] | None:

@@ -100,10 +100,10 @@ class Principal:
                 missing=missing,
             )
 
-    def check_project(self, project_id: UUID | None) -> None:
-        """Raise ``NotFound`` when what belongs to the project is not for this principal."""
-        if self.project_id is not None and self.project_id != project_id:
-            raise NotFound("There is no such thing in a project that you may see.")
+    def demand_all(self) -> None:
+        """Raise ``Forbidden`` for an attempt, which sees its own task but no list of others."""
+        if self.tasks is not None:
+            raise Forbidden("An attempt sees only its own task and those that it depends on.")
 
     def check_task(self, task_id: UUID, project_id: UUID | None) -> None:
         """Raise ``NotFound`` when the task, which is in that project, is not for this principal."""

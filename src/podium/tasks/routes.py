@@ -88,7 +88,7 @@ async def create_tasks(
 async def list_tasks(
     tasks: Tasks,
     database: Db,
-    _principal: Reader,
+    principal: Reader,
     project: CurrentProject,
     state: Annotated[list[TaskState], Query()] = [],  # noqa: B006 - FastAPI copies it
     agent: Annotated[str | None, Query(max_length=100)] = None,
@@ -100,6 +100,7 @@ async def list_tasks(
     limit: Limit = 50,
 ) -> TaskPage:
     """Tasks of a project, newest first."""
+    principal.demand_all()
     async with database.connect() as conn:
         wanted = TaskFilter(
             states=frozenset(state),
