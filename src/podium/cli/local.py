@@ -20,8 +20,11 @@ _LOOK_SECONDS = 0.05
 
 
 def argv(command: str, *options: str) -> list[str]:
-    """How this installation's server processes are started."""
-    return [sys.executable, "-m", "podium.server", command, *options]
+    """How this installation's server processes are started.
+
+    Never with modules of the working directory, which may be a stranger's repository.
+    """
+    return [sys.executable, "-P", "-m", "podium.server", command, *options]
 
 
 def become(command: str, *options: str) -> None:

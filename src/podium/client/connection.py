@@ -29,15 +29,18 @@ def data_dir(home: Path | str | None = None) -> Path:
 
 def local_server(home: Path | str | None = None) -> Mapping[str, object] | None:
     """What ``server.json`` says of the server of this data directory; None when none runs."""
+    run = data_dir(home) / "run"
     try:
-        found = json.loads((data_dir(home) / "server.json").read_bytes())
+        found = json.loads((run / "server.json").read_bytes())
     except (OSError, ValueError):
         return None
     if not isinstance(found, dict):
         return None
     server = cast("dict[str, object]", found)
     process, url = server.get("pid"), server.get("url")
-    return server if isinstance(process, int) and isinstance(url, str) and _runs(process) else None
+    if not isinstance(process, int) or not isinstance(url, str):
+        return None
+    return server if _runs(process) and _is_held(run / "up.lock") else None
 
 
 def resolve(
@@ -112,3 +115,17 @@ def _runs(process: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a server holds the lock: after a crash its process id may be another's."""
+    import fcntl
+
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:  # it is held, or belongs to a user whose files we may not open
+        return True
+    return False

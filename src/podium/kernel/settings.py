@@ -145,11 +145,18 @@ class Settings(BaseSettings):
 
     @property
     def embedded_postgres(self) -> bool:
-        return self.database_url is None
+        """Whether PostgreSQL is the embedded one; ``up`` gives its children the URL of that."""
+        return self.database_url is None or "postgres" in _embedded()
 
     @property
     def embedded_valkey(self) -> bool:
-        return self.valkey_url is None
+        """Whether Valkey is the embedded one."""
+        return self.valkey_url is None or "valkey" in _embedded()
+
+
+def _embedded() -> list[str]:
+    """The servers that ``up`` runs for this process."""
+    return os.environ.get("PODIUM_EMBEDDED", "").split(",")
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -8,6 +8,7 @@ everything is redacted before it is written.
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -71,6 +72,20 @@ def rotate(path: Path, *, limit: int = ROTATE_BYTES, keep: int = ROTATED_FILES) 
         if older.exists():
             older.replace(path.with_name(f"{path.name}.{number}"))
     path.replace(path.with_name(f"{path.name}.1"))
+    return True
+
+
+def rotate_in_place(path: Path, *, limit: int = ROTATE_BYTES) -> bool:
+    """Copy ``path`` to ``path.1`` and empty it, for writers that keep it open in append mode.
+
+    What they write between the two steps is lost. True if it rotated.
+    """
+    if not path.exists() or path.stat().st_size < limit:
+        return False
+    older = path.with_name(f"{path.name}.1")
+    shutil.copyfile(path, older)
+    older.chmod(0o600)
+    os.truncate(path, 0)
     return True
 
 

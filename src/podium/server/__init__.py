@@ -1,0 +1,33 @@
+"""The processes of Podium: ``python -m podium.server COMMAND``.
+
+| command | runs |
+|---|---|
+| ``up`` | all of a machine: the embedded servers, the API, workers |
+| ``server`` | the API alone, on ``PODIUM_DATABASE_URL`` and ``PODIUM_VALKEY_URL`` |
+| ``worker`` | one worker alone, on the same |
+| ``settings`` | prints the settings in force as JSON |
+| ``upgrade`` | moves an embedded cluster of an older PostgreSQL major to ours |
+
+**Exit statuses** are those of ``exits.ExitStatus``.
+
+**One ``up`` per data directory.** It holds a lock on ``run/up.lock``, in which its process id
+stands, from its first moment to its last. ``run/server.json`` is there while the API can be used:
+``{"pid", "url", "version", "started_at", "detached", "home"}``. Whoever finds that file takes it
+for true only while the lock is held.
+
+**Stopping.** SIGTERM, SIGINT or SIGHUP stop it in order: workers drain, then the API, Valkey and
+PostgreSQL end. A second signal lets workers hand back what they run at once.
+
+**Detached.** ``up --detached`` returns when the stack is ready, or with the reason why it is not.
+It prints one JSON line: ``{"status": "started" | "running", ...server.json}``. When another one
+is starting on the same directory it waits for that one.
+
+**Idle.** With ``--idle SECONDS`` the API process asks ``podium.app.idle_for(app)`` (seconds since
+the last request, 0 while a task is open) and exits with ``ExitStatus.IDLE`` once that is enough.
+The supervisor takes this as the order to stop everything, unless a client is just knocking.
+
+**Lifeline.** A child's standard input is one end of a socket pair. When its other end closes,
+because the supervisor stopped, crashed or was killed, the child stops by itself within
+``lifeline.GRACE_SECONDS``. Over the same socket a child that cannot start says why. The API is
+given the supervisor's listening socket, so its restart keeps the port and refuses nobody.
+"""

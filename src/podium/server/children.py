@@ -1,0 +1,162 @@
+"""A child process that is kept running."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import time
+from asyncio.subprocess import Process
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
+
+import structlog
+
+log = structlog.stdlib.get_logger(__name__)
+
+HURRY_SECONDS = 5.0
+KILL_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """Seconds to wait before a child that died is started again.
+
+    One that lived for ``steady`` seconds begins anew with ``first``; after as many quick deaths
+    in a row as ``first`` has entries, each further start waits ``then``.
+    """
+
+    first: Sequence[float] = (0.1, 0.5, 1.0, 2.0, 4.0)
+    then: float = 30.0
+    steady: float = 10.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one life of a child ended. ``failure`` is what it said of it, if it did."""
+
+    status: int
+    failure: Mapping[str, str | None] | None
+
+
+class Child:
+    """One process of ``python -m podium.server``, started again whenever it dies.
+
+    ``on_ended`` is asked each time whether to start it again; without it the answer is yes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        pass_fds: Sequence[int] = (),
+        pauses: Pauses | None = None,
+        on_ended: Callable[[Ended], bool] | None = None,
+    ) -> None:
+        self.name = name
+        self.process: Process | None = None
+        self._argv = (sys.executable, "-P", "-m", "podium.server", *arguments)
+        self._environment = environment
+        self._pass_fds = pass_fds
+        self._pauses = pauses or Pauses()
+        self._on_ended = on_ended
+        self._lifeline: socket.socket | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._deadline: float | None = None
+
+    def start(self) -> None:
+        """Begin to keep it running. Returns at once."""
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def stop(self, seconds: float) -> None:
+        """Ask it to end in order, wait up to ``seconds``, then kill it."""
+        self._deadline = time.monotonic() + seconds
+        self._ask()
+        while self._is_alive():
+            if time.monotonic() >= self._deadline and self.process is not None:
+                log.warning("process does not stop and is killed", child=self.name)
+                self.process.kill()
+                break
+            await asyncio.sleep(0.02)
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper], timeout=KILL_SECONDS)
+        self._drop_lifeline()
+
+    def hurry(self) -> None:
+        """While ``stop`` waits: ask again, and wait a few seconds at most."""
+        if self._deadline is not None:
+            self._deadline = min(self._deadline, time.monotonic() + HURRY_SECONDS)
+            self._ask()
+
+    def _is_alive(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
+    def _ask(self) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.terminate()
+
+    async def _keep(self) -> None:
+        deaths = 0
+        while True:
+            started = time.monotonic()
+            ended = await self._live()
+            if self._deadline is not None:
+                return
+            if self._on_ended is not None and not self._on_ended(ended):
+                return
+            if time.monotonic() - started >= self._pauses.steady:
+                deaths = 0
+            pause = self._pause(deaths)
+            deaths += 1
+            log.error(
+                "process died and is started again",
+                child=self.name,
+                exit_status=ended.status,
+                reason=ended.failure,
+                deaths_in_a_row=deaths,
+                after_seconds=pause,
+            )
+            await asyncio.sleep(pause)
+
+    def _pause(self, deaths: int) -> float:
+        first = self._pauses.first
+        return first[deaths] if deaths < len(first) else self._pauses.then
+
+    async def _live(self) -> Ended:
+        """Start it and wait until it has ended."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._drop_lifeline()
+            self._lifeline = ours
+            ours.settimeout(0)
+            self.process = await asyncio.create_subprocess_exec(
+                *self._argv,
+                stdin=theirs.fileno(),
+                env={**os.environ, **self._environment},
+                start_new_session=True,
+                pass_fds=self._pass_fds,
+            )
+        if self._deadline is not None:  # the order to stop came while it was being started
+            self._ask()
+        status = await self.process.wait()
+        return Ended(status, self._said())
+
+    def _said(self) -> Mapping[str, str | None] | None:
+        """What the child wrote into its lifeline before it ended."""
+        if self._lifeline is None:
+            return None
+        try:
+            return cast("Mapping[str, str | None]", json.loads(self._lifeline.recv(65_536)))
+        except (OSError, ValueError):
+            return None
+
+    def _drop_lifeline(self) -> None:
+        if self._lifeline is not None:
+            self._lifeline.close()
+            self._lifeline = None

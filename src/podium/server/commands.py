@@ -1,0 +1,39 @@
+"""The commands that do one thing and end."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from podium.kernel.errors import PodiumError
+from podium.kernel.settings import load_settings
+from podium.server.exits import ExitStatus
+from podium.server.processes import explain
+from podium.server.runfiles import home
+
+
+def show_settings() -> int:
+    """Print every setting in force as JSON, secrets masked; on an error, one line that says it."""
+    from podium.api.health import settings_in_force
+
+    try:
+        settings = load_settings()
+    except PodiumError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return ExitStatus.FAILED
+    shown = [setting.model_dump(mode="json") for setting in settings_in_force(settings)]
+    sys.stdout.write(json.dumps(shown) + "\n")
+    return ExitStatus.DONE
+
+
+def upgrade_cluster(old_programs: Path | None) -> int:
+    """Upgrade the embedded cluster of the data directory, and say where the old one is kept."""
+    from podium.storage.embedded.upgrade import upgrade
+
+    try:
+        kept = asyncio.run(upgrade(home(), old_programs))
+    except PodiumError as error:
+        sys.stderr.write(f"{explain(error)}\n")
+        return ExitStatus.FAILED
+    sys.stdout.write(f"Upgraded. The old cluster is kept in {kept}; remove it when all is well.\n")
+    return ExitStatus.DONE

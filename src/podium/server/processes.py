@@ -1,0 +1,174 @@
+"""The two processes that do the work: the API and a worker, alone or under a supervisor."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+
+from podium.kernel.errors import PodiumError, SettingsInvalid, Unavailable
+from podium.kernel.redaction import redact_text
+from podium.kernel.settings import Settings, load_settings
+from podium.kernel.telemetry import configure_logging
+from podium.server.exits import ExitStatus
+from podium.server.lifeline import Lifeline, StopOrder
+from podium.server.network import listen_as_set, url_of
+
+log = structlog.stdlib.get_logger(__name__)
+
+API_GRACE_SECONDS = 5.0
+_HURRIED_WORKER_SECONDS = 3.0
+
+Work = Callable[[Settings, StopOrder], Awaitable[ExitStatus]]
+
+
+def run_api(*, listener: int | None = None, idle: float | None = None, tied: bool = False) -> int:
+    """Serve the API until asked to stop; the exit status.
+
+    ``listener`` is the descriptor of a socket that the supervisor opened, ``idle`` the seconds
+    after which it ends by itself, ``tied`` says that standard input is a lifeline.
+    """
+
+    async def work(settings: Settings, order: StopOrder) -> ExitStatus:
+        return await _serve(settings, order, listener, idle)
+
+    return _run("api", work, tied=tied)
+
+
+def run_worker(name: str | None = None, *, tied: bool = False) -> int:
+    """Serve as a worker until asked to stop; the exit status."""
+    return _run(name or "worker", _work, tied=tied)
+
+
+def _run(name: str, work: Work, *, tied: bool) -> int:
+    lifeline = Lifeline() if tied else None
+    try:
+        settings = load_settings()
+        configure_logging(settings, name)
+        _require_urls(settings)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_under_orders(settings, work, lifeline))
+    except Exception as error:
+        if lifeline is not None:
+            lifeline.report(error)
+        if isinstance(error, PodiumError):
+            log.error(error.message, hint=error.hint, code=error.code)  # noqa: TRY400
+        else:
+            log.exception("process failed")
+        return ExitStatus.FAILED
+
+
+async def _under_orders(settings: Settings, work: Work, lifeline: Lifeline | None) -> ExitStatus:
+    order = StopOrder()
+    order.listen()
+    if lifeline is not None:
+        lifeline.watch(order)
+    return await work(settings, order)
+
+
+def _require_urls(settings: Settings) -> None:
+    missing = [
+        name
+        for name, url in (
+            ("PODIUM_DATABASE_URL", settings.database_url),
+            ("PODIUM_VALKEY_URL", settings.valkey_url),
+        )
+        if url is None
+    ]
+    if missing:
+        raise SettingsInvalid(
+            f"{' and '.join(missing)} must be set for a process that runs apart.",
+            hint="Set it, or let 'podium up' start everything on this machine.",
+        )
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+async def _serve(
+    settings: Settings, order: StopOrder, descriptor: int | None, idle: float | None
+) -> ExitStatus:
+    from podium import app as composition
+    from podium.api.serving import ApiServer
+
+    listener = listen_as_set(settings) if descriptor is None else socket.socket(fileno=descriptor)
+    with listener:
+        await composition.prepare(settings)
+        app = composition.create_api(settings)
+        server = ApiServer(app, listener=listener, grace=API_GRACE_SECONDS)
+        went_idle = asyncio.Event()
+
+        async def obey() -> None:
+            await order.stop.wait()
+            server.should_exit = True
+            await order.hurry.wait()
+            server.force_exit = True
+
+        async def look_for_idleness(limit: float) -> None:
+            await _until_idle(limit, lambda: composition.idle_for(app))
+            went_idle.set()
+            server.should_exit = True
+
+        helpers = [asyncio.create_task(obey())]
+        if idle is not None:
+            helpers.append(asyncio.create_task(look_for_idleness(idle)))
+        log.info("API listens", url=url_of(listener))
+        try:
+            await server.serve()
+        except SystemExit:  # uvicorn's way to say that the lifespan could not start
+            raise Unavailable("The API could not start; the log has the reason.") from None
+        finally:
+            await _cancel(helpers)
+    log.info("API stopped", idle=went_idle.is_set())
+    return ExitStatus.IDLE if went_idle.is_set() else ExitStatus.DONE
+
+
+async def _until_idle(limit: float, idle_seconds: Callable[[], Awaitable[float]]) -> None:
+    """Return when there was nothing to do for ``limit`` seconds; not knowing is no idleness."""
+    while True:
+        try:
+            quiet = await idle_seconds()
+        except PodiumError as error:
+            log.warning("cannot tell whether there is work", reason=error.message)
+            quiet = 0.0
+        if quiet >= limit:
+            return
+        await asyncio.sleep(min(5.0, max(0.05, (limit - quiet) / 2)))
+
+
+async def _work(settings: Settings, order: StopOrder) -> ExitStatus:
+    from podium import app as composition
+
+    await composition.prepare(settings)
+    log.info("worker starts")
+    worker = asyncio.create_task(composition.run_worker(settings, order.stop))
+    hurry = asyncio.create_task(order.hurry.wait())
+    await asyncio.wait({worker, hurry}, return_when=asyncio.FIRST_COMPLETED)
+    if not worker.done():
+        worker.cancel()
+        await asyncio.wait({worker}, timeout=_HURRIED_WORKER_SECONDS)
+    await _cancel([hurry])
+    if worker.done() and not worker.cancelled():
+        worker.result()
+    log.info("worker stopped")
+    return ExitStatus.DONE
+
+
+async def _cancel(tasks: list[asyncio.Task[None]] | list[asyncio.Task[bool]]) -> None:
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def explain(error: PodiumError) -> str:
+    """An error for people: what was wrong and, on its own line, what to do."""
+    hint = f"\n{error.hint}" if error.hint else ""
+    return redact_text(f"{error.message}{hint}")

@@ -1,0 +1,99 @@
+"""The files by which processes find a running ``up``: ``run/up.lock`` and ``run/server.json``."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from podium.kernel.files import private_directory, write_private
+
+_PROBE_SECONDS = 0.1
+"""Who looks whether the lock is held holds it for a moment, so one refusal proves nothing."""
+
+
+def home() -> Path:
+    """The data directory as the environment names it, absolute."""
+    return Path(os.environ.get("PODIUM_HOME") or "~/.podium").expanduser().absolute()
+
+
+class RunFiles:
+    """Lock and address of the ``up`` of one data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self._lock_file = data_dir / "run" / "up.lock"
+        self._server_file = data_dir / "run" / "server.json"
+        self._descriptor: int | None = None
+
+    def acquire(self) -> int | None:
+        """Take the lock; its descriptor, or None when another process holds it.
+
+        What a killed predecessor said of itself is removed. The lock belongs to the open file:
+        a process that inherits the descriptor holds it too.
+        """
+        private_directory(self._lock_file.parent)
+        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + _PROBE_SECONDS
+        while not _locked(descriptor):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                return None
+            time.sleep(_PROBE_SECONDS / 10)
+        os.truncate(descriptor, 0)
+        self._server_file.unlink(missing_ok=True)
+        self._descriptor = descriptor
+        return descriptor
+
+    def adopt(self, descriptor: int) -> None:
+        """Hold a lock that the process which started this one has taken."""
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - it takes no name
+        self._descriptor = descriptor
+
+    def sign(self) -> None:
+        """Write this process's id into the lock file."""
+        assert self._descriptor is not None, "the lock is not held"  # noqa: S101
+        os.truncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def publish(self, server: Mapping[str, object]) -> None:
+        """Say that the server can be used now."""
+        write_private(self._server_file, json.dumps(server) + "\n")
+
+    def release(self) -> None:
+        """Say that the server is gone, and let another one start."""
+        if self._descriptor is not None:
+            self._server_file.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def holder(self) -> int | None:
+        """Process id of the ``up`` that holds the lock, as far as it has said."""
+        with suppress(OSError, ValueError):
+            return int(self._lock_file.read_text())
+        return None
+
+    def running(self) -> Mapping[str, object] | None:
+        """What the holder of the lock published; None when it is not ready yet.
+
+        Only to be asked after ``acquire`` was refused.
+        """
+        try:
+            found: object = json.loads(self._server_file.read_bytes())
+        except (OSError, ValueError):
+            return None
+        if not isinstance(found, dict):
+            return None
+        server = cast("Mapping[str, object]", found)
+        return server if server.get("pid") == self.holder() else None
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

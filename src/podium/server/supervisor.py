@@ -1,0 +1,227 @@
+"""``up``: starts everything in order, keeps it running, and stops it in order."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from podium import __version__
+from podium.kernel.errors import PodiumError, Unavailable
+from podium.kernel.settings import Settings
+from podium.kernel.telemetry import rotate, rotate_in_place
+from podium.server.children import Child, Ended
+from podium.server.exits import ExitStatus
+from podium.server.network import has_callers, is_ready, listen_as_set, url_of
+from podium.server.runfiles import RunFiles
+from podium.storage.embedded import EmbeddedServers, EmbeddedUrls
+
+READY_SECONDS = 150.0
+_LOOK_SECONDS = 0.05
+_ROTATE_SECONDS = 60.0
+_API_STOP_SECONDS = 10.0
+_WORKER_MARGIN_SECONDS = 10.0
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Order:
+    """How this ``up`` was asked for. ``tell_ready`` is called with what ``server.json`` says."""
+
+    tell_ready: Callable[[Mapping[str, object]], None]
+    detached: bool = False
+    idle_seconds: float | None = None
+
+
+class Supervisor:
+    """The stack of one data directory. ``files`` must hold its lock."""
+
+    def __init__(self, settings: Settings, files: RunFiles, order: Order) -> None:
+        self._settings = settings
+        self._files = files
+        self._order = order
+        self._stop = asyncio.Event()
+        self._failure: PodiumError | None = None
+        self._is_ready = False
+        self._listener = listen_as_set(settings)
+        self._servers = EmbeddedServers(
+            settings.data_dir,
+            postgres=settings.database_url is None,
+            valkey=settings.valkey_url is None,
+        )
+        self._api: Child | None = None
+        self._workers: list[Child] = []
+        self._helpers: list[asyncio.Task[None]] = []
+
+    async def run(self) -> ExitStatus:
+        """Start, run until told to stop, stop. Raises ``PodiumError`` when it cannot start."""
+        loop = asyncio.get_running_loop()
+        for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(sig, self._on_signal)
+        starting = asyncio.create_task(self._start())
+        told_to_stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({starting, told_to_stop}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await told_to_stop
+        finally:
+            for task in (starting, told_to_stop):
+                task.cancel()
+            await asyncio.wait({starting, told_to_stop})
+            await self._stop_all()
+        return ExitStatus.DONE
+
+    async def _start(self) -> None:
+        urls = await self._servers.start()
+        self._helpers.append(asyncio.create_task(self._servers.watch()))
+        self._helpers.append(asyncio.create_task(self._rotate_logs()))
+        environment = self._environment(urls)
+        self._api = self._new_api(environment)
+        self._workers = [
+            Child(
+                name,
+                ("worker", "--tied", "--name", name),
+                {**environment, "PODIUM_WORKER_NAME": name},
+            )
+            for name in (f"worker-{number + 1}" for number in range(self._settings.workers))
+        ]
+        for child in (self._api, *self._workers):
+            child.start()
+        await self._wait_until_ready()
+        server = self._description()
+        self._files.publish(server)
+        log.info("ready", url=server["url"], workers=len(self._workers))
+        self._order.tell_ready(server)
+
+    def _environment(self, urls: EmbeddedUrls) -> Mapping[str, str]:
+        """What the children are told besides our own environment."""
+        found = {
+            "PODIUM_PORT": str(self._listener.getsockname()[1]),
+            "PODIUM_DATABASE_URL": urls.database_url,
+            "PODIUM_VALKEY_URL": urls.valkey_url,
+            "PODIUM_EMBEDDED": ",".join(self._servers.states),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _new_api(self, environment: Mapping[str, str]) -> Child:
+        descriptor = self._listener.fileno()
+        arguments = ["server", "--tied", "--listener", str(descriptor)]
+        if self._order.idle_seconds is not None:
+            arguments += ["--idle", str(self._order.idle_seconds)]
+        return Child(
+            "api", arguments, environment, pass_fds=[descriptor], on_ended=self._on_api_ended
+        )
+
+    def _on_api_ended(self, ended: Ended) -> bool:
+        """Whether to start the API again."""
+        if ended.status == ExitStatus.IDLE:
+            if has_callers(self._listener):
+                log.info("somebody calls: the server goes on")
+                return True
+            log.info("nothing to do for long enough: stopping")
+            self._stop.set()
+            return False
+        if self._is_ready:
+            return True
+        told = ended.failure or {}
+        self._failure = Unavailable(
+            told.get("message") or f"The API ended with status {ended.status} while it started.",
+            hint=told.get("hint") or f"See {self._settings.data_dir / 'logs'}.",
+        )
+        return False
+
+    async def _wait_until_ready(self) -> None:
+        """Raises ``Unavailable`` when the API dies or takes too long before it is ready."""
+        url, host_name = url_of(self._listener), self._settings.allowed_hosts[0]
+        question = asyncio.create_task(is_ready(url, host_name))
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                while self._failure is None:
+                    await asyncio.wait({question}, timeout=_LOOK_SECONDS)
+                    if question.done():
+                        if question.result():
+                            self._is_ready = True
+                            return
+                        await asyncio.sleep(_LOOK_SECONDS)
+                        question = asyncio.create_task(is_ready(url, host_name))
+        except TimeoutError:
+            raise Unavailable(
+                f"The API was not ready after {READY_SECONDS:g} seconds.",
+                hint=f"See {self._settings.data_dir / 'logs'}.",
+            ) from None
+        finally:
+            question.cancel()
+        raise self._failure
+
+    def _description(self) -> Mapping[str, object]:
+        return {
+            "pid": os.getpid(),
+            "url": url_of(self._listener),
+            "version": __version__,
+            "started_at": datetime.now(UTC).isoformat(),
+            "detached": self._order.detached,
+            "home": str(self._settings.data_dir),
+        }
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            log.warning("told to stop again: not waiting for attempts any longer")
+            for child in self._children():
+                child.hurry()
+        else:
+            log.info("stopping")
+            self._stop.set()
+
+    def _children(self) -> list[Child]:
+        return [*self._workers, *([self._api] if self._api else [])]
+
+    async def _stop_all(self) -> None:
+        """Workers first, while the API can still say what they do; PostgreSQL last."""
+        drain = self._settings.drain_seconds + _WORKER_MARGIN_SECONDS
+        await asyncio.gather(*(worker.stop(drain) for worker in self._workers))
+        self._listener.close()
+        if self._api is not None:
+            await self._api.stop(_API_STOP_SECONDS)
+        for helper in self._helpers:
+            helper.cancel()
+            with suppress(asyncio.CancelledError):
+                await helper
+        await self._servers.stop()
+        log.info("stopped")
+
+    async def _rotate_logs(self) -> None:
+        logs = self._settings.data_dir / "logs"
+        while True:
+            await asyncio.to_thread(_rotate, logs)
+            await asyncio.sleep(_ROTATE_SECONDS)
+
+
+def _rotate(logs: Path) -> None:
+    try:
+        rotate(logs / "podium.log")
+        for name in ("postgres.log", "valkey.log"):
+            rotate_in_place(logs / name)
+    except OSError as error:
+        log.warning("logs cannot be rotated", reason=str(error))
+
+
+def say_ready(settings: Settings) -> Callable[[Mapping[str, object]], None]:
+    """Tells a person at a terminal where Podium is and how to sign in."""
+
+    def say(server: Mapping[str, object]) -> None:
+        sys.stdout.write(
+            f"Podium is ready at {server['url']}\n"
+            f"Administrator's token: {settings.data_dir / 'admin-token'}\n"
+            "Press Ctrl-C to stop it.\n"
+        )
+        sys.stdout.flush()
+
+    return say
