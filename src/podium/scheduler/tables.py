@@ -123,6 +123,7 @@ blocked = sa.Table(
     _column("not_before", _Time, null=True),
     _column("lane_id", sa.Integer),
     _column("priority", sa.SmallInteger),
+    _column("attempt", sa.Integer),
     _column("gated", sa.Boolean),
 )
 gate = sa.Table(

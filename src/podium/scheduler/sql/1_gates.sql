@@ -7,6 +7,14 @@ create or replace function lock_gates() returns void language sql as $$
     select pg_advisory_xact_lock(1886348393, 2)
 $$;
 
+-- The gate lock comes before every row lock, or two transactions would wait for each other. What may
+-- touch gates in a roundabout way (through dependents, say) takes it at once if gates are in use.
+create or replace function lock_gates_if_used() returns void language plpgsql
+set enable_seqscan = off as $$
+begin
+    if exists (select from need) then perform lock_gates(); end if;
+end $$;
+
 -- Moves one waiting task to ready if all its needs fit, else to the queue of a gate that blocks it.
 -- A parked task still holds what it reserved; only what it does not hold yet is asked for.
 create or replace function grant_waiter(waiter uuid) returns boolean language plpgsql as $$
@@ -19,7 +27,7 @@ begin
      where n.task_id = waiter and not n.held and coalesce(g.used, 0) + n.units > coalesce(g.capacity, 0)
      order by n.gate limit 1;
     if blocker is not null then
-        insert into gate (key, waiting) values (blocker, 1)
+        insert into gate (key, waiting, one_shot) values (blocker, 1, true)
             on conflict (key) do update set waiting = gate.waiting + 1;
         update wait set gate = blocker where task_id = waiter;
         return false;
@@ -81,8 +89,8 @@ begin
                as x (task_id, lane_id, priority, attempt, failures, losses)
         returning gate
     ), counted as (
-        insert into gate (key, waiting)
-        select gate, count(*) from entering group by gate order by gate
+        insert into gate (key, waiting, one_shot)  -- a gate that nobody has set is a signal's
+        select gate, count(*), true from entering group by gate order by gate
         on conflict (key) do update set waiting = gate.waiting + excluded.waiting
         returning key
     )
@@ -123,7 +131,7 @@ begin
     perform lock_gates();
     insert into gate (key, capacity)
     select * from unnest(keys, capacities) as x (key, capacity) order by key
-    on conflict (key) do update set capacity = excluded.capacity;
+    on conflict (key) do update set capacity = excluded.capacity, one_shot = false;
     perform serve_gates(keys);
 end $$;
 

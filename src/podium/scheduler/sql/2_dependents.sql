@@ -3,31 +3,31 @@
 -- Ready, or first to a timer or to the gates: the one place where a task that nothing else holds
 -- back is admitted. Takes hot rows as arrays of equal length.
 create or replace function admit(
-    ids uuid[], lanes int[], priorities smallint[], gated boolean[], not_before timestamptz[]
+    ids uuid[], lanes int[], priorities smallint[], attempts int[], gated boolean[],
+    not_before timestamptz[]
 ) returns void language plpgsql as $$
 #variable_conflict use_column
 declare
-    waits uuid[]; wait_lanes int[]; wait_priorities smallint[];
+    waits uuid[]; wait_lanes int[]; wait_priorities smallint[]; wait_attempts int[];
 begin
     with x as (
-        select * from unnest(ids, lanes, priorities, gated, not_before)
-                   as x (task_id, lane_id, priority, gated, not_before)
+        select * from unnest(ids, lanes, priorities, attempts, gated, not_before)
+                   as x (task_id, lane_id, priority, attempt, gated, not_before)
     ), later as (
-        insert into timer (task_id, fires_at, reason, lane_id, priority, gated)
-        select task_id, x.not_before, 'delay', lane_id, priority, x.gated
+        insert into timer (task_id, fires_at, reason, lane_id, priority, attempt, gated)
+        select task_id, x.not_before, 'delay', lane_id, priority, attempt, x.gated
           from x where x.not_before > clock_timestamp()
         returning task_id
     ), now_ready as (
-        insert into ready (lane_id, priority, task_id)
-        select lane_id, priority, task_id from x
+        insert into ready (lane_id, priority, task_id, attempt)
+        select lane_id, priority, task_id, attempt from x
          where not x.gated and (x.not_before is null or x.not_before <= clock_timestamp())
     )
-    select array_agg(task_id), array_agg(lane_id), array_agg(priority)
-      into waits, wait_lanes, wait_priorities
+    select array_agg(task_id), array_agg(lane_id), array_agg(priority), array_agg(attempt)
+      into waits, wait_lanes, wait_priorities, wait_attempts
       from x where x.gated and not exists (select from later where later.task_id = x.task_id);
     if waits is not null then
-        perform enter_gates(waits, wait_lanes, wait_priorities,
-                            array_fill(0, array[cardinality(waits)]),
+        perform enter_gates(waits, wait_lanes, wait_priorities, wait_attempts,
                             array_fill(0::smallint, array[cardinality(waits)]),
                             array_fill(0::smallint, array[cardinality(waits)]));
     end if;
@@ -41,7 +41,8 @@ set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as
 #variable_conflict use_column
 declare
     n int := 0; doomed uuid[]; held_gates uuid[];
-    free uuid[]; lanes int[]; priorities smallint[]; gates boolean[]; starts timestamptz[];
+    free uuid[]; lanes int[]; priorities smallint[]; tries int[]; gates boolean[];
+    starts timestamptz[];
 begin
     while cardinality(ended) > 0 loop
         if not exists (select from dependency where depends_on = any (ended) and not released) then
@@ -87,10 +88,10 @@ begin
                   from freed f join task t on t.id = f.task_id
                  where not f.gated and (f.not_before is null or f.not_before <= clock_timestamp())
             )
-            select array_agg(task_id), array_agg(lane_id), array_agg(priority), array_agg(gated),
-                   array_agg(not_before)
-              into free, lanes, priorities, gates, starts from freed;
-            perform admit(free, lanes, priorities, gates, starts);
+            select array_agg(task_id), array_agg(lane_id), array_agg(priority), array_agg(attempt),
+                   array_agg(gated), array_agg(not_before)
+              into free, lanes, priorities, tries, gates, starts from freed;
+            perform admit(free, lanes, priorities, tries, gates, starts);
             n := n + cardinality(free);
         end if;
 
@@ -112,6 +113,8 @@ begin
     delete from expiry where task_id = any (ids);
     with done as (
         update task set outcome = how, finished_at = clock_timestamp(),
+               attempt = coalesce((select max(a.attempt) from attempt a where a.task_id = task.id),
+                                  task.attempt),
                error = jsonb_build_object('class', case when how = 'failed' then 'timeout'
                                                         else 'unknown' end,
                                           'code', code, 'message', message)

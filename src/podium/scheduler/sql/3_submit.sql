@@ -13,6 +13,7 @@ declare
     missing uuid; doomed uuid[] := '{}'; held uuid[] := '{}';
 begin
     perform lock_events();
+    if cardinality(need_tasks) > 0 then perform lock_gates(); end if;
     insert into task (id, project_id, lane_id, priority, title, labels, input, spec, created_by)
     select x.id, x.project_id, x.lane_id, x.priority, x.title, x.labels::jsonb, x.input::jsonb,
            x.spec::jsonb, x.actor
@@ -82,7 +83,7 @@ begin
         select lane_id, priority, id from unnest(lanes, priorities, ids)
                as x (lane_id, priority, id);
     else
-        perform admit(array_agg(id), array_agg(lane_id), array_agg(priority),
+        perform admit(array_agg(id), array_agg(lane_id), array_agg(priority), array_agg(0),
                       array_agg(id = any (need_tasks)), array_agg(start))
            from unnest(ids, lanes, priorities, starts) as x (id, lane_id, priority, start)
           where not id = any (held)

@@ -16,6 +16,13 @@ declare
     n int := 0; settled uuid[]; outcomes text[]; ended uuid[]; ungated uuid[]; again running[];
 begin
     perform lock_events();
+    if 'parked' = any (hows) or exists (select from need) and (
+        exists (select from running r where r.task_id = any (ids) and r.gated)
+        or exists (select from dependency d join blocked b on b.task_id = d.task_id
+                    where d.depends_on = any (ids) and b.gated))
+    then
+        perform lock_gates();
+    end if;
     with report as (
         select * from unnest(ids, attempts, hows, outputs, errors, delays, park_keys, usages)
                    as x (task_id, attempt, how, output, error, delay, park_key, usage)

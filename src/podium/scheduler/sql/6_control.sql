@@ -1,15 +1,13 @@
 -- What people and clocks do to tasks.
 
 -- Takes tasks out of whichever hot table they wait in; returns those that waited in one.
+-- The caller has locked the gates.
 create or replace function withdraw(ids uuid[]) returns uuid[] language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
     taken uuid[]; waiting_at text[]; holding uuid[];
 begin
-    if exists (select from need where task_id = any (ids)) then
-        perform lock_gates();
-    end if;
     -- In the order in which tasks move, so that one on the move is met in its next place.
     with b as (delete from blocked where task_id = any (ids) returning task_id),
          t as (delete from timer where task_id = any (ids) returning task_id)
@@ -33,6 +31,7 @@ begin
         perform leave_gates(holding, holding);
     end if;
     if waiting_at is not null then
+        delete from gate where key = any (waiting_at) and one_shot and used = 0 and waiting = 0;
         perform serve_gates(waiting_at);
     end if;
     return taken;
@@ -47,6 +46,7 @@ declare
     rest uuid[] := ids; taken uuid[]; asked uuid[];
 begin
     perform lock_events();
+    perform lock_gates_if_used();
     for round in 1..20 loop
         taken := withdraw(rest);
         perform end_open_tasks(taken, 'cancelled', 'cancelled', reason, who);
@@ -84,6 +84,7 @@ declare
     again uuid[]; free uuid[];
 begin
     perform lock_events();
+    perform lock_gates_if_used();
     perform from task where id in (select depends_on from dependency where task_id = any (ids))
       order by id for share;
     with reopened as (
@@ -92,11 +93,11 @@ begin
         returning *
     ), edge as (
         update dependency d
-           set released = p.outcome = 'succeeded'
-                          or p.outcome is not null and r.spec ->> 'on_dependency_failure' = 'run'
+           set released = coalesce(p.outcome = 'succeeded'
+                                   or r.spec ->> 'on_dependency_failure' = 'run', false)
           from reopened r, task p
          where d.task_id = r.id and p.id = d.depends_on
-        returning d.task_id, d.released is true as released
+        returning d.task_id, d.released
     ), open as (
         select task_id, count(*) as n from edge where not released group by task_id
     ), need_again as (
@@ -105,9 +106,9 @@ begin
           from reopened r cross join lateral jsonb_array_elements(r.spec -> 'needs') as n
         on conflict do nothing
     ), blocking as (
-        insert into blocked (task_id, pending, on_failure, lane_id, priority, gated)
+        insert into blocked (task_id, pending, on_failure, lane_id, priority, attempt, gated)
         select r.id, o.n, coalesce(r.spec ->> 'on_dependency_failure', 'cancel'), r.lane_id,
-               r.priority, r.spec ? 'needs'
+               r.priority, r.attempt, r.spec ? 'needs'
           from reopened r join open o on o.task_id = r.id
     ), told as (
         insert into event (type, project_id, subject, actor, data)
@@ -158,6 +159,7 @@ declare
     n int; gates timer[];
 begin
     perform lock_events();
+    perform lock_gates_if_used();
     with due as (
         delete from timer where ctid = any (array(
             select ctid from timer where fires_at <= clock_timestamp()
@@ -188,6 +190,7 @@ declare
     due uuid[]; taken uuid[];
 begin
     perform lock_events();
+    perform lock_gates_if_used();
     with gone as (
         delete from expiry where ctid = any (array(
             select ctid from expiry where expires_at <= clock_timestamp()

@@ -25,6 +25,7 @@ declare
     corpses uuid[]; ended uuid[]; ungated uuid[]; again running[];
 begin
     perform lock_events();
+    perform lock_gates_if_used();
     select array_agg(w.id) into corpses from (
         select id from worker
          where state in ('active', 'draining') and lease_until < clock_timestamp()

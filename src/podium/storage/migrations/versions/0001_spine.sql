@@ -176,6 +176,7 @@ create table blocked (
     not_before timestamptz,
     lane_id int not null,
     priority smallint not null,
+    attempt int not null default 0,
     gated boolean not null default false
 ) with (fillfactor = 70);
 
