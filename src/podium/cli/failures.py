@@ -38,6 +38,7 @@ class Failure(Exception):
 
 
 _BY_HTTP_STATUS = {
+    400: Status.USAGE,
     401: Status.REFUSED,
     403: Status.REFUSED,
     404: Status.REFUSED,

@@ -5,15 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import IO, cast
+from collections.abc import Callable, Mapping
+from typing import cast
 
 from podium.cli.failures import Failure, Status
-from podium.client.connection import data_dir, local_server
+from podium.client.connection import local_server
 
-START_SECONDS = 90.0
 STOP_SECONDS = 90.0
 IDLE_SECONDS = 300
 _LOOK_SECONDS = 0.05
@@ -35,27 +33,21 @@ def become(command: str, *options: str) -> None:
 
 
 def start(*options: str) -> Mapping[str, object]:
-    """Start a detached server and wait until it is ready; give what its server.json says.
+    """Start a detached server and wait until it is ready; give what it says of itself.
 
-    When another command starts one at the same time, that one is waited for.
+    Of many commands that do this at once one starts it and all get the same answer; its
+    ``status`` is ``started`` or ``running``.
     """
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            argv("up", "--detached", *options),
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
+    done = subprocess.run(argv("up", "--detached", *options), capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise Failure(
+            Status.NO_SERVER,
+            "not_started",
+            said or f"The server ended with status {done.returncode} and gave no reason.",
+            "'podium logs' and 'podium doctor' may say more.",
         )
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            ended = process.poll()
-            if server := local_server():
-                return server
-            if ended:
-                raise _not_started(f"It ended with status {ended}.", said)
-            time.sleep(_LOOK_SECONDS)
-        raise _not_started(f"It was not ready after {START_SECONDS:g} s.", said)
+    return cast("dict[str, object]", json.loads(done.stdout))
 
 
 def ensure(starting: Callable[[], None]) -> None:
@@ -102,22 +94,7 @@ def settings() -> list[dict[str, object]]:
         raise Failure(
             Status.FAILED,
             "settings_invalid",
-            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "It gave no reason.",
+            done.stderr.strip() or "The settings cannot be read, for no reason given.",
             "Check the PODIUM_* variables and settings.toml in the data directory.",
         )
     return cast("list[dict[str, object]]", json.loads(done.stdout))
-
-
-def _not_started(what: str, said: IO[bytes]) -> Failure:
-    said.seek(0)
-    lines = said.read().decode("utf-8", "replace").strip().splitlines()
-    return Failure(
-        Status.NO_SERVER,
-        "not_started",
-        "\n".join([f"The server did not start. {what}", *_last(lines)]),
-        f"See {data_dir() / 'logs'}, or start it in the foreground with 'podium up'.",
-    )
-
-
-def _last(lines: Sequence[str]) -> list[str]:
-    return [f"  {line}" for line in lines[-5:]]

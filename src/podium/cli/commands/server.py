@@ -12,10 +12,17 @@ app = application()
 
 @app.command()
 def server(
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Address to listen on; unset, loopback.")
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, metavar="NUMBER", help="Port of the API; 0: a free one."),
     ] = None,
 ) -> None:
     """Run an API server alone, on the servers of PODIUM_DATABASE_URL and PODIUM_VALKEY_URL."""
-    local.become("server", *(() if port is None else ("--port", str(port))))
+    local.become(
+        "server",
+        *(() if host is None else ("--host", host)),
+        *(() if port is None else ("--port", str(port))),
+    )

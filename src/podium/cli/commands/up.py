@@ -7,7 +7,7 @@ import typer
 
 from podium.cli import local, output
 from podium.cli.options import Json, application
-from podium.client.connection import data_dir, local_server
+from podium.client.connection import data_dir
 
 app = application()
 
@@ -39,11 +39,11 @@ def up(
         if json:
             os.environ["PODIUM_LOG_FORMAT"] = "json"
         local.become("up", *options)
-    running = local_server()
-    server = running or local.start(*options)
+    server = local.start(*options)
     if json:
-        output.emit({**server, "already_running": running is not None})
+        output.emit(server)
         return
-    output.say(f"Podium {'already runs' if running else 'is ready'} at {server['url']}")
+    how = "is ready" if server["status"] == "started" else "already runs"
+    output.say(f"Podium {how} at {server['url']}")
     output.say(f"Administrator's token: {data_dir() / 'admin-token'}")
     output.say("Stop it with 'podium down', watch it with 'podium status' and 'podium logs -f'.")

@@ -1,5 +1,9 @@
 """``podium worker``."""
 
+from typing import Annotated
+
+import typer
+
 from podium.cli import local
 from podium.cli.options import application
 
@@ -7,6 +11,10 @@ app = application()
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Its name in the logs and the status.")
+    ] = None,
+) -> None:
     """Run a worker alone, on the servers of PODIUM_DATABASE_URL and PODIUM_VALKEY_URL."""
-    local.become("worker")
+    local.become("worker", *(() if name is None else ("--name", name)))
