@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -140,11 +141,11 @@ def from_http(request: Request, error: HTTPException) -> PodiumError:
     if error.status_code == NotFound.status:
         return NotFound("There is nothing at this path.", hint="/openapi.json lists all paths.")
     if error.status_code == MethodNotAllowed.status:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = _methods(request)
         return MethodNotAllowed(
-            f"{request.method} is not possible here.",
-            hint=f"Possible: {allowed}." if allowed else None,
-            allowed=[method.strip() for method in allowed.split(",") if method],
+            f"{request.method[:20]} is not possible here.",
+            hint=f"Possible: {', '.join(allowed)}.",
+            allowed=allowed,
         )
     if error.status_code == TooLarge.status:
         return TooLarge("The request is too large.")
@@ -153,6 +154,17 @@ def from_http(request: Request, error: HTTPException) -> PodiumError:
 
 def _answer(request: Request, error: PodiumError) -> Response:
     return problem_response(error, request.scope["state"].get("request_id"))
+
+
+def _methods(request: Request) -> list[str]:
+    """What can be done at the path of the request."""
+    path: str = request.scope["path"]
+    found = (
+        route.methods or ()
+        for route in request.app.routes
+        if isinstance(route, APIRoute) and route.path_regex.match(path)
+    )
+    return sorted({method for methods in found for method in methods})
 
 
 def _field(location: Iterable[str | int]) -> str:

@@ -3,13 +3,15 @@
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from podium.kernel.sockets import listen
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 _MOST_HEADER_BYTES = 64 * 1024
 
@@ -44,7 +46,7 @@ class ApiServer(uvicorn.Server):
 
     def __init__(
         self,
-        app: FastAPI,
+        app: "FastAPI",
         *,
         host: str = "127.0.0.1",
         port: int = 0,

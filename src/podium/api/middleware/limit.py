@@ -8,6 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from podium.kernel.errors import RateLimited, TooLarge
 
 _MOST_BUCKETS = 10_000
+_WHOLE = 1 - 1e-9
+"""One request, as far as adding up fractions is exact."""
 
 
 class BodyLimit:
@@ -60,7 +62,7 @@ class RateLimiter:
         now = time.monotonic()
         left, since = self._buckets.get(caller, (self._burst, now))
         left = min(self._burst, left + (now - since) * self._rate)
-        if left < 1:
+        if left < _WHOLE:
             wait = ceil((1 - left) / self._rate)
             raise RateLimited(
                 f"More than {self._rate:g} requests a second.",
