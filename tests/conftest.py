@@ -110,7 +110,7 @@ def settings(
 
 
 @pytest.fixture
-async def installation(settings: Settings, database: Database) -> Settings:
+async def prepared(settings: Settings, database: Database) -> Settings:
     """What ``composition.prepare`` leaves, without migrating anew."""
     async with database.transaction() as conn:
         await ensure_default(conn)
@@ -119,17 +119,17 @@ async def installation(settings: Settings, database: Database) -> Settings:
 
 
 @pytest.fixture
-async def app(installation: Settings) -> AsyncIterator[FastAPI]:
+async def app(prepared: Settings) -> AsyncIterator[FastAPI]:
     """The API, running its lifespan, without a socket."""
-    app = composition.create_api(installation)
+    app = composition.create_api(prepared)
     async with app.router.lifespan_context(app):
         yield app
 
 
 @pytest.fixture
-def admin_token(installation: Settings) -> str:
+def admin_token(prepared: Settings) -> str:
     """The local administrator's token."""
-    return (installation.data_dir / "admin-token").read_text().strip()
+    return (prepared.data_dir / "admin-token").read_text().strip()
 
 
 @pytest.fixture
@@ -144,9 +144,9 @@ async def api(app: FastAPI, admin_token: str) -> AsyncIterator[httpx.AsyncClient
 
 
 @pytest.fixture
-async def live_server(installation: Settings) -> AsyncIterator[str]:
+async def live_server(prepared: Settings) -> AsyncIterator[str]:
     """URL of the API on a real socket of the loopback interface."""
-    server = ApiServer(composition.create_api(installation), host="127.0.0.1", port=0)
+    server = ApiServer(composition.create_api(prepared), host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.01)

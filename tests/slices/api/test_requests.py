@@ -152,7 +152,7 @@ async def test_named_sites_may_call_the_api(settings: Settings, database: Databa
 
 
 @pytest.fixture
-async def small(settings: Settings, installation: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def small(settings: Settings, prepared: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server with small limits."""
     limits = {"max_body_bytes": 2000, "requests_per_second": 1.0, "request_burst": 5}
     app = composition.create_api(settings.model_copy(update=limits))
