@@ -20,6 +20,11 @@ HURRY_SECONDS = 5.0
 KILL_SECONDS = 5.0
 
 
+def server_argv(*arguments: str) -> Sequence[str]:
+    """How a process of this package is started, without modules of the working directory."""
+    return (sys.executable, "-P", "-m", "podium.server", *arguments)
+
+
 @dataclass(frozen=True)
 class Pauses:
     """Seconds to wait before a child that died is started again.
@@ -42,7 +47,7 @@ class Ended:
 
 
 class Child:
-    """One process of ``python -m podium.server``, started again whenever it dies.
+    """One process that has a lifeline, started again whenever it dies.
 
     ``on_ended`` is asked each time whether to start it again; without it the answer is yes.
     """
@@ -50,7 +55,7 @@ class Child:
     def __init__(
         self,
         name: str,
-        arguments: Sequence[str],
+        argv: Sequence[str],
         environment: Mapping[str, str],
         *,
         pass_fds: Sequence[int] = (),
@@ -59,7 +64,7 @@ class Child:
     ) -> None:
         self.name = name
         self.process: Process | None = None
-        self._argv = (sys.executable, "-P", "-m", "podium.server", *arguments)
+        self._argv = argv
         self._environment = environment
         self._pass_fds = pass_fds
         self._pauses = pauses or Pauses()
@@ -76,10 +81,9 @@ class Child:
         """Ask it to end in order, wait up to ``seconds``, then kill it."""
         self._deadline = time.monotonic() + seconds
         self._ask()
-        while self._is_alive():
-            if time.monotonic() >= self._deadline and self.process is not None:
-                log.warning("process does not stop and is killed", child=self.name)
-                self.process.kill()
+        while self.process is not None and self.process.returncode is None:
+            if time.monotonic() >= self._deadline:
+                await self._kill(self.process)
                 break
             await asyncio.sleep(0.02)
         if self._keeper is not None:
@@ -93,8 +97,11 @@ class Child:
             self._deadline = min(self._deadline, time.monotonic() + HURRY_SECONDS)
             self._ask()
 
-    def _is_alive(self) -> bool:
-        return self.process is not None and self.process.returncode is None
+    async def _kill(self, process: Process) -> None:
+        log.warning("process does not stop and is killed", child=self.name)
+        process.kill()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), KILL_SECONDS)
 
     def _ask(self) -> None:
         if self.process is not None:

@@ -16,7 +16,7 @@ from podium import __version__
 from podium.kernel.errors import PodiumError, Unavailable
 from podium.kernel.settings import Settings
 from podium.kernel.telemetry import rotate, rotate_in_place
-from podium.server.children import Child, Ended
+from podium.server.children import Child, Ended, server_argv
 from podium.server.exits import ExitStatus
 from podium.server.network import has_callers, is_ready, listen_as_set, url_of
 from podium.server.runfiles import RunFiles
@@ -88,7 +88,7 @@ class Supervisor:
         self._workers = [
             Child(
                 name,
-                ("worker", "--tied", "--name", name),
+                server_argv("worker", "--tied", "--name", name),
                 {**environment, "PODIUM_WORKER_NAME": name},
             )
             for name in (f"worker-{number + 1}" for number in range(self._settings.workers))
@@ -117,7 +117,11 @@ class Supervisor:
         if self._order.idle_seconds is not None:
             arguments += ["--idle", str(self._order.idle_seconds)]
         return Child(
-            "api", arguments, environment, pass_fds=[descriptor], on_ended=self._on_api_ended
+            "api",
+            server_argv(*arguments),
+            environment,
+            pass_fds=[descriptor],
+            on_ended=self._on_api_ended,
         )
 
     def _on_api_ended(self, ended: Ended) -> bool:

@@ -46,22 +46,6 @@ asyncio.run(main())
 """Another Podium that holds the servers until it is killed; untied: as on other platforms."""
 
 
-@pytest.fixture(scope="session")
-async def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory after its first start, to be copied: making a cluster takes a second."""
-    home = tmp_path_factory.mktemp("made") / "home"
-    async with running(home):
-        pass
-    return home
-
-
-@pytest.fixture
-def home(made_home: Path, tmp_path: Path) -> Path:
-    """A data directory of the test's own that was started once."""
-    subprocess.run(["cp", "-a", str(made_home), str(tmp_path / "home")], check=True)
-    return tmp_path / "home"
-
-
 @asynccontextmanager
 async def running(home: Path) -> AsyncGenerator[tuple[EmbeddedServers, EmbeddedUrls]]:
     servers = EmbeddedServers(home)

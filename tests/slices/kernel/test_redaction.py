@@ -1,0 +1,51 @@
+"""Secrets are masked by their name and by their look, and nothing else is."""
+
+from typing import Any
+
+import pytest
+
+from podium.kernel.redaction import redact, redact_text
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("postgresql://u:pass@h/d", "postgresql://u:***@h/d"),
+        ("postgresql+asyncpg://u:p@ss:w@h/d?x=1", "postgresql+asyncpg://u:***@h/d?x=1"),
+        ("unix://:word@/run/valkey.sock", "unix://:***@/run/valkey.sock"),
+        ("http://127.0.0.1:8250/path", "http://127.0.0.1:8250/path"),
+        ("see https://example.org:443/a and b@c", "see https://example.org:443/a and b@c"),
+        ("Authorization: Bearer abcdefghij", "Authorization: Bearer ***"),
+        ("a bearer of news", "a bearer of news"),
+        ("GET /ws?token=abc&x=1", "GET /ws?token=***&x=1"),
+        ("podium_abcdefghijklmnopqrstuv", "podium_***"),
+        ("x=pat_0123456789abcdefghij.", "x=pat_***."),
+        ("podium_settings and pat_small", "podium_settings and pat_small"),
+    ],
+)
+def test_texts(text: str, masked: str) -> None:
+    assert redact_text(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        ({"token": "x", "tokens": ["y"]}, {"token": "***", "tokens": "***"}),
+        ({"max_tokens": 5, "password": None, "secret": True}, None),
+        ({"API-Key": "x", "set-cookie": b"y"}, {"API-Key": "***", "set-cookie": "***"}),
+        ({"token_id": "x", "secretary": "y", "keyboard": "z"}, None),
+        ({"a": [{"client_secret": "x"}]}, {"a": [{"client_secret": "***"}]}),
+        (("Bearer abcdefghij", 1.5), ["Bearer ***", 1.5]),
+        (ValueError("unix://:word@/x"), "unix://:***@/x"),
+    ],
+)
+def test_values(value: Any, masked: Any) -> None:
+    assert redact(value) == (value if masked is None else masked)
+
+
+def test_what_is_nested_too_deeply_is_only_named() -> None:
+    value: Any = "end"
+    for _ in range(10):
+        value = [value]
+    assert "end" not in str(redact(value))
+    assert "<list>" in str(redact(value))

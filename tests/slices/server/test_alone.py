@@ -1,0 +1,196 @@
+"""The commands besides ``up``: the API and a worker apart, settings, upgrade."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from podium.kernel.errors import SettingsInvalid, Unavailable
+from podium.kernel.settings import Settings
+from podium.server import network, processes
+from podium.server.exits import ExitStatus
+
+COMMAND = (sys.executable, "-P", "-m", "podium.server")
+
+
+@pytest.fixture
+def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    assert settings.database_url is not None
+    assert settings.valkey_url is not None
+    return {
+        **{name: value for name, value in os.environ.items() if "PODIUM" not in name},
+        "PODIUM_HOME": str(tmp_path),
+        "PODIUM_DATABASE_URL": settings.database_url.get_secret_value(),
+        "PODIUM_VALKEY_URL": settings.valkey_url.get_secret_value(),
+        "PODIUM_LOG_FORMAT": "json",
+    }
+
+
+@asynccontextmanager
+async def running(environment: dict[str, str], *arguments: str) -> AsyncGenerator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, env=environment, stderr=PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def run(environment: dict[str, str], *arguments: str) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, env=environment, stdout=PIPE, stderr=PIPE
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def said(process: Process, event: str) -> dict[str, str]:
+    """The first line of the process's console log that tells of ``event``."""
+    assert process.stderr is not None
+    heard: list[bytes] = []
+    async with asyncio.timeout(30):
+        while line := await process.stderr.readline():
+            heard.append(line)
+            record = json.loads(line)
+            if record["event"] == event:
+                return record
+    raise AssertionError(f"it ended without {event!r}: {heard}")
+
+
+async def test_a_server_and_a_worker_apart(environment: dict[str, str]) -> None:
+    async with (
+        running(environment, "server", "--port", "0") as server,
+        running(environment, "worker", "--name", "mine") as worker,
+    ):
+        url = (await said(server, "API listens"))["url"]
+        async with httpx.AsyncClient(base_url=url) as client:
+            assert (await client.get("/health/ready")).status_code == 200
+        assert (await said(worker, "worker.started"))["process"] == "mine"
+        for process in (worker, server):
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 30) == ExitStatus.DONE
+        with pytest.raises(httpx.ConnectError):
+            async with httpx.AsyncClient(base_url=url) as client:
+                await client.get("/health/ready")
+
+
+@pytest.mark.parametrize("command", ["server", "worker"])
+async def test_a_process_apart_needs_its_servers(environment: dict[str, str], command: str) -> None:
+    del environment["PODIUM_VALKEY_URL"]
+    status, _, err = await run(environment, command)
+    assert status == ExitStatus.FAILED
+    line = json.loads(err)
+    assert line["event"] == "PODIUM_VALKEY_URL must be set for a process that runs apart."
+    assert "podium up" in line["hint"]
+
+
+async def test_a_database_out_of_reach_is_said(environment: dict[str, str]) -> None:
+    environment["PODIUM_DATABASE_URL"] = "postgresql://u:hidden-word@127.0.0.1:1/none"
+    status, _, err = await run(environment, "worker")
+    assert status == ExitStatus.FAILED
+    assert json.loads(err.splitlines()[-1])["level"] == "error"
+    assert "hidden-word" not in err
+
+
+async def test_settings_are_printed_without_secrets(environment: dict[str, str]) -> None:
+    environment["PODIUM_DATABASE_URL"] = "postgresql://u:hidden-word@h/d"
+    status, out, _ = await run(environment, "settings", "--json")
+    assert status == ExitStatus.DONE
+    shown = {setting["name"]: setting for setting in json.loads(out)}
+    assert shown["port"]["env"] == "PODIUM_PORT"
+    assert shown["home"]["value"] == environment["PODIUM_HOME"]
+    assert "hidden-word" not in out
+    environment["PODIUM_PORT"] = "many"
+    status, _, err = await run(environment, "settings", "--json")
+    assert status == ExitStatus.FAILED
+    assert len(err.splitlines()) == 1
+    assert "port" in err
+
+
+async def test_there_is_nothing_to_upgrade(environment: dict[str, str]) -> None:
+    status, _, err = await run(environment, "upgrade")
+    assert status == ExitStatus.FAILED
+    assert "holds no cluster of another major" in err
+
+
+async def test_a_wrong_command_line_is_said(environment: dict[str, str]) -> None:
+    status, _, err = await run(environment, "fly")
+    assert status == ExitStatus.USAGE
+    assert "fly" in err
+
+
+async def test_idleness_is_not_assumed() -> None:
+    answers = iter([Unavailable("no database"), 0.0, 0.04, 0.2])
+
+    async def idle_seconds() -> float:
+        answer = next(answers)
+        if isinstance(answer, Unavailable):
+            raise answer
+        return answer
+
+    began = time.monotonic()
+    await processes._until_idle(0.1, idle_seconds)
+    assert time.monotonic() - began >= 0.15
+    assert list(answers) == []
+
+
+def settings_of(host: str, port: int = 0) -> Settings:
+    return Settings(host=host, port=port)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("127.0.0.1", "http://127.0.0.1"), ("::1", "http://[::1]"), ("0.0.0.0", "http://127.0.0.1")],
+)
+def test_the_url_is_one_that_this_machine_reaches(
+    host: str, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with network.listen_as_set(settings_of(host)) as listener:
+        port = listener.getsockname()[1]
+        assert network.url_of(listener) == f"{url}:{port}"
+        with socket.create_connection((listener.getsockname()[0], port)):
+            assert network.has_callers(listener)
+    warned = "terminate TLS" in capsys.readouterr().out
+    assert warned is (host == "0.0.0.0")
+
+
+def test_a_host_that_is_none_is_said() -> None:
+    with pytest.raises(SettingsInvalid, match="cannot listen on 203"):
+        network.listen_as_set(settings_of("203.0.113.1"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [(b"HTTP/1.1 200 OK\r\n\r\n", "ready"), (b"HTTP/1.1 503 No\r\n\r\n", "not"), (b"", "not")],
+)
+async def test_ready_means_200(answer: bytes, expected: str) -> None:
+    asked: list[bytes] = []
+
+    async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(reply, "::1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        ready = await network.is_ready(f"http://[::1]:{port}", "here.example")
+    assert ready is (expected == "ready")
+    assert asked[0].startswith(b"GET /health/ready HTTP/1.1\r\nHost: here.example\r\n")
+
+
+async def test_nobody_is_ready() -> None:
+    assert not await network.is_ready("http://127.0.0.1:1", "localhost")

@@ -1,0 +1,373 @@
+"""``python -m podium.server up`` with all its processes."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from podium.client.connection import local_server
+from podium.server.exits import ExitStatus
+from podium.server.runfiles import RunFiles
+
+UP = (sys.executable, "-P", "-m", "podium.server", "up")
+REPLACE_APP = """
+import importlib.util, os, sys
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "podium.app":
+            return importlib.util.spec_from_file_location(name, os.environ["STAND_IN"])
+sys.meta_path.insert(0, Finder)
+"""
+
+
+class Stack:
+    """A data directory and what runs on it."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.home = home
+        self.notes_file = folder / "notes"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if "PODIUM" not in name},
+            "PODIUM_HOME": str(home),
+            "PODIUM_PORT": "0",
+            "PODIUM_DRAIN_SECONDS": "5",
+            "NOTES": str(self.notes_file),
+        }
+
+    def stand_in(self, behaviour: str = "") -> "Stack":
+        """Replace what the processes do; see stand_in.py."""
+        modules = self.notes_file.parent / "modules"
+        modules.mkdir()
+        (modules / "sitecustomize.py").write_text(REPLACE_APP)
+        self.environment["PYTHONPATH"] = str(modules)
+        self.environment["STAND_IN"] = str(Path(__file__).parent / "stand_in.py")
+        self.environment["BEHAVIOUR"] = behaviour
+        return self
+
+    async def run(self, *options: str) -> tuple[int, str, str]:
+        """Run ``up`` to the end of the command; its status, output and errors."""
+        process = await self.start(*options)
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+    async def start(self, *options: str) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *UP, *options, env=self.environment, stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+
+    async def detach(self, *options: str) -> dict[str, Any]:
+        status, out, err = await self.run("--detached", *options)
+        assert status == ExitStatus.DONE, err + self.log()
+        return json.loads(out)
+
+    def notes(self) -> list[str]:
+        if not self.notes_file.exists():
+            return []
+        return [line.split()[0] for line in self.notes_file.read_text().splitlines()]
+
+    def log(self) -> str:
+        path = self.home / "logs" / "podium.log"
+        return path.read_text() if path.exists() else ""
+
+    def children(self) -> dict[str, psutil.Process]:
+        """The processes under the supervisor by name: api, worker-1, postgres, valkey-server."""
+        holder = RunFiles(self.home).holder()
+        assert holder is not None
+        found: dict[str, psutil.Process] = {}
+        for process in psutil.Process(holder).children():
+            words = process.cmdline()
+            own = "podium.server" in words
+            name = words[words.index("podium.server") + 1] if own else process.name()
+            found[words[words.index("--name") + 1] if name == "worker" else name] = process
+        return found
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that belongs to this stack, whoever its parent is."""
+        return [
+            process
+            for process in psutil.process_iter()
+            if process.pid != os.getpid() and self._belongs(process)
+        ]
+
+    def _belongs(self, process: psutil.Process) -> bool:
+        try:
+            words = process.cmdline()
+            if "podium.server" in words:
+                return process.environ().get("PODIUM_HOME") == str(self.home)
+            return bool(words) and process.cwd().startswith(str(self.home))
+        except (psutil.Error, OSError):
+            return False
+
+    async def stop(self) -> None:
+        """Ask the supervisor to stop, and wait until nothing is left."""
+        holder = RunFiles(self.home).holder()
+        assert holder is not None
+        os.kill(holder, signal.SIGTERM)
+        await eventually(lambda: not psutil.pid_exists(holder), 30)
+        assert local_server(self.home) is None
+        assert self.processes() == []
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not come about in time"
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def clean(stack: Stack) -> AsyncGenerator[Stack]:
+    """Ends whatever a failed test left; a passed one has left nothing."""
+    try:
+        yield stack
+        assert stack.processes() == []
+    finally:
+        for process in stack.processes():
+            process.kill()
+
+
+@pytest.fixture
+async def stack(home: Path, tmp_path: Path) -> AsyncGenerator[Stack]:
+    async with clean(Stack(home, tmp_path)) as made:
+        yield made
+
+
+async def get(url: str, path: str, *, seconds: float = 20) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=url, timeout=seconds) as client:
+        return await client.get(path)
+
+
+async def test_the_whole_stack_lives_through_the_death_of_each_part(stack: Stack) -> None:
+    told = await stack.detach("--workers", "2")
+    url = told["url"]
+    assert told["status"] == "started"
+    assert told["detached"] is True
+    assert told["home"] == str(stack.home)
+    assert local_server(stack.home) == {k: v for k, v in told.items() if k != "status"}
+    assert (await get(url, "/health/ready")).status_code == 200
+    token = (stack.home / "admin-token").read_text().strip()
+    names = {
+        "api": "server",
+        "worker-1": "worker-1",
+        "worker-2": "worker-2",
+        "postgres": "postgres",
+        "valkey": "valkey-server",
+    }
+    assert sorted(stack.children()) == sorted(names.values())
+
+    again = await stack.detach()
+    assert again == {**told, "status": "running"}
+    status, _, err = await stack.run()
+    assert status == ExitStatus.ALREADY_RUNS
+    assert f"process {told['pid']}) at {url}" in err
+
+    for name in names.values():
+        before = stack.children()
+        before[name].kill()
+        ready = await get(url, "/health/live")  # never refused: the socket is the supervisor's
+        assert ready.status_code == 200
+        await eventually(
+            lambda n=name, old=before: (
+                n in stack.children() and stack.children()[n].pid != old[n].pid
+            )
+        )
+        kept = {other: process.pid for other, process in stack.children().items() if other != name}
+        assert kept == {other: process.pid for other, process in before.items() if other != name}
+    async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}) as c:
+
+        async def well() -> bool:
+            found = (await c.get("/api/v1/orchestration/status")).json()
+            return bool(found.get("database", {}).get("ok")) and found["valkey"]["ok"]
+
+        deadline = time.monotonic() + 20
+        while not await well():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+        found = (await c.get("/api/v1/orchestration/status")).json()
+    assert found["database"]["embedded"] is True
+    assert found["valkey"]["embedded"] is True
+
+    await stack.stop()
+    log = stack.log()
+    assert "process died and is started again" in log
+    assert "embedded server restarted" in log
+    for secret in json.loads((stack.home / "run" / "servers.json").read_text())[
+        "passwords"
+    ].values():
+        assert secret not in log
+    assert token not in log
+
+
+async def test_a_killed_supervisor_leaves_nothing_and_the_next_start_works(stack: Stack) -> None:
+    stack.stand_in()
+    told = await stack.detach()
+    everything = stack.processes()
+    assert len(everything) > 5
+    os.kill(told["pid"], signal.SIGKILL)
+    await eventually(lambda: local_server(stack.home) is None)
+    after = await stack.detach()  # at once, while the rest is still ending
+    assert after["status"] == "started"
+    assert after["pid"] != told["pid"]
+    assert (await get(after["url"], "/x")).status_code == 200
+    await eventually(lambda: not any(process.is_running() for process in everything))
+    await stack.stop()
+
+
+async def test_ctrl_c_stops_in_order(stack: Stack) -> None:
+    stack.stand_in()
+    process = await stack.start()
+    assert process.stdout is not None
+    first = (await process.stdout.readline()).decode()
+    assert first.startswith("Podium is ready at http://127.0.0.1:")
+    assert str(stack.home / "admin-token") in (await process.stdout.readline()).decode()
+    await eventually(lambda: "worker-starts:worker-1" in stack.notes())
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(30):
+        await process.communicate()
+    assert process.returncode == ExitStatus.DONE
+    order = [word for word in stack.notes() if word not in {"prepare", "worker-starts:worker-1"}]
+    assert order == ["worker-drains", "worker-ends", "streams-end", "api-stops"]
+    assert not (stack.home / "run" / "server.json").exists()
+
+
+async def test_a_second_signal_hurries(stack: Stack) -> None:
+    stack.stand_in("worker-deaf")
+    stack.environment["PODIUM_DRAIN_SECONDS"] = "600"
+    told = await stack.detach()
+    await eventually(lambda: "worker-starts:worker-1" in stack.notes())
+    os.kill(told["pid"], signal.SIGTERM)
+    await eventually(lambda: "worker-drains" in stack.notes())
+    began = time.monotonic()
+    await stack.stop()
+    assert time.monotonic() - began < 10
+    assert "worker-ends" in stack.notes()
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.7, 1.2])
+async def test_a_signal_while_it_starts_stops_it(stack: Stack, seconds: float) -> None:
+    stack.stand_in()
+    process = await stack.start()
+    lock = RunFiles(stack.home)
+    await eventually(lambda: lock.holder() == process.pid)
+    await asyncio.sleep(seconds)
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(30):
+        await process.communicate()
+    assert process.returncode in (ExitStatus.DONE, -signal.SIGTERM)
+
+
+async def test_of_thirty_starters_one_wins_and_all_are_served(stack: Stack) -> None:
+    stack.stand_in()
+    told = await asyncio.gather(*(stack.detach() for _ in range(30)))
+    assert [one["status"] for one in told].count("started") == 1
+    assert len({(one["pid"], one["url"]) for one in told}) == 1
+    assert len([p for p in stack.processes() if "up" in p.cmdline()]) == 1
+    await stack.stop()
+
+
+async def test_an_idle_stack_ends_and_a_used_one_does_not(stack: Stack) -> None:
+    stack.stand_in()
+    told = await stack.detach("--idle", "1.5")
+    for _ in range(6):
+        assert (await get(told["url"], "/x")).status_code == 200
+        await asyncio.sleep(0.5)
+    await eventually(lambda: not psutil.pid_exists(told["pid"]))
+    assert stack.processes() == []
+    await eventually(lambda: local_server(stack.home) is None)
+
+
+async def test_a_worker_that_always_fails_takes_nothing_down(stack: Stack) -> None:
+    stack.stand_in("worker-fails")
+    told = await stack.detach()
+    await eventually(lambda: stack.notes().count("worker-starts:worker-1") >= 3)
+    assert (await get(told["url"], "/x")).status_code == 200
+    assert "no work today" in stack.log()
+    await stack.stop()
+
+
+@pytest.mark.parametrize("options", [(), ("--detached",)])
+async def test_a_taken_port_is_said(stack: Stack, options: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, _, err = await stack.run(*options, "--port", str(port))
+    assert status == ExitStatus.FAILED
+    assert f"cannot listen on 127.0.0.1, port {port}" in err
+    assert "PODIUM_PORT" in err
+
+
+async def test_why_the_api_cannot_start_is_said(stack: Stack) -> None:
+    stack.stand_in("prepare-fails")
+    for options in ((), ("--detached",)):
+        status, _, err = await stack.run(*options)
+        assert status == ExitStatus.FAILED
+        assert "The stand-in cannot be prepared.\nNobody can." in err
+        assert stack.processes() == []
+
+
+async def test_a_lifespan_that_fails_is_said(stack: Stack) -> None:
+    status, _, err = await stack.stand_in("lifespan-fails").run()
+    assert status == ExitStatus.FAILED
+    assert "The API could not start" in err
+    assert "no lifespan today" in stack.log()
+
+
+async def test_wrong_settings_are_said(stack: Stack) -> None:
+    stack.environment["PODIUM_LEASE_SECONDS"] = "soon"
+    for options in ((), ("--detached",)):
+        status, _, err = await stack.run(*options)
+        assert status == ExitStatus.FAILED
+        assert "lease_seconds" in err
+
+
+async def test_a_cluster_of_another_major_is_refused_with_the_command(stack: Stack) -> None:
+    (stack.home / "postgres" / "PG_VERSION").write_text("17\n")
+    status, _, err = await stack.run("--detached")
+    assert status == ExitStatus.FAILED
+    assert "made by PostgreSQL 17" in err
+    assert "python -m podium.server upgrade" in err
+
+
+async def test_servers_of_ones_own_are_used(stack: Stack, home: Path, tmp_path: Path) -> None:
+    """Another stack's servers stand for external ones: this one starts none."""
+    host = Stack(home, tmp_path).stand_in()
+    await host.detach("--workers", "0")
+    known = json.loads((home / "run" / "servers.json").read_text())
+    guest = Stack(tmp_path / "guest", tmp_path)
+    guest.environment |= {
+        "PODIUM_DATABASE_URL": known["database_url"],
+        "PODIUM_VALKEY_URL": known["valkey_url"],
+        "PYTHONPATH": host.environment["PYTHONPATH"],
+        "STAND_IN": host.environment["STAND_IN"],
+    }
+    async with clean(guest):
+        await guest.detach()
+        assert sorted(guest.children()) == ["server", "worker-1"]
+        assert not (guest.home / "postgres").exists()
+        await guest.stop()
+    await host.stop()
+
+
+async def test_a_long_path_with_spaces(made_home: Path, tmp_path: Path) -> None:
+    home = tmp_path / ("with space " * 8) / ("x" * 80)
+    home.parent.mkdir()
+    shutil.copytree(made_home / "logs", home / "logs")
+    async with clean(Stack(home, tmp_path).stand_in()) as stack:
+        told = await stack.detach()
+        assert (await get(told["url"], "/x")).status_code == 200
+        await stack.stop()
