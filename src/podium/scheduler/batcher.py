@@ -5,16 +5,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-import asyncpg
 import structlog
 
 from podium.kernel.errors import PodiumError, Unavailable
+from podium.storage.database import Contended
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
 
 _log = structlog.get_logger(__name__)
-_CONFLICTS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _CONFLICT_TRIES = 5
 
 
@@ -82,14 +81,15 @@ class Batcher(Generic[Row, Result]):
         for _ in range(_CONFLICT_TRIES - 1):
             try:
                 return await self._flush(rows)
-            except _CONFLICTS as error:
+            except Contended as error:
                 _log.warning("batch.conflict", error=str(error), rows=len(rows))
         return await self._flush(rows)
 
     async def _settle_failed(
         self, batch: list[tuple[Row, asyncio.Future[Result]]], error: Exception
     ) -> None:
-        alone = len(batch) == 1 or isinstance(error, Unavailable)
+        away = isinstance(error, Unavailable) and not isinstance(error, Contended)
+        alone = len(batch) == 1 or away
         for row, done in batch:
             outcome: Result | Exception = error
             if not alone:

@@ -6,8 +6,8 @@ from typing import Any, Protocol, cast
 
 import asyncpg
 import orjson
-from sqlalchemy import MetaData, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, MetaData, event, make_url, text
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -16,22 +16,35 @@ from podium.kernel.errors import NotFound, PodiumError, Unavailable
 metadata = MetaData()
 """The tables of every slice; each ``store.py`` declares its own here."""
 
-_UNREACHABLE = (
+_AWAY = (
     OSError,
     TimeoutError,
     PoolTimeout,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.DiskFullError,
+    asyncpg.InternalClientError,  # a connection that the server ended, but did not close yet
+    asyncpg.InsufficientResourcesError,  # the disk is full, there are too many connections, …
+    asyncpg.OperatorInterventionError,  # it shuts down, a statement took too long, …
+    asyncpg.PostgresSystemError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
 )
+_CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _AFTER_COMMIT = "podium_after_commit"
+_LOCK_EVENTS = text("select lock_events()")
 _MISSING = "PD404"
 _NO_LEASE = "PD001"
+_CONNECT_SECONDS = 10
+_PATIENCE_SECONDS = 60.0
+_IDLE_IN_TRANSACTION = "30s"
+"""A process that stands still inside a transaction would hold back the feed of events."""
+
+
+class Contended(Unavailable):
+    """Two transactions stood in each other's way and this one gave in; nothing was changed."""
 
 
 class LeaseLost(PodiumError):
@@ -54,17 +67,22 @@ class Database:
 
     ``connect`` reads, ``transaction`` changes; ``call`` runs one statement with array arguments
     in a transaction of its own, which is what the hot path is made of.
-    Errors of the driver leave as ``Unavailable`` when PostgreSQL cannot be reached or cannot
-    take the write, as ``NotFound`` or ``LeaseLost`` when a function of ours raised them.
+    Errors of the driver leave as ``Unavailable`` when PostgreSQL cannot be reached, cannot take
+    the write or does not answer within ``patience`` seconds (None: waits for ever), as
+    ``Contended`` after a deadlock, as ``NotFound`` (``missing`` in its context says what) or
+    ``LeaseLost`` when a function of ours raised them.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        self.engine = _create_engine(url, pool_size)
+    def __init__(
+        self, url: str, *, pool_size: int = 10, patience: float | None = _PATIENCE_SECONDS
+    ) -> None:
+        self.engine = _create_engine(url, pool_size, patience)
+        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[AsyncConnection]:
         """A connection for reading: each statement sees the newest committed state."""
-        with _wrapped_errors():
+        with driver_errors():
             async with self.engine.connect() as conn:
                 yield await conn.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -75,18 +93,18 @@ class Database:
         Takes the event lock first, so whoever is in it may append events. What was given to
         ``after_commit`` runs when the commit is done.
         """
-        with _wrapped_errors():
+        callbacks: list[Callable[[], None]] = []
+        with driver_errors():
             async with self.engine.begin() as conn:
-                await conn.execute(text("select lock_events()"))
-                callbacks: list[Callable[[], None]] = []
-                conn.info[_AFTER_COMMIT] = callbacks
+                await conn.execution_options(**{_AFTER_COMMIT: callbacks})
+                await conn.execute(_LOCK_EVENTS)
                 yield conn
         for callback in callbacks:
             callback()
 
     async def call(self, statement: str, *args: Any) -> list[Any]:
         """Rows of one statement, run and committed in one round trip. Arguments are ``$1, $2…``."""
-        with _wrapped_errors():
+        with driver_errors():
             async with self.engine.connect() as conn:
                 raw = await raw_connection(conn)
                 return await raw.fetch(statement, *args)
@@ -96,8 +114,13 @@ class Database:
 
 
 def after_commit(conn: AsyncConnection, callback: Callable[[], None]) -> None:
-    """Call ``callback`` once the transaction of ``conn`` is committed; never if it is not."""
-    conn.info[_AFTER_COMMIT].append(callback)
+    """Call ``callback`` once the transaction of ``conn`` is committed; never if it is not.
+
+    ``conn`` must come from ``Database.transaction``.
+    """
+    options = cast("Connection", conn.sync_connection).get_execution_options()
+    callbacks: list[Callable[[], None]] = options[_AFTER_COMMIT]
+    callbacks.append(callback)
 
 
 async def raw_connection(conn: AsyncConnection) -> RawConnection:
@@ -111,7 +134,7 @@ async def call_in(conn: AsyncConnection, statement: str, *args: Any) -> Sequence
     return await (await raw_connection(conn)).fetch(statement, *args)
 
 
-def _create_engine(url: str, pool_size: int) -> AsyncEngine:
+def _create_engine(url: str, pool_size: int, patience: float | None) -> AsyncEngine:
     return create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         pool_size=pool_size,
@@ -119,15 +142,29 @@ def _create_engine(url: str, pool_size: int) -> AsyncEngine:
         pool_timeout=30,
         json_serializer=_to_json,
         json_deserializer=orjson.loads,
-        connect_args={"server_settings": {"application_name": "podium", "timezone": "UTC"}},
+        connect_args={
+            "timeout": _CONNECT_SECONDS,
+            "command_timeout": patience,
+            "server_settings": {
+                "application_name": "podium",
+                "timezone": "UTC",
+                "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
+            },
+        },
     )
+
+
+def _refuse_closed(connection: Any, _record: object, _fairy: object) -> None:
+    """Replace connections that the server closed while they lay in the pool; costs no query."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 def _to_json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-class _wrapped_errors:  # noqa: N801 - reads as a verb where it is used
+class driver_errors:  # noqa: N801 - reads as a verb where it is used
     """Turns the driver's errors into Podium's as they leave the block."""
 
     def __enter__(self) -> None:
@@ -139,12 +176,19 @@ class _wrapped_errors:  # noqa: N801 - reads as a verb where it is used
         cause = _driver_error(error)
         state = getattr(cause, "sqlstate", None)
         if state == _MISSING:
-            raise NotFound(f"{str(cause)[0].upper()}{str(cause)[1:]}.") from error
+            missing = getattr(cause, "detail", None)
+            raise NotFound(f"{str(cause)[0].upper()}{str(cause)[1:]}.", missing=missing) from error
         if state == _NO_LEASE:
             raise LeaseLost("The worker holds no lease any more.") from error
-        if isinstance(cause, _UNREACHABLE):
+        if isinstance(cause, _CONTENDED):
+            raise Contended(
+                "Others were changing the same things at the same time.",
+                hint="Try again; nothing was changed.",
+            ) from error
+        # The driver's ValueErrors are arguments of ours that PostgreSQL's types cannot hold.
+        if isinstance(cause, _AWAY) and not isinstance(cause, ValueError):
             raise Unavailable(
-                f"PostgreSQL cannot be used now: {cause or type(cause).__name__}.",
+                f"PostgreSQL cannot be used now: {str(cause) or type(cause).__name__}.",
                 hint="Try again; nothing was changed. `podium status` shows the servers.",
             ) from error
 

@@ -105,8 +105,8 @@ class Executor:
         if runtime.isolated(attempt.agent.config):
             await self._isolate(attempt, runtime.conditions(attempt.agent.config)["confinement"])
         output = await runtime.run(attempt)
-        outcome.check_output(attempt.claimed, output)
         text = outcome.to_json(output)
+        outcome.check_output(attempt.claimed, text)
         if len(text) > self._around.max_output_bytes:
             text = await self._as_artifact(attempt, text)
         return outcome.succeeded(attempt, text)

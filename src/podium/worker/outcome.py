@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator
 
 from podium.kernel.errors import NEVER_RETRIED, AttemptFailed, ErrorClass
+from podium.kernel.json_schema import mismatch
+from podium.kernel.json_text import holds_nul
 from podium.kernel.redaction import redact
 from podium.scheduler.model import Claimed, RetryPolicy, Settlement
 from podium.worker.attempt import Attempt
@@ -67,17 +68,14 @@ def failed(attempt: Attempt, error: AttemptFailed) -> Settlement:
     )
 
 
-def check_output(claimed: Claimed, output: Any) -> None:
-    """Raise ``AttemptFailed`` when the output does not match the schema declared for it."""
+def check_output(claimed: Claimed, output: str) -> None:
+    """Raise ``AttemptFailed`` when the JSON text does not match the schema declared for it."""
     schema = claimed.spec.get("output_schema")
-    if schema is None:
-        return
-    for wrong in Draft202012Validator(schema).iter_errors(output):  # pyright: ignore[reportUnknownMemberType]
-        where = "/".join(str(part) for part in wrong.absolute_path) or "the output"
+    if schema is not None and (wrong := mismatch(orjson.loads(output), schema)):
         raise AttemptFailed(
             ErrorClass.AGENT,
             "output_schema_mismatch",
-            f"The output does not match its schema at {where}: {wrong.message[:500]}",
+            f"The output does not match its schema at {wrong.place or 'its top'}: {wrong.message}",
             hint="Correct the agent, or the task's output_schema.",
         )
 
@@ -85,14 +83,14 @@ def check_output(claimed: Claimed, output: Any) -> None:
 def to_json(output: Any) -> str:
     """The output as JSON text, or ``AttemptFailed`` when it cannot be one."""
     try:
-        text = orjson.dumps(output, option=orjson.OPT_NON_STR_KEYS).decode()
+        text = orjson.dumps(output, option=orjson.OPT_NON_STR_KEYS)
     except (TypeError, ValueError) as error:
         raise AttemptFailed(
             ErrorClass.AGENT, "output_not_json", f"The output cannot be written as JSON: {error}."
         ) from None
-    if "\\u0000" in text:
+    if holds_nul(text):
         raise AttemptFailed(ErrorClass.AGENT, "output_not_json", "The output holds NUL characters.")
-    return text
+    return text.decode()
 
 
 def _usage(attempt: Attempt) -> str | None:
