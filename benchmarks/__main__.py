@@ -11,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks.contenders import PEERS, PODIUM, Contender
 from benchmarks.figures import Figure
+from benchmarks.processes import ProcessFailed
 from benchmarks.report import table
 from benchmarks.results import RESULTS, circumstances, merge
 from benchmarks.session import Session, open_session
@@ -51,8 +52,12 @@ class Run:
         ran = await asyncio.to_thread(circumstances, session.directory)
         try:
             figures = await SUITE[name].run(session)
+        except ProcessFailed as failure:
+            self.failures[name] = str(failure)
+            return
         except Exception as failure:  # noqa: BLE001 - the others shall run and keep their results
-            self.failures[name] = f"{type(failure).__name__}: {failure}"
+            words = await asyncio.to_thread(session.last_words)
+            self.failures[name] = f"{type(failure).__name__}: {failure}\n{words}"
             return
         self.figures += figures
         for figure in figures:
@@ -81,7 +86,7 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("Interrupted.")
         status = INTERRUPTED
-    console.print(table(run.figures))
+    console.print(table(run.figures, judged=not options.quick))
     for name, failure in run.failures.items():
         console.print(f"{name} could not be measured: {failure}", style="red", markup=False)
     if out is not None and out.exists():

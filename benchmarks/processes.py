@@ -16,7 +16,7 @@ from benchmarks.guard import GRACE_SECONDS
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTS = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
 STOP_SECONDS = 3 * GRACE_SECONDS
-TAIL_CHARACTERS = 2000
+TAIL_CHARACTERS = 1000
 LINE_BYTES = 2**22
 
 

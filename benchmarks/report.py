@@ -9,13 +9,16 @@ from benchmarks.figures import Figure
 MARKS = {True: "[green]met", False: "[red]missed", None: ""}
 
 
-def table(figures: Iterable[Figure]) -> Table:
-    """Medians with their spread, the target, each peer and how many times better Podium was."""
+def table(figures: Iterable[Figure], *, judged: bool) -> Table:
+    """Medians with their spread, the target, each peer and how many times better Podium was.
+
+    Only when ``judged`` does it say whether the target was reached.
+    """
     made = Table(title="Medians over the rounds (least to most)")
     for heading in ("figure", "podium", "target", "", "peers: median, times better"):
         made.add_column(heading, no_wrap=heading != "peers: median, times better")
     for figure in figures:
-        mark = MARKS[figure.met()]
+        mark = MARKS[figure.met() if judged else None]
         made.add_row(figure.name, _own(figure), _target(figure), mark, _peers(figure))
     return made
 

@@ -17,6 +17,7 @@ from benchmarks.stamps import STAMPS_VARIABLE
 
 START_SECONDS = 60.0
 SET_UP_SECONDS = 60.0
+LOG_CHARACTERS = 600
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ class Session:
     def log(self, name: str) -> Path:
         """The log file of a process."""
         return self.directory / f"{name}.log"
+
+    def last_words(self) -> str:
+        """The ends of all logs."""
+        texts = {path: path.read_text(errors="replace") for path in self.directory.glob("*.log")}
+        ends = (f"{path.name}: {text[-LOG_CHARACTERS:]}" for path, text in texts.items() if text)
+        return "\n".join(ends)
 
     async def execute(self, *statements: str) -> None:
         """Run statements as superuser, outside transactions."""

@@ -54,12 +54,18 @@ class Stamps(asyncio.DatagramProtocol):
             waiter.set_result(self._seen[key])
 
     async def wait(self, key: str, seconds: float) -> float:
-        """The moment (``time.monotonic``) at which the task ``key`` first ran."""
+        """The moment (``time.monotonic``) at which the task ``key`` first ran.
+
+        ``TimeoutError`` when it does not run within so many seconds.
+        """
         if key in self._seen:
             return self._seen[key]
         waiter = asyncio.get_running_loop().create_future()
         self._waiting[key] = waiter
-        return await asyncio.wait_for(waiter, seconds)
+        try:
+            return await asyncio.wait_for(waiter, seconds)
+        except TimeoutError:
+            raise TimeoutError(f"the task {key} did not run within {seconds:g} s") from None
 
     def moment(self, key: str) -> float | None:
         """The moment at which ``key`` ran, if it has."""

@@ -25,7 +25,7 @@ EVENTS_PER_TASK = 3
 PAUSE_SECONDS = 0.05
 SECONDS = 8.0
 ROUNDS = 3
-SETTLE_SECONDS = 1.0
+SETTLE_SECONDS = 0.5
 ALL_COMMITS = (
     "select epoch || '.' || xid || '.' || id as cursor,"
     " pg_xact_commit_timestamp((xid % 4294967296)::text::xid) as at from event"
