@@ -58,10 +58,10 @@ def _follow(client: "Podium", task_id: str, *, quiet: bool) -> str:
     parts: list[str] = []
     for log in client.tasks.logs(task_id, follow=True):
         if log.stream == "stdout":
-            parts.append(log.text)
+            parts.append(log.text.rstrip("\n"))
         if not quiet:
             output.note(log.text.rstrip("\n"))
-    return "".join(parts)
+    return "\n".join(parts)
 
 
 def _interrupted(client: "Podium", task_id: str) -> "Task":
