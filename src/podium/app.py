@@ -25,6 +25,7 @@ from podium.scheduler.service import Scheduler
 from podium.storage import partitions
 from podium.storage.artifacts import ArtifactStore, DirectoryStore
 from podium.storage.database import Database
+from podium.storage.embedded.paths import Layout
 from podium.storage.migrate import migrate
 from podium.storage.valkey import Valkey
 from podium.tasks.service import TaskService
@@ -66,12 +67,11 @@ def build_core(settings: Settings) -> Core:
     database = Database(_url(settings, "database_url"), pool_size=settings.database_pool_size)
     valkey = Valkey(_url(settings, "valkey_url"))
     wakeups = Wakeups(valkey)
-    runtimes = RuntimeSet(
-        built_in(
-            data_dir=settings.data_dir,
-            confinement=settings.confinement,
-            allowed_modules=settings.function_modules,
-        )
+    runtimes = built_in(
+        data_dir=settings.data_dir,
+        confinement=settings.confinement,
+        allowed_modules=settings.function_modules,
+        hidden=[Layout(settings.data_dir).sockets],
     )
     return Core(
         settings=settings,

@@ -23,8 +23,8 @@ async def runtimes(tmp_path: Path) -> AsyncIterator[dict[str, Runtime]]:
     data = tmp_path / "data"
     data.mkdir()
     found = built_in(data_dir=data, confinement="auto", allowed_modules=["contract"])
-    yield found
-    for runtime in found.values():
+    yield dict(found.by_name)
+    for runtime in found.by_name.values():
         await runtime.aclose()
 
 

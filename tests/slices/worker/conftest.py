@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from podium.agents.runtime import AgentSpec, RuntimeSet
+from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in
 from podium.events.live import Wakeups
 from podium.scheduler.keeper import Keeper
@@ -93,9 +93,7 @@ async def shop(database: Database, valkey: Valkey, tmp_path: Path) -> AsyncItera
     engine = await Engine.create(database)
     wakeups = Wakeups(valkey)
     engine.scheduler = Scheduler(database, wakeups)
-    runtimes = RuntimeSet(
-        built_in(data_dir=tmp_path, confinement="none", allowed_modules=["worker_agents"])
-    )
+    runtimes = built_in(data_dir=tmp_path, confinement="none", allowed_modules=["worker_agents"])
 
     async def spec(agent_id: UUID, version: int) -> AgentSpec:
         name = next(name for name, each in engine.agents.items() if each == agent_id)

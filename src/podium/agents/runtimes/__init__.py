@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from podium.agents.runtime import Runtime
+    from podium.agents.runtime import Runtime, RuntimeSet
     from podium.agents.runtimes.confinement import Mode
 
 
@@ -15,8 +15,8 @@ def built_in(
     confinement: "Mode",
     allowed_modules: Sequence[str] = (),
     hidden: Sequence[Path] = (),
-) -> "dict[str, Runtime]":
-    """The ``command`` and ``function`` runtimes of this machine, by name.
+) -> "RuntimeSet":
+    """The ``command`` and ``function`` runtimes of this machine.
 
     ``data_dir`` and every path in ``hidden`` (folders of sockets that lie elsewhere) are kept
     from agents by ``confinement``, which is proven by running it: this blocks for some 50 ms
@@ -24,11 +24,13 @@ def built_in(
     ``SettingsInvalid`` when the confinement asked for does not work here.
     """
     # Function agents import this package in a process of their own and need none of these.
+    from podium.agents.runtime import RuntimeSet
     from podium.agents.runtimes.command import CommandRuntime
     from podium.agents.runtimes.confinement import choose
     from podium.agents.runtimes.function import FunctionRuntime
     from podium.agents.runtimes.hosting import Host
 
-    host = Host(choose(confinement), (data_dir, *hidden), data_dir / "run" / "attempts")
+    chosen = choose(confinement)
+    host = Host(chosen, (data_dir, *hidden), data_dir / "run" / "attempts")
     runtimes: list[Runtime] = [CommandRuntime(host), FunctionRuntime(host, allowed_modules)]
-    return {runtime.name: runtime for runtime in runtimes}
+    return RuntimeSet({runtime.name: runtime for runtime in runtimes}, chosen.name)

@@ -1,0 +1,44 @@
+"""Agents of the fault suites. Each writes down when it begins and ends, so overlaps would show."""
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def _note(given: dict[str, Any], what: str, attempt: int) -> None:
+    line = f"{what} {given['key']} {attempt} {time.clock_gettime(time.CLOCK_BOOTTIME):.4f}\n"
+    with Path(given["journal"]).open("a") as file:  # one short write in append mode stays whole
+        file.write(line)
+
+
+async def steady(given: dict[str, Any], ctx: Any) -> str:
+    """Works inside the worker for ``seconds``, in small steps."""
+    _note(given, "begin", ctx.attempt)
+    try:
+        for _ in range(int(given["seconds"] / 0.05)):
+            await asyncio.sleep(0.05)
+            _note(given, "alive", ctx.attempt)
+        return given["key"]
+    finally:
+        _note(given, "end", ctx.attempt)
+
+
+def main() -> None:
+    """The same as a program: what it is given comes in the file ``PODIUM_INPUT``."""
+    import json
+
+    given = json.loads(Path(os.environ["PODIUM_INPUT"]).read_text())["input"]
+    attempt = int(os.environ["PODIUM_ATTEMPT"])
+    _note(given, "begin", attempt)
+    for _ in range(int(given["seconds"] / 0.05)):
+        time.sleep(0.05)
+        _note(given, "alive", attempt)
+    sys.stdout.write(given["key"])
+    _note(given, "end", attempt)
+
+
+if __name__ == "__main__":
+    main()
