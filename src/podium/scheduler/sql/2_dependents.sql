@@ -1,126 +1,138 @@
 -- What happens to others when tasks end.
 
 -- Ready, or first to a timer or to the gates: the one place where a task that nothing else holds
--- back is admitted. Takes hot rows as arrays of equal length.
-create or replace function admit(
-    ids uuid[], lanes int[], priorities smallint[], attempts int[], gated boolean[],
-    not_before timestamptz[]
-) returns void language plpgsql as $$
+-- back is admitted. starts has the earliest start of each place, or null. Returns how many became
+-- ready.
+create or replace function admit(places ready[], starts timestamptz[]) returns int
+language plpgsql as $$
 #variable_conflict use_column
 declare
-    waits uuid[]; wait_lanes int[]; wait_priorities smallint[]; wait_attempts int[];
+    n int; waiters ready[];
 begin
-    with x as (
-        select * from unnest(ids, lanes, priorities, attempts, gated, not_before)
-                   as x (task_id, lane_id, priority, attempt, gated, not_before)
+    with place as (
+        select * from unnest(places, starts)
+            as p (lane_id, priority, task_id, attempt, failures, losses, gated, queued_at, start)
     ), later as (
         insert into timer (task_id, fires_at, reason, lane_id, priority, attempt, gated)
-        select task_id, x.not_before, 'delay', lane_id, priority, attempt, x.gated
-          from x where x.not_before > clock_timestamp()
-        returning task_id
-    ), now_ready as (
+        select task_id, start, 'delay', lane_id, priority, attempt, gated
+          from place where start > now()
+    ), queued as (
         insert into ready (lane_id, priority, task_id, attempt)
-        select lane_id, priority, task_id, attempt from x
-         where not x.gated and (x.not_before is null or x.not_before <= clock_timestamp())
+        select lane_id, priority, task_id, attempt
+          from place where not gated and (start is null or start <= now())
+        returning task_id
     )
-    select array_agg(task_id), array_agg(lane_id), array_agg(priority), array_agg(attempt)
-      into waits, wait_lanes, wait_priorities, wait_attempts
-      from x where x.gated and not exists (select from later where later.task_id = x.task_id);
-    if waits is not null then
-        perform enter_gates(waits, wait_lanes, wait_priorities, wait_attempts,
-                            array_fill(0::smallint, array[cardinality(waits)]),
-                            array_fill(0::smallint, array[cardinality(waits)]));
+    select (select count(*) from queued),
+           array_agg(place_of(task_id, lane_id, priority, attempt, failures, losses, true))
+               filter (where gated and (start is null or start <= now()))
+      into n, waiters from place;
+    if waiters is not null then
+        perform lock_gates();
+        n := n + serve_gates(queue_at_gates(waiters, false));
     end if;
+    return n;
 end $$;
 
 -- Tasks that ended release their dependents: the last dependency admits them; a failed one cancels,
 -- releases or holds them, as each dependent chose. What is cancelled ends too, hence the loop.
--- Returns how many tasks were admitted.
-create or replace function release_dependents(ended uuid[]) returns int language plpgsql
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+-- Returns how many tasks became ready.
+create or replace function release_dependents(ended uuid[]) returns int language plpgsql as $$
 #variable_conflict use_column
 declare
-    n int := 0; doomed uuid[]; held_gates uuid[];
-    free uuid[]; lanes int[]; priorities smallint[]; tries int[]; gates boolean[];
-    starts timestamptz[];
+    n int := 0; doomed uuid[];
 begin
     while cardinality(ended) > 0 loop
-        if not exists (select from dependency where depends_on = any (ended) and not released) then
-            return n;
-        end if;
+        exit when not exists (
+            select from dependency where depends_on = any (ended) and not released);
+        -- Two dependencies that end at once count down one after the other.
         perform from blocked
-          where task_id in (select task_id from dependency where depends_on = any (ended))
+          where task_id in (select task_id from dependency
+                             where depends_on = any (ended) and not released)
           order by task_id for update;
-
-        with gone as (
-            delete from blocked b
-             where b.on_failure = 'cancel'
-               and b.task_id in (
-                select d.task_id from dependency d join task t on t.id = d.depends_on
-                 where d.depends_on = any (ended) and t.outcome <> 'succeeded')
-            returning b.task_id, b.gated
-        )
-        select array_agg(task_id), array_agg(task_id) filter (where gated)
-          into doomed, held_gates from gone;
-
-        with edge as (
-            update dependency d set released = true
-              from task t, blocked b
-             where d.depends_on = any (ended) and not d.released
-               and t.id = d.depends_on and b.task_id = d.task_id
-               and (t.outcome = 'succeeded' or b.on_failure = 'run')
-            returning d.task_id
-        ), step as (
-            select task_id, count(*) as n from edge group by task_id
-        ), counted as (
-            update blocked b set pending = b.pending - step.n
-              from step where b.task_id = step.task_id
-            returning b.task_id, b.pending
-        )
-        select array_agg(task_id) into free from counted where pending = 0;
-
-        if free is not null then
-            with freed as (
-                delete from blocked where task_id = any (free) returning *
-            ), told as (
-                insert into event (type, project_id, subject, data)
-                select 'task.queued', t.project_id, t.id, '{"after": "dependencies"}'
-                  from freed f join task t on t.id = f.task_id
-                 where not f.gated and (f.not_before is null or f.not_before <= clock_timestamp())
-            )
-            select array_agg(task_id), array_agg(lane_id), array_agg(priority), array_agg(attempt),
-                   array_agg(gated), array_agg(not_before)
-              into free, lanes, priorities, tries, gates, starts from freed;
-            perform admit(free, lanes, priorities, tries, gates, starts);
-            n := n + cardinality(free);
-        end if;
-
-        exit when doomed is null;
-        delete from need where task_id = any (held_gates);
-        perform end_open_tasks(doomed, 'cancelled', 'dependency_failed',
-                               'A task that this one depends on did not succeed.', null);
+        doomed := cancel_dependents(ended);
+        n := n + count_down(ended);
         ended := doomed;
     end loop;
     return n;
 end $$;
 
+-- Ends the dependents that wanted these tasks to succeed. Returns them.
+create or replace function cancel_dependents(ended uuid[]) returns uuid[] language plpgsql as $$
+#variable_conflict use_column
+declare
+    doomed uuid[];
+begin
+    with gone as (
+        delete from blocked b
+         where b.on_failure = 'cancel' and b.task_id in (
+            select d.task_id from dependency d join task t on t.id = d.depends_on
+             where d.depends_on = any (ended) and not d.released and t.outcome <> 'succeeded')
+        returning b.task_id, b.gated
+    ), unneeded as (
+        delete from need where task_id in (select task_id from gone where gated)
+    )
+    select array_agg(task_id) into doomed from gone;
+    if doomed is not null then
+        perform end_tasks(doomed, 'cancelled', null, jsonb_build_object(
+            'class', 'unknown', 'code', 'dependency_failed',
+            'message', 'A task that this one depends on did not succeed.'));
+    end if;
+    return coalesce(doomed, '{}');
+end $$;
+
+-- Counts dependencies down that are satisfied now, and admits the tasks that have none left.
+create or replace function count_down(ended uuid[]) returns int language plpgsql as $$
+#variable_conflict use_column
+declare
+    free ready[]; starts timestamptz[];
+begin
+    with satisfied as (
+        update dependency d set released = true
+          from task t, blocked b
+         where d.depends_on = any (ended) and not d.released
+           and t.id = d.depends_on and b.task_id = d.task_id
+           and (t.outcome = 'succeeded' or b.on_failure = 'run')
+        returning d.task_id
+    )
+    update blocked b set pending = b.pending - s.n
+      from (select task_id, count(*) as n from satisfied group by task_id) s
+     where b.task_id = s.task_id;
+
+    with freed as (
+        delete from blocked
+         where pending = 0
+           and task_id in (select task_id from dependency where depends_on = any (ended))
+        returning *
+    ), told as (
+        insert into event (type, project_id, subject, data)
+        select 'task.queued', lane.project_id, f.task_id, '{"after": "dependencies"}'
+          from freed f join lane on lane.id = f.lane_id
+         where not f.gated and (f.not_before is null or f.not_before <= now())
+    )
+    select array_agg(place_of(task_id, lane_id, priority, attempt, 0, 0, gated)),
+           array_agg(not_before)
+      into free, starts from freed;
+    if free is null then return 0; end if;
+    return admit(free, starts);
+end $$;
+
 -- Writes the end of tasks that are in no hot table any more, with its event.
-create or replace function end_open_tasks(
-    ids uuid[], how text, code text, message text, who text
-) returns void language plpgsql as $$
+create or replace function end_tasks(ids uuid[], how text, who text, why jsonb) returns void
+language plpgsql as $$
 #variable_conflict use_column
 begin
+    if cardinality(ids) = 0 then return; end if;
+    perform from task where id = any (ids) order by id for no key update;
     delete from expiry where task_id = any (ids);
     with done as (
-        update task set outcome = how, finished_at = clock_timestamp(),
-               attempt = coalesce((select max(a.attempt) from attempt a where a.task_id = task.id),
-                                  task.attempt),
-               error = jsonb_build_object('class', case when how = 'failed' then 'timeout'
-                                                        else 'unknown' end,
-                                          'code', code, 'message', message)
+        update task t
+           set outcome = how, error = why, finished_at = clock_timestamp(),
+               -- Attempts that came before: another life goes on counting from here.
+               attempt = greatest(t.attempt, (select max(a.attempt) from attempt a
+                                               where a.task_id = t.id))
          where id = any (ids) and outcome is null
-        returning id, project_id, error
+        returning id, project_id
     )
     insert into event (type, project_id, subject, actor, data)
-    select 'task.' || how, project_id, id, who, jsonb_build_object('error', error) from done;
+    select 'task.' || how, project_id, id, who, jsonb_build_object('error', why) from done;
 end $$;

@@ -7,13 +7,18 @@ create or replace function submit_tasks(
     dep_tasks uuid[], dep_ons uuid[], dep_names text[],
     need_tasks uuid[], need_gates text[], need_units bigint[]
 ) returns void language plpgsql
+set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
-    missing uuid; doomed uuid[] := '{}'; held uuid[] := '{}';
+    held uuid[] := '{}';
 begin
     perform lock_events();
-    if cardinality(need_tasks) > 0 then perform lock_gates(); end if;
+    if cardinality(need_tasks) > 0 then
+        perform lock_gates();
+        insert into need (task_id, gate, units)
+        select * from unnest(need_tasks, need_gates, need_units);
+    end if;
     insert into task (id, project_id, lane_id, priority, title, labels, input, spec, created_by)
     select x.id, x.project_id, x.lane_id, x.priority, x.title, x.labels::jsonb, x.input::jsonb,
            x.spec::jsonb, x.actor
@@ -22,78 +27,94 @@ begin
     insert into expiry (task_id, expires_at)
     select x.id, clock_timestamp() + make_interval(secs => x.secs)
       from unnest(ids, expiries) as x (id, secs) where x.secs is not null;
-    if cardinality(need_tasks) > 0 then
-        insert into need (task_id, gate, units)
-        select * from unnest(need_tasks, need_gates, need_units);
-    end if;
-
     if cardinality(dep_tasks) > 0 then
-        -- Shared locks, in id order, before counting: a dependency that ends meanwhile would
-        -- otherwise strand its dependent for ever.
-        perform from task where id = any (dep_ons) order by id for share;
-        select e.depends_on into missing
-          from unnest(dep_tasks, dep_ons) as e (task_id, depends_on)
-          join task own on own.id = e.task_id
-          left join task other on other.id = e.depends_on and other.project_id = own.project_id
-         where other.id is null limit 1;
-        if found then
-            raise exception 'task % does not exist in this project', missing
-                using errcode = 'PD404', detail = missing::text;
-        end if;
-        with edge as (
-            select e.*, p.policy, t.outcome,
-                   t.outcome = 'succeeded' or t.outcome is not null and p.policy = 'run' as done
-              from unnest(dep_tasks, dep_ons, dep_names) as e (task_id, depends_on, name)
-              join unnest(ids, policies) as p (task_id, policy) on p.task_id = e.task_id
-              join task t on t.id = e.depends_on
-        ), recorded as (
-            insert into dependency (task_id, depends_on, name, released)
-            select task_id, depends_on, name, coalesce(done, false) from edge
-        ), verdict as (
-            select task_id, policy, count(*) filter (where done is not true) as pending,
-                   bool_or(outcome <> 'succeeded' and policy = 'cancel') as doomed
-              from edge group by task_id, policy
-        ), blocking as (
-            insert into blocked (task_id, pending, on_failure, not_before, lane_id, priority, gated)
-            select v.task_id, v.pending, v.policy, x.start, x.lane_id, x.priority,
-                   v.task_id = any (need_tasks)
-              from verdict v
-              join unnest(ids, lanes, priorities, starts) as x (id, lane_id, priority, start)
-                on x.id = v.task_id
-             where v.pending > 0 and v.doomed is not true
-        )
-        select coalesce(array_agg(task_id) filter (where doomed), '{}'),
-               coalesce(array_agg(task_id) filter (where doomed or pending > 0), '{}')
-          into doomed, held from verdict;
+        held := block_tasks(ids, lanes, priorities, starts, policies, need_tasks,
+                            dep_tasks, dep_ons, dep_names);
     end if;
-
     insert into event (type, project_id, subject, actor, data)
     select 'task.created', x.project_id, x.id, x.actor,
            jsonb_build_object(
                'title', x.title, 'priority', x.priority,
-               'state', case when x.id = any (held) or x.id = any (need_tasks)
-                               or x.start > clock_timestamp() then 'pending' else 'queued' end)
+               'state', case when x.id = any (held) or x.id = any (need_tasks) or x.start > now()
+                             then 'pending' else 'queued' end)
       from unnest(ids, projects, titles, priorities, starts, actors)
            as x (id, project_id, title, priority, start, actor);
-
-    if cardinality(held) = 0 and cardinality(need_tasks) = 0
-       and array_position(starts, null) is not null and cardinality(array_remove(starts, null)) = 0
-    then
-        insert into ready (lane_id, priority, task_id)
-        select lane_id, priority, id from unnest(lanes, priorities, ids)
-               as x (lane_id, priority, id);
-    else
-        perform admit(array_agg(id), array_agg(lane_id), array_agg(priority), array_agg(0),
-                      array_agg(id = any (need_tasks)), array_agg(start))
-           from unnest(ids, lanes, priorities, starts) as x (id, lane_id, priority, start)
-          where not id = any (held)
-         having count(*) > 0;
+    perform admit(array_agg(place_of(x.id, x.lane_id, x.priority, 0, 0, 0,
+                                     x.id = any (need_tasks))),
+                  array_agg(x.start))
+       from unnest(ids, lanes, priorities, starts) as x (id, lane_id, priority, start)
+      where not x.id = any (held)
+     having count(*) > 0;
+    if cardinality(held) > 0 then
+        perform cancel_doomed(held);
     end if;
-    if cardinality(doomed) > 0 then
-        delete from need where task_id = any (doomed);
-        perform end_open_tasks(doomed, 'cancelled', 'dependency_failed',
-                               'A task that this one depends on did not succeed.', null);
-        perform release_dependents(doomed);
+end $$;
+
+-- Records dependencies and holds back the tasks that must wait for some. Returns these.
+create or replace function block_tasks(
+    ids uuid[], lanes int[], priorities smallint[], starts timestamptz[], policies text[],
+    need_tasks uuid[], dep_tasks uuid[], dep_ons uuid[], dep_names text[]
+) returns uuid[] language plpgsql as $$
+#variable_conflict use_column
+declare
+    held uuid[];
+begin
+    -- Shared locks, in id order, before counting: a dependency that ends meanwhile would otherwise
+    -- strand its dependent for ever.
+    perform from task where id = any (dep_ons) order by id for share;
+    perform require_tasks(dep_tasks, dep_ons);
+    with edge as (
+        select e.*,
+               t.outcome is not null
+               and (t.outcome = 'succeeded' or policies[array_position(ids, e.task_id)] = 'run')
+               as satisfied
+          from unnest(dep_tasks, dep_ons, dep_names) as e (task_id, depends_on, name)
+          join task t on t.id = e.depends_on
+    ), recorded as (
+        insert into dependency (task_id, depends_on, name, released)
+        select task_id, depends_on, name, satisfied from edge
+    ), open as (
+        select task_id, array_position(ids, task_id) as i, count(*) as n
+          from edge where not satisfied group by task_id
+    ), blocking as (
+        insert into blocked (task_id, pending, on_failure, not_before, lane_id, priority, gated)
+        select task_id, n, policies[i], starts[i], lanes[i], priorities[i],
+               task_id = any (need_tasks)
+          from open
+        returning task_id
+    )
+    select array_agg(task_id) into held from blocking;
+    return coalesce(held, '{}');
+end $$;
+
+create or replace function require_tasks(dep_tasks uuid[], dep_ons uuid[]) returns void
+language plpgsql as $$
+declare
+    missing uuid;
+begin
+    select e.depends_on into missing
+      from unnest(dep_tasks, dep_ons) as e (task_id, depends_on)
+      join task own on own.id = e.task_id
+      left join task other on other.id = e.depends_on and other.project_id = own.project_id
+     where other.id is null limit 1;
+    if found then
+        raise exception 'task % does not exist in this project', missing
+            using errcode = 'PD404', detail = missing::text;
+    end if;
+end $$;
+
+-- Ends the new tasks that wanted a task to succeed which had failed before they came.
+create or replace function cancel_doomed(held uuid[]) returns void language plpgsql as $$
+declare
+    failed uuid[];
+begin
+    select array_agg(distinct t.id) into failed
+      from dependency d
+      join task t on t.id = d.depends_on
+      join blocked b on b.task_id = d.task_id
+     where d.task_id = any (held) and b.on_failure = 'cancel' and t.outcome <> 'succeeded';
+    if failed is not null then
+        perform release_dependents(failed);
     end if;
 end $$;
 
@@ -102,7 +123,8 @@ end $$;
 create or replace function remember_calls(
     projects uuid[], keys text[], hashes bytea[], made text[], hours float8
 ) returns table (project_id uuid, key text, request_hash bytea, task_ids uuid[]) language plpgsql
-as $$
+set plan_cache_mode = force_generic_plan
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
     fresh text[];

@@ -1,11 +1,11 @@
 -- Gives a worker up to max_tasks tasks that may start now, with the agent that each will run on.
+-- It may give fewer than could start; it gives none only when none can.
 --
--- 1. lanes with ready rows, by a loose index scan;
--- 2. room of each lane: free slots of the agents that match it. Rows of limited agents are locked
---    before their running attempts are counted, so that two claims never share a slot; the slots
---    of an agent that several lanes want are dealt in turn;
--- 3. shares: projects by running attempts over weight, inside a project by priority, then age;
--- 4. exactly the quota of each lane is locked and moved to running.
+-- 1. the lanes with ready rows, by a loose index scan;
+-- 2. what free slots the agents that match them have. Claims that count the slots of limited agents
+--    go one after the other, so that two never share a slot;
+-- 3. who is next: projects by running attempts over weight, inside a project by priority, then age;
+-- 4. as many rows of each lane as it got slots are locked and moved to running.
 create or replace function claim_tasks(by_worker uuid, max_tasks int)
 returns table (
     task_id uuid, attempt int, failures smallint, losses smallint, project_id uuid, title text,
@@ -15,146 +15,250 @@ set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
-    w worker;
-    wanted int[];
-    offers jsonb;
-    quota_lanes int[]; quotas int[];
-    picked tid[];
-    taken uuid[];
+    w worker; wanted int[]; started uuid[];
+    lanes int[]; agents uuid[]; versions int[]; choices jsonb[];
 begin
     select * into w from worker where id = by_worker;
+    perform require_lease(w);
+    if w.state = 'draining' then return; end if;
+    wanted := ready_lanes(w.queues);
+    if wanted is null then return; end if;
+
+    perform lock_events();
+    -- A reaper passes over a worker whose row is locked, so a claim that began before the lease
+    -- ran out cannot hide tasks from it.
+    select * into w from worker where id = by_worker for key share;
+    perform require_lease(w);
+    select array_agg(s.lane_id), array_agg(s.agent_id), array_agg(s.version), array_agg(s.choice)
+      into lanes, agents, versions, choices
+      from deal_slots(wanted, w.runtimes, lock_slots(wanted), max_tasks) s;
+    if lanes is null then return; end if;
+    started := start_attempts(by_worker, lanes, agents, versions, choices);
+    return query
+    select r.task_id, r.attempt, r.failures, r.losses, t.project_id, t.title, t.labels, t.input,
+           t.spec, r.agent_id, r.agent_version, r.queued_at
+      from unnest(started) as x (id)
+      join running r on r.task_id = x.id
+      join task t on t.id = x.id;
+end $$;
+
+create or replace function require_lease(w worker) returns void language plpgsql as $$
+begin
+    if w.id is null or w.state not in ('active', 'draining') or w.lease_until <= clock_timestamp()
+    then
+        raise exception 'worker % holds no lease', w.id using errcode = 'PD001';
+    end if;
+end $$;
+
+-- Lanes that have ready rows in these queues; no queues mean all.
+create or replace function ready_lanes(queues text[]) returns int[] language plpgsql as $$
+declare
+    found int[];
+begin
     with recursive l (id) as (
         (select r.lane_id from ready r order by r.lane_id limit 1)
         union all
         select (select r.lane_id from ready r where r.lane_id > l.id order by r.lane_id limit 1)
           from l where l.id is not null
     )
-    select array_agg(l.id) into wanted
+    select array_agg(l.id) into found
       from l join lane on lane.id = l.id
-     where cardinality(w.queues) = 0 or lane.queue = any (w.queues);
-    if wanted is null then return; end if;
+     where cardinality(queues) = 0 or lane.queue = any (queues);
+    return found;
+end $$;
 
-    perform lock_events();
-    -- A reaper waits for this lock before it declares the worker dead, so a claim that began
-    -- before cannot hide tasks from it.
-    perform from worker where id = by_worker and state = 'active'
-                          and lease_until > clock_timestamp() for key share;
-    if not found then
-        raise exception 'worker % has no lease', by_worker using errcode = 'PD001';
+-- Whether running attempts must be counted for these lanes: an agent has a limit, or one must be
+-- chosen. Whoever counts the slots of limited agents is alone until its transaction ends.
+create or replace function lock_slots(lanes int[]) returns boolean language plpgsql as $$
+declare
+    choosing boolean; limited boolean;
+begin
+    choosing := exists (select from lane where id = any (lanes) and agent_id is null);
+    limited := exists (
+        select from lane join agent a on a.id = lane.agent_id
+         where lane.id = any (lanes) and a.max_concurrency is not null);
+    if choosing and not limited then
+        limited := exists (
+            select from lane join agent a on a.project_id = lane.project_id
+             where lane.id = any (lanes) and lane.agent_id is null
+               and a.deleted_at is null and a.max_concurrency is not null);
     end if;
-    perform from agent a where a.max_concurrency is not null and a.enabled and exists (
-        select from lane where lane.id = any (wanted) and lane.project_id = a.project_id
-           and (lane.agent_id = a.id
-                or lane.agent_id is null and a.capabilities @> lane.capabilities))
-      order by a.id for no key update;
+    if limited then
+        perform pg_advisory_xact_lock(1886348393, 5);
+    end if;
+    return choosing or limited;
+end $$;
 
+-- Agents that could run something of these lanes now: what they run, how many more they can take
+-- (free, at most what is asked for), and their load: the share of the limit, or of 1,000.
+create or replace function free_agents(lanes int[], can_run text[], counted boolean, most int)
+returns table (
+    lane_id int, agent_id uuid, version int, name text, slots int, busy int, free int, chosen boolean
+) language plpgsql set enable_hashjoin = on as $$
+#variable_conflict use_column
+begin
+    return query
     with busy as materialized (
-        select r.agent_id, count(*)::int as n from running r group by r.agent_id
-    ), load as materialized (
-        select lane.project_id, count(*)::int as n
-          from running r join lane on lane.id = r.lane_id group by lane.project_id
-    ), offer as materialized (
-        select lane.id as lane_id, a.id as agent_id, a.version, a.name, a.max_concurrency as cap,
-               coalesce((select b.n from busy b where b.agent_id = a.id), 0) as n,
-               lane.agent_id is null as chosen,
-               row_number() over (
-                   partition by a.id
-                   order by coalesce((select l.n from load l
-                                       where l.project_id = lane.project_id), 0), lane.id) - 1 as turn,
-               count(*) over (partition by a.id) as lanes
-          from lane cross join lateral (
-            select * from agent x where x.id = lane.agent_id
-            union all
-            select * from agent x where lane.agent_id is null and x.project_id = lane.project_id
-               and x.capabilities @> lane.capabilities) a
-         where lane.id = any (wanted) and a.enabled and a.healthy and a.deleted_at is null
-           and a.runtime = any (w.runtimes)
-    ), slot as materialized (
-        select o.*, case when o.cap is null then max_tasks
-                         else greatest(0, ceil((o.cap - o.n - o.turn)::real / o.lanes))::int
-                    end as slots
-          from offer o
-    ), room as materialized (
-        select s.lane_id, least(sum(s.slots), max_tasks)::int as n
-          from slot s group by s.lane_id having sum(s.slots) > 0
-    ), per_lane as materialized (
-        select greatest(ceil(2.0 * max_tasks / count(*)), least(max_tasks, 20))::int as n from room
-    ), candidate as materialized (
-        select c.lane_id, lane.project_id, project.weight,
-               row_number() over (partition by lane.project_id
-                                  order by c.priority desc, c.task_id) as place
-          from room
-          join lane on lane.id = room.lane_id
-          join project on project.id = lane.project_id
-          cross join lateral (
-            select r.lane_id, r.priority, r.task_id from ready r where r.lane_id = room.lane_id
-             order by r.priority desc, r.task_id
-             limit least(room.n, (select per_lane.n from per_lane))) c
-    ), share as (
-        select c.lane_id from candidate c
-         order by (coalesce((select l.n from load l where l.project_id = c.project_id), 0)
-                   + c.place) / c.weight, c.project_id, c.place
-         limit max_tasks
-    ), quota as (
-        select s.lane_id, count(*)::int as n from share s group by s.lane_id
+        select r.agent_id, count(*)::int as n from running r where counted group by r.agent_id
     )
-    select (select array_agg(q.lane_id order by q.lane_id) from quota q),
-           (select array_agg(q.n order by q.lane_id) from quota q),
-           (select jsonb_agg(to_jsonb(s)) from slot s where s.slots > 0)
-      into quota_lanes, quotas, offers;
-    if quota_lanes is null then return; end if;
-
-    select array_agg(r.row) into picked
-      from unnest(quota_lanes, quotas) as q (lane_id, n)
+    select lane.id, a.id, a.version, a.name, a.max_concurrency, coalesce(b.n, 0),
+           least(most, a.max_concurrency - coalesce(b.n, 0)), lane.agent_id is null
+      from lane
       cross join lateral (
-        select x.ctid as row from ready x where x.lane_id = q.lane_id
-         order by x.priority desc, x.task_id limit q.n for update skip locked) r;
-    if picked is null then return; end if;
+        select * from agent x where x.id = lane.agent_id
+        union all
+        select * from agent x where lane.agent_id is null and x.project_id = lane.project_id
+           and x.capabilities @> lane.capabilities) a
+      left join busy b on b.agent_id = a.id
+     where lane.id = any (lanes) and a.enabled and a.healthy and a.deleted_at is null
+       and a.runtime = any (can_run)
+       and (a.max_concurrency is null or a.max_concurrency > coalesce(b.n, 0));
+end $$;
 
-    with taken_row as (
-        delete from ready r where r.ctid = any (picked) returning r.*
-    ), numbered as (
-        select t.*, row_number() over (partition by t.lane_id
-                                       order by t.priority desc, t.task_id) as place
-          from taken_row t
+-- The first ready tasks of these lanes in the order in which they should start; rooms has how many
+-- each lane could start at most. Projects that are level are told apart by luck, drawn anew for
+-- each claim from the exponential distribution: so their chances are as their weights, and
+-- nobody starves where one slot at a time becomes free.
+create or replace function fair_order(lanes int[], rooms int[], most int)
+returns table (lane_id int, place bigint) language plpgsql rows 200 set enable_hashjoin = on as $$
+#variable_conflict use_column
+begin
+    return query
+    with open as materialized (
+        select x.id, lane.project_id,
+               least(x.room, greatest(2 * most / cardinality(lanes), least(most, 20))) as most
+          from unnest(lanes, rooms) as x (id, room) join lane on lane.id = x.id
+    ), rivals as materialized (
+        select array_agg(distinct project_id) as ids from open
+    ), load as materialized (
+        select lane.project_id, count(*) as n
+          from running r join lane on lane.id = r.lane_id
+         where (select cardinality(ids) from rivals) > 1
+         group by lane.project_id
+    ), project_load as materialized (
+        select p.id, p.weight, coalesce(l.n, 0) - 1 - ln(1 - random()) as n
+          from project p left join load l on l.project_id = p.id
+         where p.id = any ((select ids from rivals)::uuid[])
+    ), candidate as (
+        select o.id, o.project_id,
+               row_number() over (partition by o.project_id
+                                  order by r.priority desc, r.task_id) as place
+          from open o
+          cross join lateral (
+            select x.priority, x.task_id from ready x where x.lane_id = o.id
+             order by x.priority desc, x.task_id limit o.most) r
+    )
+    select c.id, row_number() over (order by (p.n + c.place) / p.weight, c.project_id, c.place)
+      from candidate c join project_load p on p.id = c.project_id;
+end $$;
+
+-- Deals free slots to ready tasks: one row for each task that may start, with its lane and agent.
+--
+-- Agents that the same lanes want are one pool. A pool offers its slots to the first tasks in line
+-- that it can serve; a task that several pools offer to takes the least loaded. What stays over
+-- because of that, the next claim gets: no task is ever passed over for one behind it.
+create or replace function deal_slots(
+    lanes int[], can_run text[], counted boolean, most int
+) returns table (lane_id int, agent_id uuid, version int, choice jsonb)
+language plpgsql rows 200 set enable_hashjoin = on as $$
+#variable_conflict use_column
+begin
+    return query
+    with offer as materialized (
+        select * from free_agents(lanes, can_run, counted, most)
+    ), room as materialized (
+        select o.lane_id, least(sum(o.free), most)::int as n from offer o group by o.lane_id
+    ), member as materialized (
+        select o.agent_id, min(o.version) as version, min(o.busy) as busy, min(o.free) as free,
+               coalesce(min(o.slots), 1000)::float8 as slots,
+               array_agg(o.lane_id order by o.lane_id) as pool
+          from offer o group by o.agent_id
+    ), choice as materialized (
+        select o.lane_id, jsonb_agg(jsonb_build_object(
+                              'agent', o.name, 'running', o.busy, 'limit', o.slots)
+                              order by o.rank) as choice
+          from (select *, row_number() over (partition by f.lane_id
+                                             order by f.busy / coalesce(f.slots, 1000.0),
+                                                      f.agent_id) as rank
+                  from offer f where f.chosen) o
+         where o.rank <= 10
+         group by o.lane_id
+    ), pool as materialized (
+        select m.pool, sum(m.free) as free, count(*) as agents, sum(m.busy) / sum(m.slots) as load
+          from member m group by m.pool
+    ), offered as (
+        select f.lane_id, f.place, p.pool, p.free, p.load,
+               row_number() over (partition by p.pool order by f.place) as n
+          from fair_order((select array_agg(r.lane_id) from room r),
+                          (select array_agg(r.n) from room r), most) f
+          join pool p on f.lane_id = any (p.pool)
+    ), taken as (
+        select distinct on (o.place) o.lane_id, o.place, o.pool from offered o where o.n <= o.free
+         order by o.place, o.load, o.pool
+    ), winner as materialized (
+        select t.lane_id, t.pool, row_number() over (partition by t.pool order by t.place) as n
+          from (select * from taken order by place limit most) t
+    ), share as (
+        -- Nobody takes much more than an even share at once, unless the others are full: loads are
+        -- level soon enough, and a thousand agents make a short list.
+        select m.*, u.n as wanted, 2 * u.n / p.agents + 1 as even,
+               sum(least(m.free, 2 * u.n / p.agents + 1)) over (partition by m.pool) as evenly
+          from member m
+          join pool p on p.pool = m.pool
+          join (select w.pool, count(*) as n from winner w group by w.pool) u on u.pool = m.pool
     ), seat as (
-        -- The least loaded agent first: by share of its limit, or of 1,000 where it has none.
-        select s.lane_id, s.agent_id, s.version, s.chosen,
-               row_number() over (partition by s.lane_id
-                                  order by (s.n + k)::real / coalesce(s.cap, 1000), s.agent_id
-                                 ) as place
-          from unnest(quota_lanes, quotas) as q (lane_id, n)
-          join jsonb_to_recordset(offers) as s (
-            lane_id int, agent_id uuid, version int, n int, cap int, slots int, chosen boolean)
-            on s.lane_id = q.lane_id
-          cross join lateral generate_series(1, least(s.slots, q.n)) as k
-    ), started as (
+        select s.pool, s.agent_id, s.version,
+               row_number() over (partition by s.pool
+                                  order by (s.busy + k) / s.slots, s.agent_id) as n
+          from share s
+          cross join lateral generate_series(
+            1, least(s.free, case when s.evenly < s.wanted then s.wanted else s.even end)) as k
+    )
+    select w.lane_id, s.agent_id, s.version, c.choice
+      from winner w
+      join seat s on s.pool = w.pool and s.n = w.n
+      left join choice c on c.lane_id = w.lane_id
+     order by w.lane_id, w.n;
+end $$;
+
+-- Moves as many ready tasks of each lane to running as agents are given for it. The arrays are of
+-- one length and sorted by lane. Returns the tasks.
+create or replace function start_attempts(
+    by_worker uuid, lanes int[], agents uuid[], versions int[], choices jsonb[]
+) returns uuid[] language plpgsql as $$
+#variable_conflict use_column
+declare
+    picked tid[]; started uuid[];
+begin
+    -- Row sets travel between statements as arrays: a join on ctid may be planned as a scan.
+    select array_agg(r.row) into picked
+      from (select id, count(*) as n from unnest(lanes) as x (id) group by id order by id) q
+      cross join lateral (
+        select x.ctid as row from ready x where x.lane_id = q.id
+         order by x.priority desc, x.task_id limit q.n for update skip locked) r;
+    if picked is null then return '{}'; end if;
+
+    with gone as (
+        delete from ready r where r.ctid = any (picked) returning r.*
+    ), seated as (
+        select g.*, array_position(lanes, g.lane_id) - 1
+                    + row_number() over (partition by g.lane_id
+                                         order by g.priority desc, g.task_id) as seat
+          from gone g
+    ), live as (
         insert into running (task_id, lane_id, priority, attempt, failures, losses, gated,
                              worker_id, agent_id, agent_version, choice, queued_at)
-        select n.task_id, n.lane_id, n.priority, n.attempt + 1, n.failures, n.losses, n.gated,
-               by_worker, s.agent_id, s.version,
-               case when s.chosen then (
-                   select jsonb_agg(jsonb_build_object('agent', o.name, 'running', o.n,
-                                                       'limit', o.cap))
-                     from jsonb_to_recordset(offers) as o (lane_id int, name text, n int, cap int)
-                    where o.lane_id = n.lane_id) end,
-               n.queued_at
-          from numbered n join seat s on s.lane_id = n.lane_id and s.place = n.place
-        returning running.task_id, running.attempt, running.lane_id, running.agent_id,
-                  running.worker_id
+        select task_id, lane_id, priority, attempt + 1, failures, losses, gated,
+               by_worker, agents[seat], versions[seat], choices[seat], queued_at
+          from seated
+        returning task_id, attempt, lane_id, agent_id
     ), told as (
         insert into event (type, project_id, subject, data)
-        select 'task.started', lane.project_id, s.task_id,
-               jsonb_build_object('attempt', s.attempt, 'agent_id', s.agent_id,
-                                  'worker_id', s.worker_id)
-          from started s join lane on lane.id = s.lane_id
+        select 'task.started', lane.project_id, l.task_id,
+               jsonb_build_object('attempt', l.attempt, 'agent_id', l.agent_id,
+                                  'worker_id', by_worker)
+          from live l join lane on lane.id = l.lane_id
     )
-    select array_agg(s.task_id) into taken from started s;
-
-    return query
-    select r.task_id, r.attempt, r.failures, r.losses, t.project_id, t.title, t.labels, t.input,
-           t.spec, r.agent_id, r.agent_version, r.queued_at
-      from unnest(taken) as x (id)
-      join running r on r.task_id = x.id
-      join task t on t.id = x.id;
+    select array_agg(task_id) into started from live;
+    return started;
 end $$;

@@ -1,170 +1,220 @@
 -- What people and clocks do to tasks.
 
--- Takes tasks out of whichever hot table they wait in; returns those that waited in one.
--- The caller has locked the gates.
-create or replace function withdraw(ids uuid[]) returns uuid[] language plpgsql
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+-- Takes tasks out of whichever hot table they wait in, and returns those that waited in one. The
+-- tables are looked at in the order in which tasks move, so that one on the move is met in its next
+-- place. The caller holds the gate lock.
+create or replace function withdraw(ids uuid[]) returns uuid[] language plpgsql as $$
 #variable_conflict use_column
 declare
-    taken uuid[]; waiting_at text[]; holding uuid[];
+    taken uuid[]; gates text[];
 begin
-    -- In the order in which tasks move, so that one on the move is met in its next place.
+    perform from blocked where task_id = any (ids) order by task_id for update;
     with b as (delete from blocked where task_id = any (ids) returning task_id),
          t as (delete from timer where task_id = any (ids) returning task_id)
-    select coalesce(array_agg(task_id), '{}') into taken
+    select array_agg(task_id) into taken
       from (select task_id from b union all select task_id from t) x;
+
     with w as (delete from wait where task_id = any (ids) returning task_id, gate),
-         r as (
-            delete from ready using task
-             where task.id = any (ids) and ready.lane_id = task.lane_id
-               and ready.priority = task.priority and ready.task_id = task.id
-            returning ready.task_id)
-    select taken || coalesce(array_agg(task_id), '{}'),
-           array_agg(gate) filter (where gate is not null)
-      into taken, waiting_at
-      from (select task_id, gate from w union all select task_id, null from r) x;
-    update gate g set waiting = g.waiting - x.n
-      from (select key, count(*) as n from unnest(waiting_at) as k (key) group by key) x
-     where g.key = x.key;
-    select array_agg(distinct task_id) into holding from need where task_id = any (taken);
-    if holding is not null then
-        perform leave_gates(holding, holding);
-    end if;
-    if waiting_at is not null then
-        delete from gate where key = any (waiting_at) and one_shot and used = 0 and waiting = 0;
-        perform serve_gates(waiting_at);
-    end if;
-    return taken;
+         counted as (
+            update gate g set waiting = g.waiting - x.n
+              from (select gate, count(*) as n from w group by gate) x where g.key = x.gate)
+    select taken || array_agg(task_id), array_agg(distinct gate) into taken, gates from w;
+
+    with r as (
+        delete from ready r using task t
+         where t.id = any (ids) and r.lane_id = t.lane_id and r.priority = t.priority
+           and r.task_id = t.id
+        returning r.task_id)
+    select taken || array_agg(task_id) into taken from r;
+    perform serve_gates(give_back(taken, taken) || coalesce(gates, '{}'))
+      where exists (select from need where task_id = any (taken));
+    return coalesce(taken, '{}');
 end $$;
 
 -- Cancels tasks. Those that wait end at once; running ones are asked to stop and end when their
 -- worker says so. Returns what happened to each: cancelled, cancelling, or ended (it had ended).
 create or replace function cancel_tasks(ids uuid[], who text, reason text)
-returns table (task_id uuid, result text, worker_id uuid) language plpgsql as $$
+returns table (task_id uuid, result text, worker_id uuid) language plpgsql
+set plan_cache_mode = force_generic_plan
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
     rest uuid[] := ids; taken uuid[]; asked uuid[];
 begin
     perform lock_events();
-    perform lock_gates_if_used();
+    perform lock_gates();
     for round in 1..20 loop
+        -- Running ones first, and held: what they would ready by ending is not looked for yet.
+        asked := ask_to_stop(rest, who, reason);
         taken := withdraw(rest);
-        perform end_open_tasks(taken, 'cancelled', 'cancelled', reason, who);
+        perform end_tasks(taken, 'cancelled', who,
+                          jsonb_build_object('code', 'cancelled', 'message', reason));
         perform release_dependents(taken);
-        return query select x, 'cancelled', null::uuid from unnest(taken) as x;
-        with mark as (
-            update running r set cancel = jsonb_build_object('by', who, 'reason', reason)
-             where r.task_id = any (rest) and not r.task_id = any (taken) and r.cancel is null
-            returning r.task_id, r.lane_id, r.attempt
-        ), told as (
-            insert into event (type, project_id, subject, actor, data)
-            select 'task.cancelling', lane.project_id, m.task_id, who,
-                   jsonb_build_object('attempt', m.attempt, 'reason', reason)
-              from mark m join lane on lane.id = m.lane_id
-        )
-        select array_agg(r.task_id) into asked from running r
-         where r.task_id = any (rest) and not r.task_id = any (taken);
-        return query select r.task_id, 'cancelling', r.worker_id
-                       from running r where r.task_id = any (asked);
-        return query select t.id, 'ended', null::uuid from task t
-                      where t.id = any (rest) and t.outcome is not null
-                        and not t.id = any (taken) and not t.id = any (coalesce(asked, '{}'));
-        rest := array(select x from unnest(rest) as x join task t on t.id = x
-                       where t.outcome is null and not x = any (coalesce(asked, '{}')));
+        return query
+        select r.task_id, 'cancelling', r.worker_id from running r where r.task_id = any (asked)
+        union all
+        select t.id, case when t.id = any (taken) then 'cancelled' else 'ended' end, null::uuid
+          from task t where t.id = any (rest) and t.outcome is not null;
+        rest := array(select id from task where id = any (rest) and outcome is null
+                                            and not id = any (asked));
         exit when cardinality(rest) = 0;   -- else they moved between two looks: look again
     end loop;
 end $$;
 
+-- Marks running attempts as to be stopped, once. Returns all of these tasks that run.
+create or replace function ask_to_stop(ids uuid[], who text, reason text) returns uuid[]
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    asked uuid[];
+begin
+    asked := array(select task_id from running where task_id = any (ids)
+                    order by task_id for update);
+    with marked as (
+        update running set cancel = jsonb_build_object('by', who, 'reason', reason)
+         where task_id = any (asked) and cancel is null
+        returning task_id, lane_id, attempt
+    )
+    insert into event (type, project_id, subject, actor, data)
+    select 'task.cancelling', lane.project_id, m.task_id, who,
+           jsonb_build_object('attempt', m.attempt, 'reason', reason)
+      from marked m join lane on lane.id = m.lane_id;
+    return asked;
+end $$;
+
 -- Gives ended tasks (failed, dead, cancelled) another life: counts start anew, the attempt number
--- goes on, dependencies are judged again. Returns the tasks that live again.
+-- goes on, dependencies are judged again. A task whose dependency failed waits until that one is
+-- retried too. Returns the tasks that live again.
 create or replace function retry_tasks(ids uuid[], who text) returns setof uuid language plpgsql
+set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
-    again uuid[]; free uuid[];
+    again uuid[]; held uuid[];
 begin
     perform lock_events();
-    perform lock_gates_if_used();
-    perform from task where id in (select depends_on from dependency where task_id = any (ids))
-      order by id for share;
+    perform lock_gates();
+    perform from task
+      where id = any (ids || array(select depends_on from dependency where task_id = any (ids)))
+      order by id for no key update;
     with reopened as (
         update task set outcome = null, error = null, output = null, finished_at = null
          where id = any (ids) and outcome in ('failed', 'dead', 'cancelled')
-        returning *
-    ), edge as (
-        update dependency d
-           set released = coalesce(p.outcome = 'succeeded'
-                                   or r.spec ->> 'on_dependency_failure' = 'run', false)
-          from reopened r, task p
-         where d.task_id = r.id and p.id = d.depends_on
-        returning d.task_id, d.released
-    ), open as (
-        select task_id, count(*) as n from edge where not released group by task_id
-    ), need_again as (
-        insert into need (task_id, gate, units)
-        select r.id, n ->> 'gate', (n ->> 'units')::bigint
-          from reopened r cross join lateral jsonb_array_elements(r.spec -> 'needs') as n
-        on conflict do nothing
-    ), blocking as (
-        insert into blocked (task_id, pending, on_failure, lane_id, priority, attempt, gated)
-        select r.id, o.n, coalesce(r.spec ->> 'on_dependency_failure', 'cancel'), r.lane_id,
-               r.priority, r.attempt, r.spec ? 'needs'
-          from reopened r join open o on o.task_id = r.id
-    ), told as (
-        insert into event (type, project_id, subject, actor, data)
-        select 'task.redriven', project_id, id, who, jsonb_build_object('attempt', attempt)
-          from reopened
+        returning id
     )
-    select array_agg(r.id),
-           array_agg(r.id) filter (where not exists (select from open o where o.task_id = r.id))
-      into again, free from reopened r;
-    if free is not null then
-        perform enter_or_ready(free);
-    end if;
+    select array_agg(id) into again from reopened;
+    insert into need (task_id, gate, units)
+    select t.id, n ->> 'gate', (n ->> 'units')::bigint
+      from task t cross join lateral jsonb_array_elements(t.spec -> 'needs') as n
+     where t.id = any (again);
+    insert into expiry (task_id, expires_at)
+    select id, clock_timestamp()
+               + make_interval(secs => (spec -> 'timeouts' ->> 'queue')::float8)
+      from task where id = any (again) and spec -> 'timeouts' ? 'queue'
+    on conflict (task_id) do update set expires_at = excluded.expires_at;
+    held := block_again(again);
+    insert into event (type, project_id, subject, actor, data)
+    select 'task.redriven', project_id, id, who, jsonb_build_object(
+               'attempt', attempt,
+               'state', case when id = any (held) or spec ? 'needs' then 'pending'
+                             else 'queued' end)
+      from task where id = any (again);
+    perform admit(array_agg(place_of(id, lane_id, priority, attempt, 0, 0, spec ? 'needs')),
+                  array_agg(null::timestamptz))
+       from task where id = any (again) and not id = any (held)
+     having count(*) > 0;
     return query select * from unnest(again);
 end $$;
 
--- Admits reopened or edited tasks whose dependencies are done, keeping their attempt number.
-create or replace function enter_or_ready(ids uuid[]) returns void language plpgsql as $$
+-- Holds back reopened tasks that have open or failed dependencies, and returns them.
+create or replace function block_again(ids uuid[]) returns uuid[] language plpgsql as $$
 #variable_conflict use_column
+declare
+    held uuid[];
 begin
-    insert into ready (lane_id, priority, task_id, attempt)
-    select lane_id, priority, id, attempt from task
-     where id = any (ids) and not exists (select from need where task_id = task.id);
-    perform enter_gates(array_agg(id), array_agg(lane_id), array_agg(priority),
-                        array_agg(attempt), array_agg(0::smallint), array_agg(0::smallint))
-       from task where id = any (ids) and exists (select from need where task_id = task.id)
-      having count(*) > 0;
+    update dependency d
+       set released = coalesce(p.outcome = 'succeeded', false)
+                      or p.outcome is not null and t.spec ->> 'on_dependency_failure' = 'run'
+      from task t, task p
+     where d.task_id = any (ids) and t.id = d.task_id and p.id = d.depends_on;
+    with open as (
+        select task_id, count(*) as n from dependency
+         where task_id = any (ids) and not released group by task_id
+    ), blocking as (
+        insert into blocked (task_id, pending, on_failure, lane_id, priority, attempt, gated)
+        select t.id, o.n, coalesce(t.spec ->> 'on_dependency_failure', 'cancel'), t.lane_id,
+               t.priority, t.attempt, t.spec ? 'needs'
+          from open o join task t on t.id = o.task_id
+        returning task_id
+    )
+    select array_agg(task_id) into held from blocking;
+    return coalesce(held, '{}');
 end $$;
 
--- Changes the place of a waiting task among others.
-create or replace function reprioritise(which uuid, value smallint) returns void
-language plpgsql as $$
+-- Holds a task that waits still until the transaction ends, so that it can be edited. False when it
+-- runs or has ended.
+create or replace function hold_waiting(which uuid) returns boolean language plpgsql
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 begin
-    update ready r set priority = value from task t
-     where t.id = which and r.lane_id = t.lane_id and r.priority = t.priority
-       and r.task_id = t.id;
-    update blocked set priority = value where task_id = which;
-    update timer set priority = value where task_id = which;
-    update wait set priority = value where task_id = which;
+    perform lock_gates();
+    perform from blocked where task_id = which for update;
+    if found then return true; end if;
+    perform from timer where task_id = which for update;
+    if found then return true; end if;
+    perform from wait where task_id = which for update;
+    if found then return true; end if;
+    perform from ready r join task t
+         on r.lane_id = t.lane_id and r.priority = t.priority and r.task_id = t.id
+      where t.id = which for update of r;
+    return found;
+end $$;
+
+-- Changes the place of a task among others, wherever it waits; a running one keeps it for its next
+-- attempts.
+create or replace function reprioritise(which uuid, value smallint) returns void
+language plpgsql
+set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+    place wait;
+begin
+    perform lock_events();
+    perform lock_gates();
+    for round in 1..20 loop
+        update running set priority = value where task_id = which;
+        exit when found;
+        update blocked set priority = value where task_id = which;
+        exit when found;
+        update timer set priority = value where task_id = which;
+        exit when found;
+        update wait set priority = value where task_id = which returning * into place;
+        exit when found;
+        update ready r set priority = value from task t
+         where t.id = which and r.lane_id = t.lane_id and r.priority = t.priority
+           and r.task_id = t.id;
+        exit when found or exists (select from task where id = which and outcome is not null);
+    end loop;   -- it moved between two looks: look again
     update task set priority = value where id = which;
+    perform serve_gates(array[place.gate]) where place.gate is not null;
 end $$;
 
 -- Readies tasks whose time has come. Any process may call it; returns how many there were.
 create or replace function fire_timers(most int) returns int language plpgsql
+set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
-    n int; gates timer[];
+    n int; waiters ready[];
 begin
     perform lock_events();
-    perform lock_gates_if_used();
+    perform lock_gates()
+      where exists (select from timer where fires_at <= clock_timestamp() and gated);
     with due as (
         delete from timer where ctid = any (array(
             select ctid from timer where fires_at <= clock_timestamp()
              order by fires_at limit most for update skip locked))
-        returning *, timer as record
+        returning *
     ), queued as (
         insert into ready (lane_id, priority, task_id, attempt, failures, losses)
         select lane_id, priority, task_id, attempt, failures, losses from due where not gated
@@ -173,24 +223,26 @@ begin
         select 'task.queued', lane.project_id, d.task_id, jsonb_build_object('after', d.reason)
           from due d join lane on lane.id = d.lane_id where not d.gated
     )
-    select count(*), array_agg(record) filter (where gated) into n, gates from due;
-    if gates is not null then
-        perform enter_gates(array_agg(g.task_id), array_agg(g.lane_id), array_agg(g.priority),
-                            array_agg(g.attempt), array_agg(g.failures), array_agg(g.losses))
-           from unnest(gates) as g;
+    select count(*), array_agg(place_of(task_id, lane_id, priority, attempt, failures, losses,
+                                        true)) filter (where gated)
+      into n, waiters from due;
+    if waiters is not null then
+        perform lock_gates();
+        perform serve_gates(queue_at_gates(waiters, false));
     end if;
     return n;
 end $$;
 
--- Fails tasks that did not start in time. Returns how many rows were due.
+-- Fails tasks that did not start in time. Returns how many were due.
 create or replace function expire_tasks(most int) returns int language plpgsql
+set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
-    due uuid[]; taken uuid[];
+    due uuid[]; late uuid[];
 begin
     perform lock_events();
-    perform lock_gates_if_used();
+    perform lock_gates() where exists (select from expiry where expires_at <= clock_timestamp());
     with gone as (
         delete from expiry where ctid = any (array(
             select ctid from expiry where expires_at <= clock_timestamp()
@@ -199,12 +251,15 @@ begin
     )
     select array_agg(task_id) into due from gone;
     if due is null then return 0; end if;
-    due := array(select id from task where id = any (due) and outcome is null
-                    and not exists (select from running where task_id = id)
-                    and not exists (select from attempt where task_id = id));
-    taken := withdraw(due);
-    perform end_open_tasks(taken, 'failed', 'queue_timeout',
-                           'The task did not start within its queue timeout.', null);
-    perform release_dependents(taken);
+    late := array(
+        select t.id from task t
+         where t.id = any (due) and t.outcome is null
+           and not exists (select from running r where r.task_id = t.id)
+           and not exists (select from attempt a where a.task_id = t.id and a.attempt > t.attempt));
+    late := withdraw(late);
+    perform end_tasks(late, 'failed', null, jsonb_build_object(
+        'class', 'timeout', 'code', 'queue_timeout',
+        'message', 'The task did not start within its queue timeout.'));
+    perform release_dependents(late);
     return cardinality(due);
 end $$;

@@ -19,72 +19,84 @@ end $$;
 -- that was asked, dead after max_losses losses. Returns the workers and how many tasks each lost.
 create or replace function reap_workers(max_losses int, most int)
 returns table (worker_id uuid, tasks int) language plpgsql
+set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
-    corpses uuid[]; ended uuid[]; ungated uuid[]; again running[];
+    corpses uuid[];
 begin
+    if not exists (select from worker where state in ('active', 'draining')
+                                        and lease_until < clock_timestamp()) then
+        return;
+    end if;
     perform lock_events();
-    perform lock_gates_if_used();
-    select array_agg(w.id) into corpses from (
+    perform lock_gates();
+    -- One that claims or renews at this moment is passed over.
+    corpses := array(
         select id from worker
          where state in ('active', 'draining') and lease_until < clock_timestamp()
-         order by id limit most for update skip locked) w;
-    if corpses is null then return; end if;
+         order by id limit most for update skip locked);
     update worker set state = 'dead' where id = any (corpses);
     insert into event (type, subject, data)
     select 'worker.lost', w.id, jsonb_build_object('name', w.name, 'host', w.host)
       from worker w where w.id = any (corpses);
-    return query select c.id, (select count(*)::int from running r where r.worker_id = c.id)
-                   from unnest(corpses) as c (id);
+    return query
+    select c.id, (select count(*)::int from running r where r.worker_id = c.id)
+      from unnest(corpses) as c (id);
+    perform take_back(corpses, max_losses);
+end $$;
 
+-- Ends the attempts of dead workers.
+create or replace function take_back(corpses uuid[], max_losses int) returns void
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    ended uuid[]; left_gates uuid[]; queueing ready[];
+begin
+    perform from running where worker_id = any (corpses) order by task_id for update;
     with lost as (
-        delete from running r where r.worker_id = any (corpses)
-        returning r.*, r as record,
-                  case when r.cancel is not null then 'cancelled'
-                       when r.losses + 1 >= max_losses then 'dead' else 'again' end as how
+        delete from running where worker_id = any (corpses)
+        returning *, case when cancel is not null then 'cancelled'
+                          when losses + 1 >= max_losses then 'dead' else 'again' end as how
     ), history as (
         insert into attempt (task_id, attempt, outcome, agent_id, agent_version, worker_id, choice,
                              confinement, queued_at, started_at, error)
-        select l.task_id, l.attempt, 'lost', l.agent_id, l.agent_version, l.worker_id, l.choice,
-               l.confinement, l.queued_at, l.started_at, lost_error() from lost l
+        select task_id, attempt, 'lost', agent_id, agent_version, worker_id, choice, confinement,
+               queued_at, started_at, lost_error()
+          from lost
     ), closed as (
         update task t
            set outcome = l.how, attempt = l.attempt, started_at = l.started_at,
                finished_at = clock_timestamp(),
-               error = case l.how when 'dead' then lost_error() else
-                   jsonb_build_object('code', 'cancelled', 'message',
-                       coalesce(l.cancel ->> 'reason', 'The task was cancelled.')) end
+               error = coalesce(cancelled_error(l.how, l.cancel), lost_error())
           from lost l where t.id = l.task_id and l.how <> 'again'
     ), requeued as (
         insert into ready (lane_id, priority, task_id, attempt, failures, losses)
-        select l.lane_id, l.priority, l.task_id, l.attempt, l.failures, l.losses + 1
-          from lost l where l.how = 'again' and not l.gated
+        select lane_id, priority, task_id, attempt, failures, losses + 1
+          from lost where how = 'again' and not gated
     ), told as (
         insert into event (type, project_id, subject, actor, data)
         select x.type, lane.project_id, l.task_id, l.cancel ->> 'by',
-               jsonb_build_object('attempt', l.attempt, 'worker_id', l.worker_id)
+               jsonb_strip_nulls(jsonb_build_object(
+                   'attempt', l.attempt, 'worker_id', l.worker_id, 'error', x.error))
           from lost l join lane on lane.id = l.lane_id
           cross join lateral (
-            select 'task.lost' as type union all
-            select 'task.' || l.how where l.how <> 'again') x
+            select 'task.lost' as type, null::jsonb as error
+            union all
+            select 'task.' || l.how, coalesce(cancelled_error(l.how, l.cancel), lost_error())
+             where l.how <> 'again') x
     )
-    select array_agg(l.task_id) filter (where l.how <> 'again'),
-           array_agg(l.task_id) filter (where l.gated),
-           array_agg(l.record) filter (where l.gated and l.how = 'again')
-      into ended, ungated, again from lost l;
+    select array_agg(task_id) filter (where how <> 'again'),
+           array_agg(task_id) filter (where gated),
+           array_agg(place_of(task_id, lane_id, priority, attempt, failures, losses + 1, true))
+               filter (where gated and how = 'again')
+      into ended, left_gates, queueing from lost;
     if ended is not null then
+        delete from expiry where task_id = any (ended);
         perform release_dependents(ended);
     end if;
-    if ungated is not null then
-        perform leave_gates(ungated, coalesce(ended, '{}'));
-    end if;
-    if again is not null then
-        perform enter_gates(array_agg(a.task_id), array_agg(a.lane_id), array_agg(a.priority),
-                            array_agg(a.attempt), array_agg(a.failures),
-                            array_agg((a.losses + 1)::smallint))
-           from unnest(again) as a;
-    end if;
+    perform serve_gates(give_back(left_gates, coalesce(ended, '{}'))
+                        || queue_at_gates(queueing, false));
 end $$;
 
 create or replace function lost_error() returns jsonb language sql immutable as $$
