@@ -1,9 +1,9 @@
 """Real PostgreSQL and Valkey for every test; a database of its own for each that asks."""
 
-import asyncio
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 
 from podium import app as composition
-from podium.api.serving import ApiServer
 from podium.events import retention
 from podium.kernel.settings import Settings
 from podium.principals.service import ensure_admin_token
@@ -22,7 +21,7 @@ from podium.storage import partitions
 from podium.storage.database import Database
 from podium.storage.migrate import migrate
 from podium.storage.valkey import Valkey
-from servers import ValkeyProcess
+from servers import LiveApi, ValkeyProcess
 
 PREFIX = "/api/v1/orchestration"
 
@@ -144,12 +143,15 @@ async def api(app: FastAPI, admin_token: str) -> AsyncIterator[httpx.AsyncClient
 
 
 @pytest.fixture
-async def live_server(prepared: Settings) -> AsyncIterator[str]:
+async def live_api(prepared: Settings) -> AsyncIterator[LiveApi]:
+    """The API on a real socket, which the test may stop and start again."""
+    api = LiveApi(partial(composition.create_api, prepared))
+    await api.start()
+    yield api
+    await api.stop()
+
+
+@pytest.fixture
+def live_server(live_api: LiveApi) -> str:
     """URL of the API on a real socket of the loopback interface."""
-    server = ApiServer(composition.create_api(prepared), host="127.0.0.1", port=0)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield f"http://127.0.0.1:{server.port}"
-    server.should_exit = True
-    await serving
+    return live_api.url

@@ -2,8 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from fastapi import FastAPI
+
+from podium.api.serving import ApiServer
 from podium.storage.embedded.valkey import required_program
 
 
@@ -32,3 +36,32 @@ class ValkeyProcess:
             self._process.kill()
             await self._process.wait()
             self._process = None
+
+
+class LiveApi:
+    """The API on a real socket of the loopback interface, on the same port after a restart."""
+
+    def __init__(self, make: Callable[[], FastAPI]) -> None:
+        self._make = make
+        self._port = 0
+        self._serving: asyncio.Task[None] | None = None
+        self.app: FastAPI
+        self._server: ApiServer
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        self.app = self._make()
+        self._server = ApiServer(self.app, host="127.0.0.1", port=self._port)
+        self._port = self._server.port
+        self._serving = asyncio.create_task(self._server.serve())
+        while not self._server.started:
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        if self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+            self._serving = None

@@ -168,8 +168,8 @@ def _methods(request: Request) -> list[str]:
 
 
 def _field(location: Iterable[str | int]) -> str:
-    place, *parts = [str(part) for part in location]
-    return ".".join(parts) or place
+    place, *parts = [*(str(part) for part in location), ""]
+    return ".".join(parts).rstrip(".") or place or "body"
 
 
 def _headers(error: PodiumError) -> dict[str, str]:

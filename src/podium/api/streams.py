@@ -28,6 +28,7 @@ _WAIT_SECONDS = 2.0
 """How long one look at the feed waits; after each, the token is proven anew."""
 _MOST_STREAMS = 2000
 _RENDERED = 20_000
+_UTC_Z = orjson.OPT_UTC_Z
 ALL_PROJECTS = "*"
 
 
@@ -135,7 +136,9 @@ class EventStreams:
         """The event as JSON; made once for all who follow it."""
         known = self._rendered.get(event.cursor)
         if known is None:
-            known = orjson.dumps(await self.view(event), default=str)  # asyncpg has its own UUID
+            known = orjson.dumps(
+                await self.view(event), default=str, option=_UTC_Z
+            )  # asyncpg has its own UUID
             self._rendered[event.cursor] = known
             if len(self._rendered) > _RENDERED:
                 self._rendered.popitem(last=False)

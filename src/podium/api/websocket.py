@@ -76,10 +76,10 @@ class _Session:
             subscribe = await self._greeting()
             watch = asyncio.create_task(self._watch())
             pump = asyncio.create_task(self._pump(subscribe))
-            done, rest = await asyncio.wait({watch, pump}, return_when=asyncio.FIRST_COMPLETED)
-            for task in rest:
+            done, _ = await asyncio.wait({watch, pump}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (watch, pump):
                 task.cancel()
-            await asyncio.gather(*rest, return_exceptions=True)
+            await asyncio.gather(watch, pump, return_exceptions=True)
             for task in done:
                 task.result()
         except _Left:

@@ -1,0 +1,46 @@
+"""The door to PostgreSQL: what it does when connections die."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from podium.kernel.errors import Unavailable
+from podium.storage.database import Database
+
+_KILL_OTHERS = (
+    "select count(pg_terminate_backend(pid)) as n from pg_stat_activity"
+    " where datname = current_database() and pid <> pg_backend_pid()"
+)
+
+
+async def test_connections_that_died_in_the_pool_are_replaced_unnoticed(
+    database: Database, server_url: str
+) -> None:
+    await asyncio.gather(*(database.call("select pg_sleep(0.05)") for _ in range(5)))
+    killer = Database(database.engine.url.render_as_string(hide_password=False))
+    [row] = await killer.call(_KILL_OTHERS)
+    await killer.close()
+    assert row["n"] >= 5
+    await asyncio.sleep(0.1)
+    for _ in range(5):
+        assert len(await database.call("select 1")) == 1
+        async with database.connect() as conn:
+            assert (await conn.execute(text("select 1"))).scalar_one() == 1
+        async with database.transaction() as conn:
+            await conn.execute(text("select 1"))
+
+
+async def test_a_connection_that_dies_in_use_is_told_as_unavailable(database: Database) -> None:
+    killer = Database(database.engine.url.render_as_string(hide_password=False))
+
+    async def kill() -> None:
+        await asyncio.sleep(0.2)
+        await killer.call(_KILL_OTHERS)
+
+    killing = asyncio.create_task(kill())
+    with pytest.raises(Unavailable):
+        await database.call("select pg_sleep(5)")
+    await killing
+    await killer.close()
+    assert len(await database.call("select 1")) == 1
