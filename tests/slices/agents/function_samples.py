@@ -1,6 +1,6 @@
 """Functions as users write them, for the tests of function agents."""
 
-# ruff: noqa: T201, ASYNC240 - agents print, and write small files where they are
+# ruff: noqa: T201, ASYNC230, ASYNC240 - agents print, and write small files where they are
 
 import asyncio
 import contextlib
@@ -195,3 +195,26 @@ async def raise_in_step(_: Any) -> None:
         _ = {}["inner"]
     except KeyError as error:
         raise RuntimeError("outer") from error
+
+
+async def goes_on_after_time_out(_: Any) -> str:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await asyncio.sleep(10)
+    await asyncio.sleep(0.2)
+    return "went on"
+
+
+async def leave_stubborn(value: Any, ctx: Any) -> None:
+    async def going_on() -> None:
+        caught = 0
+        while caught < 5:
+            try:
+                await asyncio.sleep(0.02)
+                with Path(value).open("a") as file:
+                    file.write("x")
+            except BaseException:  # noqa: BLE001
+                caught += 1
+
+    ctx.kept = asyncio.create_task(going_on())
+    await asyncio.sleep(0.05)

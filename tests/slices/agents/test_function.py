@@ -303,6 +303,52 @@ async def test_a_lease_ends_even_who_holds_on(
     assert boottime() - context.lease.until < 2
 
 
+async def test_who_ignores_a_cancellation_is_ended_after_the_grace(
+    runtime: FunctionRuntime, make: Make, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    context = make("swallow", str(mark), grace_seconds=0.3)
+    running = asyncio.create_task(runtime.run(context))
+    await asyncio.sleep(0.1)
+    began = boottime()
+    running.cancel()
+    with pytest.raises(AttemptFailed) as caught:
+        await running
+    assert (caught.value.error_class, caught.value.code) == (ErrorClass.AGENT, "cancel_ignored")
+    assert 0.25 < boottime() - began < 2
+
+
+async def test_a_time_out_of_the_functions_own_does_not_count_as_cancelled(
+    runtime: FunctionRuntime, make: Make
+) -> None:
+    assert await runtime.run(make("goes_on_after_time_out", grace_seconds=0.05)) == "went on"
+
+
+async def test_left_tasks_that_ignore_it_never_take_a_step_again(
+    runtime: FunctionRuntime, make: Make, tmp_path: Path
+) -> None:
+    mark = tmp_path / "mark"
+    assert await runtime.run(make("leave_stubborn", str(mark), grace_seconds=0.2)) is None
+    await asyncio.sleep(0.1)
+    steps = len(mark.read_text())
+    assert steps >= 1
+    await asyncio.sleep(0.2)
+    assert len(mark.read_text()) == steps
+
+
+async def test_cancelling_while_left_tasks_end(
+    runtime: FunctionRuntime, make: Make, tmp_path: Path
+) -> None:
+    context = make("leave_stubborn", str(tmp_path / "mark"), grace_seconds=0.3)
+    running = asyncio.create_task(runtime.run(context))
+    await asyncio.sleep(0.15)
+    began = boottime()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert boottime() - began > 0.1
+
+
 async def test_what_the_worker_does_for_a_function_is_not_the_functions(
     runtime: FunctionRuntime, make: Make
 ) -> None:

@@ -99,9 +99,9 @@ def test_a_deadline_in_the_past_starts_nothing(tmp_path: Path) -> None:
 
 
 def test_it_waits_for_the_lock_until_it_is_told_to_stop(tmp_path: Path) -> None:
-    with start(launched(tmp_path, "sleep", "20"), boottime() + 20) as first:
-        while not (tmp_path / "lock").exists():
-            time.sleep(0.01)
+    script = "echo ready; exec sleep 60"
+    with start(launched(tmp_path, "sh", "-c", script), boottime() + 60) as first:
+        assert os.read(first.stdout, 6) == b"ready\n"
         with start(launched(tmp_path, "true"), boottime() + 20) as second:
             time.sleep(0.2)
             second.say("stop", "0")
@@ -302,9 +302,9 @@ def test_elsewhere_than_on_linux(tmp_path: Path) -> None:
     try:
         report, said = run(launched(tmp_path, "echo", "hello"))
         assert (report.reason, report.code, said) == ("exited", 0, b"hello\n")
-        leave = "(sleep 30 & echo $! > pid; sleep 0.5) & sleep 0.3"
-        with start(launched(tmp_path, "sh", "-c", leave), boottime() + 20) as supervisor:
-            time.sleep(0.2)
+        leave = "(sleep 60 & echo $! > pid; echo ready; sleep 60) & sleep 60"
+        with start(launched(tmp_path, "sh", "-c", leave), boottime() + 60) as supervisor:
+            assert os.read(supervisor.stdout, 6) == b"ready\n"
             supervisor.say("stop", "0")
             assert supervisor.report().reason == "stopped"
         sleeper = int((tmp_path / "pid").read_text())

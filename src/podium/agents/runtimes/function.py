@@ -23,7 +23,7 @@ from podium.agents.runtimes.functions import (
     to_json,
 )
 from podium.agents.runtimes.hosting import Host, ProcessOptions, validated
-from podium.agents.runtimes.inline import InlineContext, LeaseExpired, run_leased
+from podium.agents.runtimes.inline import CancelIgnored, InlineContext, LeaseExpired, run_leased
 from podium.agents.runtimes.outcome import wall_limit
 from podium.kernel.errors import AttemptFailed, ErrorClass
 
@@ -171,6 +171,13 @@ async def _run_inline(ctx: AttemptContext, config: FunctionConfig, function: Fun
             ErrorClass.TRANSIENT,
             "lease_expired",
             "The worker's lease ran out before the function ended.",
+        ) from None
+    except CancelIgnored:
+        raise AttemptFailed(
+            ErrorClass.AGENT,
+            "cancel_ignored",
+            f"The function went on for {config.grace_seconds:g} seconds after it was cancelled.",
+            hint="Let CancelledError through, clean up faster, or raise grace_seconds.",
         ) from None
     except asyncio.CancelledError:
         task = asyncio.current_task()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from podium.agents.runtime import AttemptContext, Lease, Stream
 from podium.kernel.clock import boottime
@@ -25,24 +25,80 @@ class LeaseExpired(BaseException):
     """
 
 
-class _Scope:
-    """The tasks that one attempt's coroutine started."""
+class CancelIgnored(BaseException):
+    """Raised into a coroutine that went on for all its grace after it was cancelled."""
 
-    def __init__(self, lease: Lease) -> None:
-        self.lease = lease
-        self.tasks: set[asyncio.Future[Any]] = set()
+
+class _Scope:
+    """One attempt: its lease, and the tasks that its coroutine started."""
+
+    def __init__(self, lease: Lease, grace: float) -> None:
+        self._lease = lease
+        self._grace = grace
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._patience: asyncio.TimerHandle | None = None
+        self._over = False
 
     def add(self, task: "asyncio.Future[Any]") -> None:
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def end(self, seconds: float) -> None:
-        """Cancel what is left, and wait for it."""
-        for task in self.tasks:
+    def verdict(self) -> BaseException | None:
+        """Why no further step may be taken, or None."""
+        if boottime() >= self._lease.deadline():
+            return LeaseExpired("the worker's lease ran out")
+        return CancelIgnored() if self._over else None
+
+    def cancelled(self) -> None:
+        """The main coroutine is told of a cancellation: from here on its grace runs.
+
+        It may be the coroutine's own, of a time-out that it will have dealt with by then.
+        """
+        task = asyncio.current_task()
+        if self._patience is None and task is not None:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(self._grace, self._insist, task)
+
+    def _insist(self, task: "asyncio.Task[Any]") -> None:
+        self._patience = None
+        if task.cancelling():
+            self._over = True
             task.cancel()
-        left = set(self.tasks)
-        if left:
-            await asyncio.wait(left, timeout=seconds)
+
+    async def end(self) -> None:
+        """Cancel what is left, and wait for it; what holds on never takes a step again."""
+        if self._patience is not None:
+            self._patience.cancel()
+        if self._tasks:
+            left = set(self._tasks)
+            for task in left:
+                task.add_done_callback(_forgiven)
+                task.cancel()
+            try:
+                await _waited(left, self._grace)
+            finally:
+                self._over = True
+                for task in left:
+                    task.cancel()
+
+
+def _forgiven(task: "asyncio.Future[Any]") -> None:
+    """Nobody asks any more how it ended, and asyncio shall not complain of that."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _waited(tasks: set["asyncio.Future[Any]"], seconds: float) -> None:
+    """Wait whatever happens; a cancellation that arrives meanwhile is raised afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    until = boottime() + seconds
+    while tasks and boottime() < until:
+        try:
+            _, tasks = await asyncio.wait(tasks, timeout=until - boottime())
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 _scope: ContextVar[_Scope | None] = ContextVar("podium_inline_scope", default=None)
@@ -51,34 +107,38 @@ _scope: ContextVar[_Scope | None] = ContextVar("podium_inline_scope", default=No
 async def run_leased(coroutine: Coroutine[Any, Any, Any], lease: Lease, grace: float) -> Any:
     """The coroutine's result. Tasks that it left running are cancelled, for ``grace`` seconds.
 
-    Raises ``LeaseExpired`` when the lease ran out before it ended.
+    Raises ``LeaseExpired`` when the lease ran out before it ended, ``CancelIgnored`` when it did
+    not end within ``grace`` seconds of a cancellation.
     """
     _install(asyncio.get_running_loop())
-    scope = _Scope(lease)
+    scope = _Scope(lease, grace)
     token = _scope.set(scope)
     try:
-        return await _Leased(coroutine, lease)
+        return await _Leased(coroutine, scope, is_main=True)
     finally:
         _scope.reset(token)
-        if scope.tasks:
-            await scope.end(grace)
+        await scope.end()
 
 
 class _Leased:
-    """Drives a coroutine by hand, looking at the lease before each step."""
+    """Drives a coroutine by hand, asking its scope before each step."""
 
-    __slots__ = ("_coroutine", "_lease")
+    __slots__ = ("_coroutine", "_is_main", "_scope")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], lease: Lease) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, Any], scope: _Scope, *, is_main: bool = False
+    ) -> None:
         self._coroutine = coroutine
-        self._lease = lease
+        self._scope = scope
+        self._is_main = is_main
 
     def __await__(self) -> Generator[Any, Any, Any]:
         step: Callable[[Any], Any] = self._coroutine.send
         value: Any = None
         while True:
-            if boottime() >= self._lease.deadline():
-                self._expire()
+            verdict = self._scope.verdict()
+            if verdict is not None:
+                self._end(verdict)
             try:
                 waited_for = step(value)
             except StopIteration as end:
@@ -90,20 +150,21 @@ class _Leased:
                 self._coroutine.close()
                 raise
             except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
+                if self._is_main and isinstance(error, asyncio.CancelledError):
+                    self._scope.cancelled()
                 value = error
                 step = self._coroutine.throw
 
-    def _expire(self) -> None:
+    def _end(self, verdict: BaseException) -> NoReturn:
         """End the coroutine where it is. Its own clean-up may run but cannot wait."""
-        expired = LeaseExpired("the worker's lease ran out")
         for _ in range(_STUBBORN_STEPS):
             try:
-                self._coroutine.throw(expired)
+                self._coroutine.throw(verdict)
             except StopIteration:
-                raise expired from None
+                raise verdict from None
         with suppress(RuntimeError):  # it does not end even now; it will never be resumed
             self._coroutine.close()
-        raise expired
+        raise verdict
 
 
 class _Factory:
@@ -118,7 +179,7 @@ class _Factory:
         context = options.get("context")
         scope = _scope.get() if context is None else context.get(_scope)
         if scope is not None:
-            coroutine = _as_coroutine(_Leased(coroutine, scope.lease))
+            coroutine = _as_coroutine(_Leased(coroutine, scope))
         if self._before is None:
             task = asyncio.Task(coroutine, loop=loop, **options)
         else:
