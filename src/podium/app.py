@@ -30,6 +30,7 @@ from podium.storage.migrate import migrate
 from podium.storage.valkey import Valkey
 from podium.tasks.service import TaskService
 from podium.worker.executor import Surroundings
+from podium.worker.lease import start_anew
 from podium.worker.loop import Worker, WorkerOptions
 
 SQL_SLICES = ("podium.events", "podium.scheduler")
@@ -194,6 +195,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         queues=tuple(settings.worker_queues),
         lease_seconds=settings.lease_seconds,
         drain_seconds=settings.drain_seconds,
+        fence=start_anew,
     )
     core.keeper.start()
     try:

@@ -1,27 +1,56 @@
 """The worker's own view of its lease."""
 
+import os
+import sys
+from collections.abc import Callable
+
+import structlog
+
 from podium.kernel.clock import boottime
+
+_log = structlog.get_logger(__name__)
 
 SAFETY_SECONDS = 2.0
 """A worker gives up this much before the database would, so that nothing runs twice."""
 
 
-class LeaseClock:
-    """Until when this worker's attempts may run, on the clock that counts suspended time."""
+def start_anew() -> None:
+    """Replace this process by a fresh one: nothing of what ran in it takes another step."""
+    _log.error("worker.overslept", detail="Its lease ended while it was stopped; it starts anew.")
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - itself
 
-    def __init__(self, seconds: float) -> None:
+
+class LeaseClock:
+    """Until when this worker's attempts may run, on the clock that counts suspended time.
+
+    ``fence`` is called when an attempt inside this process is about to go on although others may
+    have begun its task: the process was stopped or suspended past its lease.
+    """
+
+    def __init__(self, seconds: float, fence: Callable[[], None] | None = None) -> None:
         self.seconds = seconds
+        self._fence = fence
         self._deadline = 0.0
+        self._end = 0.0
 
     def renewed(self, asked_at: float) -> None:
         """A renewal succeeded that was sent at ``asked_at``: the database counts from later on."""
-        self._deadline = asked_at + self.seconds - min(SAFETY_SECONDS, self.seconds / 4)
+        self._end = asked_at + self.seconds
+        self._deadline = self._end - min(SAFETY_SECONDS, self.seconds / 4)
 
     def lost(self) -> None:
+        """Nothing may begin any more; what runs has until the end of the lease to stop."""
         self._deadline = 0.0
 
     def deadline(self) -> float:
+        """When attempts must have ended; they ask before each step."""
+        if self._fence and boottime() >= self._end:
+            self._fence()
         return self._deadline
+
+    def left(self) -> float:
+        """Seconds until the deadline; 0 when it has passed."""
+        return max(0.0, self._deadline - boottime())
 
     def expired(self) -> bool:
         return boottime() >= self._deadline

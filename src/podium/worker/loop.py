@@ -5,7 +5,7 @@ import os
 import platform
 import random
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -53,6 +53,8 @@ class WorkerOptions:
     queues: tuple[str, ...]
     lease_seconds: float
     drain_seconds: float
+    fence: Callable[[], None] | None = None
+    """What ends this process when it was stopped past its lease; see ``LeaseClock``."""
 
 
 class Worker:
@@ -98,7 +100,7 @@ class Worker:
         async with self._around.database.transaction() as conn:
             await leases.register(conn, who, options.lease_seconds)
         self._wakeups.feed()
-        lease = LeaseClock(options.lease_seconds)
+        lease = LeaseClock(options.lease_seconds, options.fence)
         lease.renewed(asked_at)
         _log.info("worker.started", worker_id=str(who.id), name=who.name)
         return Incarnation(self._scheduler, self._wakeups, self._around, options, who.id, lease)
@@ -157,7 +159,7 @@ class Incarnation:
     async def _renew(self) -> None:
         pause = self._lease.seconds / 4
         while not self._ended.is_set():
-            await asyncio.sleep(min(pause, max(0.05, self._lease.deadline() - boottime())))
+            await asyncio.sleep(min(pause, max(0.05, self._lease.left())))
             await self._renew_once()
             if self._lease.expired():
                 self._abandon("its lease ran out")
@@ -168,7 +170,7 @@ class Incarnation:
         if self._lease.expired():
             return
         try:
-            async with asyncio.timeout(max(0.1, self._lease.deadline() - asked_at)):
+            async with asyncio.timeout(max(0.1, self._lease.left())):
                 held = await leases.renew(self._database, self._id, self._lease.seconds)
         except LeaseLost:
             self._abandon("it was declared dead")
