@@ -1,6 +1,6 @@
 """The commands by name, each loaded when it is used."""
 
-import signal
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -71,7 +71,7 @@ def load(name: str) -> TyperCommand | TyperGroup:
     place = _COMMANDS[name]
     app = cast("typer.Typer", import_module(f"podium.cli.commands.{place.module}").app)
     command = cast("TyperCommand | TyperGroup", typer.main.get_command(app))
-    command.name = name
+    command.name, command.short_help = name, place.line
     return command
 
 
@@ -109,16 +109,19 @@ def root() -> TyperGroup:
     return cast("TyperGroup", typer.main.get_command(app))
 
 
+def whole() -> TyperGroup:
+    """The command line with every command loaded, for its reference."""
+    command = root()
+    for name in _COMMANDS:
+        command.commands[name] = load(name)
+    return command
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and give the exit status."""
     quicken()
     try:
         outcome = root().main(list(arguments), prog_name="podium", standalone_mode=False)
-    except BrokenPipeError:
-        # The reader of the output went away: end the way other programs do.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGPIPE)
-        return Status.FAILED
     except Exception as error:  # noqa: BLE001 - told to the user, with a status of its own
         return report(error, as_json="--json" in arguments)
     finally:
@@ -127,7 +130,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _flush() -> None:
+    """Nobody may be left to read the output; that is no error of ours."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        sys.stdout = sys.__stdout__ = None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -32,6 +32,12 @@ def become(command: str, *options: str) -> None:
     os.execv(arguments[0], arguments)  # noqa: S606 - there is no shell to want
 
 
+def log_as_json(wanted: bool) -> None:
+    """Have the process that this one becomes write its log to the console as JSON."""
+    if wanted:
+        os.environ["PODIUM_LOG_FORMAT"] = "json"
+
+
 def start(*options: str) -> Mapping[str, object]:
     """Start a detached server and wait until it is ready; give what it says of itself.
 

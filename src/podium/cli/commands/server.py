@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from podium.cli import local
-from podium.cli.options import application
+from podium.cli.options import Json, application
 
 app = application()
 
@@ -19,8 +19,10 @@ def server(
         int | None,
         typer.Option(min=0, max=65535, metavar="NUMBER", help="Port of the API; 0: a free one."),
     ] = None,
+    json: Json = False,
 ) -> None:
     """Run an API server alone, on the servers of PODIUM_DATABASE_URL and PODIUM_VALKEY_URL."""
+    local.log_as_json(json)
     local.become(
         "server",
         *(() if host is None else ("--host", host)),

@@ -1,6 +1,5 @@
 """``podium up``: PostgreSQL, Valkey, API and workers, on this machine."""
 
-import os
 from typing import Annotated
 
 import typer
@@ -36,8 +35,7 @@ def up(
         *(() if workers is None else ("--workers", str(workers))),
     ]
     if not detach:
-        if json:
-            os.environ["PODIUM_LOG_FORMAT"] = "json"
+        local.log_as_json(json)
         local.become("up", *options)
     server = local.start(*options)
     if json:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from podium.cli import local
-from podium.cli.options import application
+from podium.cli.options import Json, application
 
 app = application()
 
@@ -15,6 +15,8 @@ def worker(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Its name in the logs and the status.")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Run a worker alone, on the servers of PODIUM_DATABASE_URL and PODIUM_VALKEY_URL."""
+    local.log_as_json(json)
     local.become("worker", *(() if name is None else ("--name", name)))

@@ -1,0 +1,76 @@
+"""Values on the command line."""
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from podium.cli.failures import Failure, Status
+from podium.cli.options import confirm, json_object, json_value, labels, moment, seconds
+
+
+def usage(caught: pytest.ExceptionInfo[Failure]) -> str:
+    assert caught.value.status is Status.USAGE
+    return f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("90", 90), ("1.5s", 1.5), ("5m", 300), ("5 min", 300), ("2h", 7200), ("7d", 604800)],
+)
+def test_durations(given: str, meant: float) -> None:
+    assert seconds(given, "--delay") == meant
+
+
+@pytest.mark.parametrize("given", ["", "-1", "soon", "5 weeks", "1e3"])
+def test_what_is_no_duration_is_told_with_its_option(given: str) -> None:
+    with pytest.raises(Failure) as caught:
+        seconds(given, "--delay")
+    assert "--delay" in usage(caught)
+
+
+def test_json_comes_from_the_command_line_a_file_or_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.json").write_text('{"from": "file"}')
+    monkeypatch.setattr("sys.stdin", io.StringIO("[1]"))
+    assert json_value('"text"', "--input") == "text"
+    assert json_value(f"@{tmp_path}/in.json", "--input") == {"from": "file"}
+    assert json_value("-", "--input") == [1]
+
+
+@pytest.mark.parametrize("given", ["hello", "{", "@/nowhere/at/all"])
+def test_what_is_no_json_is_told(given: str) -> None:
+    with pytest.raises(Failure) as caught:
+        json_value(given, "--input")
+    assert "--input" in usage(caught)
+
+
+def test_an_object_is_wanted_where_one_is_needed() -> None:
+    assert json_object('{"a": 1}', "--config") == {"a": 1}
+    with pytest.raises(Failure, match="must be a JSON object"):
+        json_object("[]", "--config")
+
+
+def test_labels() -> None:
+    assert labels(None) == {}
+    assert labels(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
+    for wrong in ("a", "=1"):
+        with pytest.raises(Failure, match="no label"):
+            labels([wrong])
+
+
+def test_moments() -> None:
+    assert moment(None, "--at") is None
+    assert moment("2026-03-01T09:30+02:00", "--at") == datetime(2026, 3, 1, 7, 30, tzinfo=UTC)
+    assert moment("2026-03-01T09:30", "--at") is not None
+    with pytest.raises(Failure, match="no moment"):
+        moment("tomorrow", "--at")
+
+
+def test_where_nobody_can_answer_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    confirm("Delete it", yes=True)
+    with pytest.raises(Failure, match="needs --yes"):
+        confirm("Delete it", yes=False)

@@ -1,0 +1,118 @@
+"""How the command line starts: quickly, lazily, and with help that is complete."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from installation import Installation
+
+ROOT = Path(__file__).resolve().parents[3]
+NEVER = ("pydantic", "httpx", "asyncio", "fastapi", "sqlalchemy", "podium.kernel", "podium.server")
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Installation:
+    """A data directory on which nothing runs."""
+    return Installation(tmp_path / "home")
+
+
+def test_the_version_is_told_in_both_ways(nowhere: Installation) -> None:
+    for arguments in (["--version"], ["version"], ["version", "--json"]):
+        said = nowhere.podium(*arguments)
+        assert (said.status, said.err) == (0, "")
+        assert "0.1.0" in said.out
+
+
+def test_without_arguments_it_helps_and_fails(nowhere: Installation) -> None:
+    for arguments in ([], ["task"], ["run"]):
+        said = nowhere.podium(*arguments)
+        assert said.status == 2
+        assert said.out == ""
+        assert "Usage: podium" in said.err
+
+
+def test_help_names_every_command(nowhere: Installation) -> None:
+    said = nowhere.podium("--help")
+    assert said.status == 0
+    for name in ("up", "down", "ask", "task", "doctor", "Exit statuses"):
+        assert name in said.out
+    assert "--depends-on" in nowhere.podium("task", "create", "-h").out
+
+
+def test_wrong_usage_is_told_with_the_way_to_the_help(nowhere: Installation) -> None:
+    said = nowhere.podium("tsk")
+    assert (said.status, said.out) == (2, "")
+    assert "Did you mean 'task'" in said.err
+    said = nowhere.podium("task", "list", "--nonsense", "--json")
+    assert said.status == 2
+    assert '"code": "usage"' in said.err
+    assert nowhere.podium("task", "list", "--state", "flying").status == 2
+    assert nowhere.podium("task", "list", "-n", "0").status == 2
+
+
+def test_without_a_server_the_error_teaches(nowhere: Installation) -> None:
+    said = nowhere.podium("task", "list")
+    assert (said.status, said.out) == (3, "")
+    assert "podium up --detach" in said.err
+    assert nowhere.podium("status", "--json").status == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['["--help"]', '["task", "--help"]', '["task", "list"]', '["agent", "show", "x", "--json"]'],
+)
+def test_nothing_heavy_is_loaded_on_the_quick_path(nowhere: Installation, arguments: str) -> None:
+    """Fails when Typer, or we, start to import something that takes long."""
+    code = (
+        f"import sys; sys.argv = ['podium', *{arguments}]\n"
+        "from podium.cli import main\n"
+        "try:\n    main()\n"
+        f"finally:\n    sys.stderr.write(repr([m for m in {NEVER!r} if m in sys.modules]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=nowhere.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.endswith("[]"), done.stderr
+
+
+def test_the_command_line_loads_nothing_of_the_server() -> None:
+    code = (
+        "import sys; from podium.cli.app import whole; whole()\n"
+        "from podium.cli import board, local, output\n"
+        "seen = {m.split('.')[1] for m in sys.modules if m.startswith('podium.')}\n"
+        "assert seen <= {'cli', 'client', 'checkup'}, seen\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("podium ta", "task"), ("podium task sh", "show"), ("podium task show --pr", "--project")],
+)
+def test_the_shell_completes(nowhere: Installation, typed: str, offered: str) -> None:
+    said = nowhere.podium(
+        _PODIUM_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(typed.count(" "))
+    )
+    assert offered in said.out.split()
+
+
+def test_the_reference_is_current() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/generate_cli_docs.py", "--check"], cwd=ROOT, check=False
+    )
+    assert done.returncode == 0
+
+
+def test_a_reader_that_goes_away_is_no_error(nowhere: Installation) -> None:
+    command = f"{sys.executable} -m podium.cli config docs | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], env=nowhere.environment, capture_output=True, text=True, check=True
+    )
+    assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines()[-1] in {"0", "1"}

@@ -1,0 +1,71 @@
+"""Text for people, and what must not reach their terminals."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from podium.cli.text import age, clean, duration, line, local_time, size
+
+
+@pytest.mark.parametrize(
+    ("dirty", "safe"),
+    [
+        ("plain\ttext\nof two lines", "plain\ttext\nof two lines"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;new title\x07shown", "shown"),
+        ("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1bPq#0\x1b\\sixel", "sixel"),
+        ("over\rwritten\x08\x7f", "overwritten"),
+        ("\x9b31mC1", "31mC1"),
+        ("abc\u202edcba", "abcdcba"),
+        ("cut \x1b", "cut "),
+        ("ünïcode ✓ 漢字", "ünïcode ✓ 漢字"),
+    ],
+)
+def test_what_would_steer_a_terminal_is_taken_out(dirty: str, safe: str) -> None:
+    assert clean(dirty) == safe
+
+
+@given(st.text())
+def test_no_control_character_is_left(text: str) -> None:
+    assert not any(
+        (ord(character) < 32 and character not in "\n\t") or 0x7F <= ord(character) <= 0x9F
+        for character in clean(text)
+    )
+
+
+def test_a_line_is_one_line_of_bounded_length() -> None:
+    assert line("a\n  b\tc") == "a b c"
+    assert line("x" * 300, 10) == "x" * 9 + "…"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (None, "-"),
+        (-1, "0.00 s"),
+        (0.314, "0.31 s"),
+        (9.96, "10.0 s"),
+        (42.4, "42 s"),
+        (185, "3 min 5 s"),
+        (7800, "2 h 10 min"),
+        (356400, "4 d 3 h"),
+    ],
+)
+def test_durations(seconds: float | None, told: str) -> None:
+    assert duration(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 * 2**40, "3.0 TiB")]
+)
+def test_sizes(count: int, told: str) -> None:
+    assert size(count) == told
+
+
+def test_moments() -> None:
+    assert (age(None), local_time(None)) == ("-", "-")
+    assert age(datetime.now(UTC) - timedelta(minutes=2, seconds=3)) == "2 min 3 s"
+    assert len(local_time(datetime.now(UTC))) == len("2026-01-01 00:00:00")
