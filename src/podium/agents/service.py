@@ -181,7 +181,9 @@ def _key(key: str) -> UUID | str:
 async def _found(
     conn: AsyncConnection, project_id: UUID, key: str, *, for_update: bool = False
 ) -> Agent:
-    agent = await store.by_key(conn, project_id, _key(key), for_update=for_update)
+    if for_update:
+        await store.lock(conn, project_id, _key(key))
+    agent = await store.by_key(conn, project_id, _key(key))
     if agent is None:
         raise missing(key)
     return agent

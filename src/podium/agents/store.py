@@ -111,16 +111,22 @@ async def update(conn: AsyncConnection, agent_id: UUID, version: int, new: Defin
     )
 
 
-async def by_key(
-    conn: AsyncConnection, project_id: UUID, key: UUID | str, *, for_update: bool = False
-) -> Agent | None:
+async def by_key(conn: AsyncConnection, project_id: UUID, key: UUID | str) -> Agent | None:
     """An agent of the project by id or name."""
-    named = agent.c.id == key if isinstance(key, UUID) else agent.c.name == key
-    query = _agents().where(agent.c.project_id == project_id, named)
-    row = (
-        await conn.execute(query.with_for_update(of=agent) if for_update else query)
-    ).one_or_none()
+    row = (await conn.execute(_agents().where(*_keyed(project_id, key)))).one_or_none()
     return _agent(row) if row else None
+
+
+async def lock(conn: AsyncConnection, project_id: UUID, key: UUID | str) -> None:
+    """Let nobody else change the agent before this transaction ends. Read it afterwards: only a
+    statement that begins then sees what was waited for."""
+    query = sa.select(agent.c.id).where(*_keyed(project_id, key), _LIVE)
+    await conn.execute(query.with_for_update())
+
+
+def _keyed(project_id: UUID, key: UUID | str) -> tuple[sa.ColumnElement[bool], ...]:
+    named = agent.c.id == key if isinstance(key, UUID) else agent.c.name == key
+    return agent.c.project_id == project_id, named
 
 
 async def read_page(
