@@ -30,8 +30,8 @@ _POLL_SECONDS = {True: 1.0, False: 0.1}
 """How often the feed looks by itself while Valkey can be reached, and while it cannot."""
 _HELD_SECONDS = (0.002, 0.1)
 """How soon it looks again when an open writer holds it back, at first and at most."""
-_GATHER_SECONDS = 0.002
-"""Least rest between two reads, so that a thousand commits a second do not cost as many reads."""
+_GATHER_SECONDS = 0.004
+"""Least time between two reads, so that a thousand commits a second do not cost as many reads."""
 _IDLE_SECONDS = 10.0
 """How long the table is followed after the last reader left."""
 _RETRY_SECONDS = 0.25
@@ -109,6 +109,7 @@ class Feed:
         self._wake = asyncio.Event()
         self._asked = asyncio.Event()
         self._asked_at = 0.0
+        self._read_at = 0.0
         self._readers = 0
         self._released = False
         self._behind_since: float | None = None
@@ -223,6 +224,7 @@ class Feed:
         pause, longest = _HELD_SECONDS
         while self._followed():
             self._wake.clear()
+            self._read_at = time.monotonic()
             state = await self._advance(conn)
             if state is _State.COMPLETE:
                 self._behind_since, pause = None, _HELD_SECONDS[0]
@@ -245,23 +247,25 @@ class Feed:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
-        await asyncio.sleep(_GATHER_SECONDS)
+        await asyncio.sleep(self._read_at + _GATHER_SECONDS - time.monotonic())
 
     async def _advance(self, conn: AsyncConnection) -> _State:
-        edge = await store.edge(conn)
-        complete = _State.HELD if edge.held else _State.COMPLETE
         if self._start == END:
+            edge = await store.edge(conn)
             self._start = self._position = edge.cursor
             self._tell()
-            return complete
-        if edge.cursor <= self._position:
-            return complete
-        page = await store.page(conn, self._position, edge.cursor, _PAGE)
-        self._position = page[-1].cursor if len(page) == _PAGE else edge.cursor
+            return _State.HELD if edge.held else _State.COMPLETE
+        edge, page = await store.page(conn, self._position, _PAGE)
         if page:
             self._keep(page)
+        if len(page) == _PAGE:
+            self._position = page[-1].cursor
             self._tell()
-        return _State.MORE if len(page) == _PAGE else complete
+            return _State.MORE
+        self._position = max(self._position, edge.cursor)
+        if page:
+            self._tell()
+        return _State.HELD if edge.held else _State.COMPLETE
 
     def _keep(self, page: list[Event]) -> None:
         self._recent.extend(page)

@@ -27,12 +27,7 @@ event = sa.Table(
     sa.Column("actor", sa.Text),
     sa.Column("data", JSONB, nullable=False),
 )
-_COLUMNS = "epoch, xid, id, at, project_id, type, version, subject, actor, data"
-_PAGE = f"""
-select {_COLUMNS} from event
- where (epoch, xid, id) > ($1, $2, $3) and (epoch, xid, id) < ($4, $5, $6)
- order by epoch, xid, id limit $7
-"""  # noqa: S608 - constants only
+_PAGE = "select * from feed_page($1, $2, $3, $4)"
 _RAISE_FLOOR = """
 with gone as (
     (select epoch, xid, id from event where at < $1 order by epoch desc, xid desc, id desc limit 1)
@@ -75,7 +70,7 @@ async def append(conn: AsyncConnection, events: Sequence[NewEvent]) -> None:
 
 
 async def edge(conn: AsyncConnection) -> Edge:
-    """How far the feed is complete. Read it in a statement of its own, before the events."""
+    """How far the feed is complete. Select events in a later statement."""
     (row,) = await call_in(conn, "select * from feed_edge()")
     return Edge(Cursor(row["epoch"], row["xid"], 0), row["held"])
 
@@ -102,9 +97,10 @@ async def raise_floor(conn: AsyncConnection, oldest_kept: datetime, keep_days: i
     await call_in(conn, _RAISE_FLOOR, oldest_kept, keep_days)
 
 
-async def page(conn: AsyncConnection, after: Cursor, before: Cursor, limit: int) -> list[Event]:
-    """Events between two cursors, oldest first, at most ``limit``. ``before`` is an edge."""
-    return [_event(row) for row in await call_in(conn, _PAGE, *after, *before, limit)]
+async def page(conn: AsyncConnection, after: Cursor, limit: int) -> tuple[Edge, list[Event]]:
+    """The edge, and the complete events after a cursor, oldest first, at most ``limit``."""
+    edge, *rows = await call_in(conn, _PAGE, *after, limit)
+    return Edge(Cursor(edge["epoch"], edge["xid"], 0), edge["held"]), [_event(r) for r in rows]
 
 
 async def scan(

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events import live, store
 from podium.events.live import Feed, Wakeups
@@ -152,14 +153,14 @@ async def test_without_readers_the_table_is_not_followed_and_nothing_is_lost(
     await asyncio.sleep(0.4)
     assert feed._recent == []
     reads = 0
-    real = store.edge
+    real = feed._advance
 
-    async def counted(conn: store.AsyncConnection) -> store.Edge:
+    async def counted(conn: AsyncConnection) -> live._State:
         nonlocal reads
         reads += 1
         return await real(conn)
 
-    monkeypatch.setattr(store, "edge", counted)
+    monkeypatch.setattr(feed, "_advance", counted)
     await write(database, "two")
     wakeups.feed()
     await asyncio.sleep(0.3)
@@ -272,7 +273,7 @@ async def test_many_readers_and_writers_while_valkey_and_connections_die(
         await asyncio.sleep(0.3)
         await database.call(
             "select pg_terminate_backend(pid) from pg_stat_activity where datname ="
-            " current_database() and query like '%feed_edge%' and pid <> pg_backend_pid()"
+            " current_database() and query like '%feed_%' and pid <> pg_backend_pid()"
         )
         await asyncio.sleep(0.3)
         await valkey_process.start()

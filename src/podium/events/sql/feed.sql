@@ -41,3 +41,30 @@ language sql volatile as $$
            first.xid is not null
       from first
 $$;
+
+-- The edge (first row, without an event) and the complete events after a place, in one round trip.
+-- Each statement of a volatile function sees what was committed before it began, so the events
+-- are selected after the edge was taken, as they must be.
+create or replace function feed_page(
+    after_epoch smallint, after_xid bigint, after_id bigint, most int
+) returns table (
+    held boolean, epoch smallint, xid bigint, id bigint, at timestamptz, project_id uuid, type text,
+    version smallint, subject uuid, actor text, data jsonb
+) language plpgsql volatile as $$
+#variable_conflict use_column
+declare
+    edge record;
+begin
+    select * into edge from feed_edge();
+    held := edge.held;
+    epoch := edge.epoch;
+    xid := edge.xid;
+    return next;
+    return query
+    select null::boolean, e.epoch, e.xid, e.id, e.at, e.project_id, e.type, e.version, e.subject,
+           e.actor, e.data
+      from event e
+     where (e.epoch, e.xid, e.id) > (after_epoch, after_xid, after_id)
+       and (e.epoch, e.xid, e.id) < (edge.epoch, edge.xid, 0::bigint)
+     order by e.epoch, e.xid, e.id limit most;
+end $$;
