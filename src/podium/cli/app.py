@@ -123,7 +123,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         outcome = root().main(list(arguments), prog_name="podium", standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - told to the user, with a status of its own
-        return report(error, as_json="--json" in arguments)
+        ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        return report(error, as_json="--json" in ours)
     finally:
         _flush()
     return outcome if isinstance(outcome, int) else Status.DONE

@@ -94,7 +94,7 @@ def _show(line: str) -> None:
         return
     record = cast("dict[str, object]", found)
     rest = " ".join(
-        f"{name}={value if isinstance(value, str | int | float) else output.pretty(value)}"
+        f"{name}={value if isinstance(value, str | int | float) else jsonlib.dumps(value)}"
         for name, value in record.items()
         if name not in _SHOWN_APART
     )

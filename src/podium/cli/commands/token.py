@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Preset = Literal["viewer", "member", "operator", "admin"]
 
 _READ = ("tasks:read", "agents:read", "events:read", "projects:read")
-_WIDE = {"admin", "projects:write", "workers:read", "metrics:read", "settings:read"}
+WIDE = {"admin", "projects:write", "workers:read", "metrics:read", "settings:read"}
 """Scopes that reach beyond one project; a preset for one project leaves them out."""
 PRESETS: dict[Preset, tuple[str, ...]] = {
     "viewer": _READ,
@@ -56,7 +56,7 @@ def create(
     on the workers; operator may do that too; admin may do everything.
     """
     usual = PRESETS[preset] if preset else ()
-    scopes = [name for name in usual if not (project and name in _WIDE)] + (scope or [])
+    scopes = [name for name in usual if not (project and name in WIDE)] + (scope or [])
     if not scopes:
         raise wrong("Give --preset or at least one --scope.")
     lifetime = seconds(expires_in, "--expires-in")

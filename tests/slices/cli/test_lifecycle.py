@@ -1,0 +1,217 @@
+"""Commands that start, stop and examine a Podium, each on a data directory of its own."""
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from installation import Installation
+from podium.cli.commands import doctor
+from podium.cli.commands.logs import _lines
+from podium.client.models import DatabaseStatus, Status, ValkeyStatus
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Installation]:
+    """A data directory on which nothing runs, and on which nothing is left to run."""
+    found = Installation(tmp_path / "home")
+    yield found
+    found.podium("down")
+
+
+def test_up_and_down(fresh: Installation) -> None:
+    said = fresh.podium("up", "--detach", "--workers", "1", "--port", "0")
+    assert said.status == 0, said
+    assert "Podium is ready at http://127.0.0.1:" in said.out
+    assert str(fresh.home / "admin-token") in said.out
+    assert fresh.podium("status").status == 0
+    said = fresh.podium("down")
+    assert (said.status, said.out) == (0, "Podium is stopped.\n")
+    assert fresh.podium("status").status == 3
+    said = fresh.podium("down")
+    assert (said.status, said.out) == (0, f"No Podium runs on {fresh.home}.\n")
+    said = fresh.podium("up", "-d", "--json")
+    assert said.json["status"] == "started"
+    assert fresh.podium("down", "--json").json == {"stopped": True}
+    assert fresh.podium("down", "--json").json == {"stopped": False}
+
+
+def test_up_in_the_foreground_ends_with_ctrl_c(fresh: Installation) -> None:
+    process = fresh.begin("up")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Podium is ready at ")
+    assert fresh.podium("status").status == 0
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert fresh.podium("status").status == 3
+
+
+def test_a_checkup_starts_what_it_needs(fresh: Installation, tmp_path: Path) -> None:
+    repo = tmp_path / "empty"
+    subprocess.run(["git", "init", "-q", str(repo)], check=True)
+    said = fresh.podium("run", "checkup", "-r", str(repo), "-o", str(tmp_path / "report"))
+    assert said.err.startswith("Starting Podium …\n")
+    assert said.status == 0, said
+    assert (tmp_path / "report" / "report.md").exists()
+    assert fresh.podium("status").status == 0
+
+
+def test_a_server_that_cannot_start_says_why(fresh: Installation) -> None:
+    for arguments in (["up", "--detach"], ["up", "--detach", "--json"]):
+        said = fresh.podium(*arguments, PODIUM_LEASE_SECONDS="never")
+        assert (said.status, said.out) == (3, "")
+        assert "lease_seconds" in said.err
+    assert '"code": "not_started"' in said.err
+
+
+def test_a_server_apart_wants_its_servers(fresh: Installation) -> None:
+    for command in (["server"], ["worker", "--name", "w"], ["server", "--json", "--host", "::1"]):
+        said = fresh.podium(*command)
+        assert said.status == 1
+        assert "PODIUM_DATABASE_URL" in said.err
+
+
+def test_settings_are_told_without_a_server(fresh: Installation) -> None:
+    settings = {s["name"]: s for s in fresh.podium("config", "show", "--json").json}
+    assert settings["home"]["value"] == str(fresh.home)
+    assert (
+        "Longest" in fresh.podium("config", "docs").out
+        or "Seconds" in fresh.podium("config", "docs").out
+    )
+    said = fresh.podium("config", "show", PODIUM_LEASE_SECONDS="never")
+    assert said.status == 1
+    assert "lease_seconds" in said.err
+
+
+def test_the_doctor_without_a_server(fresh: Installation) -> None:
+    said = fresh.podium("doctor")
+    assert said.status == 0
+    assert "podium up --detach" in said.out
+    said = fresh.podium("doctor", "--json", PODIUM_LEASE_SECONDS="never")
+    assert said.status == 1
+    assert [c["check"] for c in said.json["checks"] if c["outcome"] == "failed"] == ["settings"]
+
+
+def test_the_doctor_sees_what_others_may_read(fresh: Installation) -> None:
+    fresh.home.mkdir(mode=0o777)
+    fresh.home.chmod(0o777)
+    (fresh.home / "admin-token").write_text("secret")
+    (fresh.home / "admin-token").chmod(0o644)
+    outcomes = {c["check"]: c for c in fresh.podium("doctor", "--json").json["checks"]}
+    assert outcomes["data directory"]["outcome"] == "warning"
+    assert outcomes["admin token"]["outcome"] == "failed"
+    assert "chmod 600" in outcomes["admin token"]["advice"]
+
+
+def test_the_doctor_cannot_reach_a_server_that_is_named(fresh: Installation) -> None:
+    said = fresh.podium("doctor", "--json", PODIUM_URL="http://127.0.0.1:1", PODIUM_TOKEN="t")
+    assert said.status == 1
+    assert said.json["checks"][-1]["check"] == "server"
+    assert "127.0.0.1:1" in said.json["checks"][-1]["detail"]
+
+
+def test_the_doctor_finds_what_is_wrong_with_a_server() -> None:
+    status = Status(
+        version="9",
+        uptime_seconds=1,
+        database=DatabaseStatus(ok=False, version=None, embedded=False),
+        valkey=ValkeyStatus(ok=False, embedded=True),
+        workers=[],
+        counts={},
+        feed_lag_seconds=60,
+        confinement="none",
+    )
+    found = {finding.check: finding for finding in doctor._of_server(status, skew=-60)}
+    assert {name: finding.outcome for name, finding in found.items()} == {
+        "PostgreSQL": "failed",
+        "Valkey": "warning",
+        "workers": "failed",
+        "confinement": "warning",
+        "events": "warning",
+        "clock": "warning",
+    }
+    assert all(finding.advice for finding in found.values())
+
+
+@pytest.mark.parametrize(("free", "outcome"), [(0, "failed"), (2**29, "warning"), (2**40, "ok")])
+def test_the_doctor_knows_when_space_is_short(
+    free: int, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Usage:
+        pass
+
+    Usage.free = free  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setattr("shutil.disk_usage", lambda place: Usage)
+    assert doctor._disk().outcome == outcome
+
+
+def test_the_doctor_misses_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor._git().outcome == "warning"
+
+
+def test_where_there_is_no_log(fresh: Installation) -> None:
+    said = fresh.podium("logs")
+    assert said.status == 4
+    assert str(fresh.home) in said.err
+
+
+def test_a_log_is_readable_and_harmless(fresh: Installation) -> None:
+    (fresh.home / "logs").mkdir(parents=True)
+    lines = [
+        {"time": "2026-01-01T00:00:00Z", "level": "error", "process": "api", "event": "it.broke",
+         "exception": "Traceback\nBoom", "detail": {"a": 1}, "who": "\x1b[31mme"},
+        {"time": "long ago", "event": "odd"},
+    ]  # fmt: skip
+    text = "".join(f"{json.dumps(each)}\n" for each in lines)
+    (fresh.home / "logs" / "podium.log").write_text(f"old\n{text}no json\n[1]\n")
+    said = fresh.podium("logs", "-n", "4")
+    assert said.status == 0
+    assert "\x1b" not in said.out
+    for part in ("error", "api", "it.broke", "Traceback\nBoom", 'detail={ "a": 1 }', "who=me"):
+        assert part in said.out, part
+    assert said.out.endswith("no json\n[1]\n")
+    assert "old" not in said.out
+
+
+def test_a_log_is_followed_when_it_is_rotated(tmp_path: Path) -> None:
+    path = tmp_path / "podium.log"
+    seen: list[str] = []
+    enough = threading.Event()
+
+    def follow() -> None:
+        for line in _lines(path, 10, follow=True):
+            seen.append(line)
+            if line == "last":
+                enough.set()
+                return
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    time.sleep(0.3)
+    path.write_text("first\n")
+    _wait_for(seen, "first")
+    with path.open("a") as file:
+        file.write("sec")
+        file.flush()
+        time.sleep(0.3)
+        file.write("ond\n")
+    _wait_for(seen, "second")
+    path.rename(tmp_path / "podium.log.1")
+    path.write_text("third\nlast\n")
+    assert enough.wait(10)
+    thread.join(10)
+    assert seen == ["first", "second", "third", "last"]
+
+
+def _wait_for(seen: list[str], line: str) -> None:
+    deadline = time.monotonic() + 10
+    while line not in seen:
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.05)
