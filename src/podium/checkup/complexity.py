@@ -1,11 +1,15 @@
 """How hard a file is to change: by its indentation for any language, by lizard for many."""
 
 import importlib
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 _TAB = 4
+_MAX_TEXT = 400_000
+_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,23 @@ class _LizardFile(Protocol):
     function_list: list[_LizardFunction]
 
 
+_Processor = Callable[[Iterator[str], object], Iterator[str]]
+
+
+class _Analyzer(Protocol):
+    def analyze_source_code(self, filename: str, code: str) -> _LizardFile: ...
+
+
+class _Lizard(Protocol):
+    """What is used of the module, which has no types."""
+
+    def get_reader_for(self, filename: str) -> object: ...
+
+    def get_extensions(self, names: list[str]) -> list[_Processor]: ...
+
+    def FileAnalyzer(self, extensions: list[_Processor]) -> _Analyzer: ...  # noqa: N802 - its name
+
+
 def shape(text: str) -> Shape:
     """Measure a file by its indentation.
 
@@ -62,16 +83,40 @@ def _indent(line: str) -> int:
 
 
 def hardest_function(path: str, text: str) -> Function | None:
-    """The function with the most paths through it; None where lizard cannot tell."""
-    lizard = importlib.import_module("lizard")
-    if cast("Callable[[str], object]", lizard.get_reader_for)(path) is None:
+    """The function with the most paths through it; None where lizard cannot tell.
+
+    Its tokenizers take time that grows with the square of odd input, so it gets a few seconds.
+    """
+    lizard = _lizard()
+    if len(text) > _MAX_TEXT or lizard.get_reader_for(path) is None:
         return None
-    analyze = cast("Callable[[str, str], _LizardFile]", lizard.analyze_file.analyze_source_code)
+    watched = [_until(time.monotonic() + _SECONDS), *lizard.get_extensions([])]
     try:
-        functions = analyze(path, text).function_list
-    except Exception:  # noqa: BLE001 - lizard's tokenizers raise anything on code they cannot read
+        functions = lizard.FileAnalyzer(watched).analyze_source_code(path, text).function_list
+    except Exception:  # noqa: BLE001 - lizard raises anything on code that it cannot read
         return None
     worst = max(functions, key=lambda found: found.cyclomatic_complexity, default=None)
     if worst is None:
         return None
     return Function(worst.name, worst.start_line, worst.cyclomatic_complexity, worst.nloc)
+
+
+def _lizard() -> _Lizard:
+    """Importing it puts the directory of the running script on the path; take that back."""
+    path = list(sys.path)
+    try:
+        return cast("_Lizard", importlib.import_module("lizard"))
+    finally:
+        sys.path[:] = path
+
+
+def _until(end: float) -> _Processor:
+    """A processor of lizard's that lets tokens through until ``end``."""
+
+    def process(tokens: Iterator[str], _reader: object) -> Iterator[str]:
+        for token in tokens:
+            if time.monotonic() > end:
+                raise TimeoutError
+            yield token
+
+    return process

@@ -7,7 +7,7 @@ from podium.checkup import languages
 from podium.checkup.context import Context, Json, number
 from podium.checkup.manifests.locks import LOCKS, pins_everything
 from podium.checkup.manifests.model import Dependency, Unreadable
-from podium.checkup.manifests.registry import ADVISERS, READERS, SEEN_ONLY, Reader
+from podium.checkup.manifests.registry import ADVISERS, SEEN_ONLY, Reader, reader_of
 from podium.checkup.output import Output, Severity
 from podium.checkup.part import Deadline, Progress, begin
 from podium.checkup.repository import Entry, Repository
@@ -75,10 +75,10 @@ def _read(
     for entry in repository.tree().files:
         if languages.is_vendored(entry.path) or not entry.size:
             continue
-        reader = next((item for item in READERS if item.pattern.search(entry.path)), None)
+        reader = reader_of(entry.path)
         if reader or entry.path.rpartition("/")[2] in LOCKS:
             chosen.append((entry, reader))
-        elif SEEN_ONLY.search(entry.path):
+        elif SEEN_ONLY.fullmatch(entry.path.rpartition("/")[2]):
             inventory.seen_only.append(entry.path)
     with repository.reader() as contents:
         for place, (entry, reader) in enumerate(chosen):

@@ -9,11 +9,16 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
+from podium.checkup.guards import squeezed
+
 if TYPE_CHECKING:
     from detect_secrets.plugins.base import BasePlugin
 
 MAX_LINE = 4_000
-"""Longer lines are not looked at: they are minified code or data, and regexes choke on them."""
+"""Longer lines are not looked at: they are minified code or data."""
+
+_MAX_KEYWORD_LINE = 1_000
+_MAX_NAME = 120
 
 Confidence = Literal["high", "medium", "low"]
 
@@ -84,6 +89,7 @@ def find(path: str, line: str) -> Iterator[Secret]:
 
 
 def _found(path: str, line: str) -> Iterator[Secret]:
+    line = squeezed(line)
     for extra in _EXTRA:
         for match in extra.pattern.finditer(line):
             yield Secret(extra.kind, match[0], "high", _is_placeholder(match[0]))
@@ -93,6 +99,8 @@ def _found(path: str, line: str) -> Iterator[Secret]:
         kind = str(plugin.secret_type)
         if kind in _GUESSED and not named:
             continue
+        if kind not in _SURE and len(line) > _MAX_KEYWORD_LINE:
+            continue  # their patterns take too long on long lines
         for value in _values_of(plugin, kind, plain, line):
             if value and not _is_noise(kind, value, line, plugin):
                 sure = "high" if kind in _SURE else "low" if kind in _GUESSED else "medium"
@@ -135,7 +143,8 @@ def _is_noise(kind: str, value: str, line: str, plugin: "BasePlugin") -> bool:
         return False
     if heuristic.is_indirect_reference(line) or value.count(" ") >= 2:
         return True
-    key = _KEY.search(line[: line.find(value)])
+    end = line.find(value)
+    key = _KEY.search(line[max(end - _MAX_NAME, 0) : end])
     if key is None:
         return kind in _GUESSED
     return bool(_NO_VALUE.search(key[1])) or (kind in _GUESSED and not _NAMED.search(key[1]))
@@ -161,8 +170,11 @@ def _plugins() -> "tuple[BasePlugin, ...]":
 
 
 def redact(text: str) -> str:
-    """``text`` with everything that looks like a credential replaced by ``[secret]``."""
-    shown = text[:MAX_LINE]
+    """``text`` with everything that looks like a credential replaced by ``[secret]``.
+
+    Runs of spaces become one, and 1,000 characters are kept.
+    """
+    shown = squeezed(text[:_MAX_KEYWORD_LINE])
     for value in sorted(_values(shown), key=len, reverse=True):
         shown = shown.replace(value, "[secret]")
     return shown

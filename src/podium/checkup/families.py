@@ -123,7 +123,7 @@ FAMILIES = (
 
 @dataclass(frozen=True, slots=True)
 class Framework:
-    """A test tool, known by a file of its own or by a word in manifests."""
+    """A test tool, known by the name of a file of its own or by a word in manifests."""
 
     name: str
     file: re.Pattern[str] | None = None
@@ -133,7 +133,7 @@ class Framework:
 def _framework(name: str, file: str = "", word: str = "") -> Framework:
     return Framework(
         name,
-        re.compile(rf"(^|/)({file})$") if file else None,
+        re.compile(file) if file else None,
         re.compile(word.encode()) if word else None,
     )
 
@@ -165,9 +165,9 @@ FRAMEWORKS = (
     _framework("Catch2", word=r"\bCatch2\b"),
     _framework("proptest", word=r"^\s*proptest\b"),
     _framework("Flutter test", word=r"\bflutter_test\b"),
-    _framework("Bats", r"[^/]+\.bats"),
-    _framework("Robot Framework", r"[^/]+\.robot"),
-    _framework("Cucumber", r"[^/]+\.feature"),
+    _framework("Bats", r".+\.bats"),
+    _framework("Robot Framework", r".+\.robot"),
+    _framework("Cucumber", r".+\.feature"),
 )
 
 CI = {
@@ -193,7 +193,7 @@ CI = {
 """Continuous integration by the path of its configuration."""
 
 COVERAGE = re.compile(
-    r"(^|/)(\.coveragerc|\.?codecov\.ya?ml|\.nycrc(\.\w+)?|\.c8rc(\.\w+)?|\.simplecov|tarpaulin\.toml"
-    r"|\.coveralls\.yml|coverlet\.runsettings)$"
+    r"(\.coveragerc|\.?codecov\.ya?ml|\.nycrc(\.\w+)?|\.c8rc(\.\w+)?|\.simplecov|tarpaulin\.toml"
+    r"|\.coveralls\.yml|coverlet\.runsettings)"
 )
-"""Configurations of coverage tools."""
+"""Names of configurations of coverage tools."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from podium.checkup import languages
 from podium.checkup.context import Context, Json, number
 from podium.checkup.families import CI, COVERAGE, FAMILIES, FRAMEWORKS, Family
-from podium.checkup.manifests.registry import READERS
+from podium.checkup.manifests.registry import reader_of
 from podium.checkup.output import Output
 from podium.checkup.part import Deadline, begin
 from podium.checkup.repository import Entry, Reader, Repository, Tree
@@ -16,9 +16,13 @@ from podium.checkup.text import display, plural
 
 _MAX_CONFIG = 500_000
 _MAX_CONFIGS = 500
+_MAX_CI = 50
+_FILES = [COVERAGE, *(framework.file for framework in FRAMEWORKS if framework.file)]
+_ANY_FILE = re.compile("|".join(f"(?:{file.pattern})" for file in _FILES))
+_ANY_CI = re.compile("|".join(CI.values()))
 _RUNS_TESTS = re.compile(
     rb"\b(pytest|tox|nox|vitest|jest|ctest|rspec|phpunit|bats|nextest|tests?|testing|verify)\b"
-    rb"|(gradlew?|make|just|task|rake|mvn\w?|sbt|bazel|dotnet|cargo|npm|yarn|pnpm)\b.*\b(check|build)\b",
+    rb"|(gradlew?|make|just|task|rake|mvn\w?|sbt|bazel|dotnet|cargo|npm|yarn|pnpm)\b.{0,99}\b(check|build)\b",
     re.IGNORECASE,
 )
 _ENTRY = {
@@ -137,18 +141,21 @@ def _configuration(tree: Tree, reader: Reader, output: Output) -> None:
         for entry in tree.files
         if entry.size <= _MAX_CONFIG
         and not languages.is_vendored(entry.path)
-        and any(item.pattern.search(entry.path) for item in READERS)
+        and reader_of(entry.path)
     ]
     manifests = [reader.read(entry) for entry in configs[:_MAX_CONFIGS]]
+    names = [
+        name for entry in tree.files if _ANY_FILE.fullmatch(name := entry.path.rpartition("/")[2])
+    ]
     output.details["frameworks"] = [
         framework.name
         for framework in FRAMEWORKS
-        if (framework.file and any(framework.file.search(entry.path) for entry in tree.files))
+        if (framework.file and any(framework.file.fullmatch(name) for name in names))
         or (framework.word and any(framework.word.search(content) for content in manifests))
     ]
     output.details["ci"] = _ci(tree, reader)
     output.details["entry_points"] = _entry_points(tree, reader)
-    covered = any(COVERAGE.search(entry.path) for entry in tree.files)
+    covered = any(COVERAGE.fullmatch(name) for name in names)
     marks = (b"[tool.coverage", b"coverageThreshold", b"jacoco", b"simplecov", b"coverlet")
     output.summary["coverage_configured"] = covered or any(
         mark in content for mark in marks for content in manifests
@@ -157,11 +164,12 @@ def _configuration(tree: Tree, reader: Reader, output: Output) -> None:
 
 def _ci(tree: Tree, reader: Reader) -> list[Json]:
     found: list[Json] = []
-    for system, pattern in CI.items():
-        for entry in tree.files:
-            if len(found) < 50 and entry.size <= _MAX_CONFIG and re.fullmatch(pattern, entry.path):
-                runs = bool(_RUNS_TESTS.search(reader.read(entry)))
-                found.append({"system": system, "path": display(entry.path), "runs_tests": runs})
+    for entry in tree.files:
+        if not _ANY_CI.fullmatch(entry.path) or entry.size > _MAX_CONFIG or len(found) >= _MAX_CI:
+            continue
+        system = next(name for name, pattern in CI.items() if re.fullmatch(pattern, entry.path))
+        runs = bool(_RUNS_TESTS.search(reader.read(entry)))
+        found.append({"system": system, "path": display(entry.path), "runs_tests": runs})
     return found
 
 

@@ -1,6 +1,7 @@
 """Dependencies: every ecosystem's manifests and lock files, read as data."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -430,7 +431,6 @@ BROKEN = {
     "pom.xml": "<a>",
     "bomb/pom.xml": '<!DOCTYPE l [<!ENTITY a "b">]><project>&a;</project>',
     "environment.yml": "a: [",
-    "evil/environment.yml": "!!python/object/apply:os.system ['touch ran']",
     "large/package.json": " " * 1_000_001,
 }
 
@@ -440,6 +440,20 @@ def test_broken_manifests_are_said(repo: Repo) -> None:
     output = run(dependencies, repo)
     assert {f["path"] for f in findings(output, "unreadable_manifest")} == set(BROKEN)
     assert output["summary"]["manifests"] == 0
+
+
+def test_manifests_run_nothing(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    touch = "!!python/object/apply:os.system ['touch ran']"
+    repo.commit(
+        {
+            "environment.yml": f"dependencies: {touch}\n",
+            "pubspec.yaml": f"dependencies:\n  a: {touch}\n",
+            "setup.py": "import os\nos.system('touch ran')\nopen('ran', 'w')\n",
+        }
+    )
+    assert run(dependencies, repo)["summary"]["manifests"] == 3
+    assert not (tmp_path / "ran").exists()
 
 
 def test_vendored_manifests_do_not_count(repo: Repo) -> None:

@@ -228,4 +228,4 @@ def test_importing_the_detectors_leaves_warnings_alone() -> None:
 
 @pytest.mark.parametrize("text", ["", "nothing here", "a" * 10_000, "é" * 50])
 def test_redacting_plain_text_changes_nothing(text: str) -> None:
-    assert detectors.redact(text) == text[: detectors.MAX_LINE]
+    assert detectors.redact(text) == text[:1_000]

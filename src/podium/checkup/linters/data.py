@@ -9,7 +9,7 @@ from xml.parsers import expat
 
 import yaml
 
-from podium.checkup import languages
+from podium.checkup import guards, languages
 from podium.checkup.linters.issues import Issues
 from podium.checkup.part import Deadline, Progress
 from podium.checkup.repository import Entry, Reader
@@ -17,6 +17,7 @@ from podium.checkup.text import display, plural
 
 _MAX_BYTES = 2_000_000
 _MAX_FILES = 20_000
+_MAX_TOML_LINE = 20_000
 _TEMPLATE = ("{{", "{%", "<%", "${{", "[[ ")
 # These take comments and trailing commas, or are streams of values.
 _LOOSE_JSON = (
@@ -34,7 +35,7 @@ class Fault(NamedTuple):
     message: str
 
 
-class _NotJudged(Exception):
+class NotJudged(Exception):
     """The file is a template, or nothing that can be judged safely."""
 
 
@@ -53,7 +54,7 @@ def check(
         counts[kind] += 1
         try:
             fault = _fault(kind, reader.read(entry))
-        except _NotJudged:
+        except NotJudged:
             not_judged += 1
             continue
         if fault:
@@ -86,7 +87,7 @@ def _fault(kind: str, content: bytes) -> Fault | None:
     parse: Callable[[bytes], Fault | None] = _PARSERS[kind]
     fault = parse(content)
     if fault and any(mark.encode() in content for mark in _TEMPLATE):
-        raise _NotJudged
+        raise NotJudged
     return fault
 
 
@@ -100,12 +101,14 @@ def json_fault(content: bytes) -> Fault | None:
     except UnicodeDecodeError:
         return Fault(0, "it is not UTF-8")
     except RecursionError:
-        raise _NotJudged from None
+        raise NotJudged from None
     return None
 
 
 def toml_fault(content: bytes) -> Fault | None:
     """Why the content is no TOML; None when it is."""
+    if guards.has_line_over(content, _MAX_TOML_LINE):
+        raise NotJudged
     try:
         tomllib.loads(content.decode("utf-8").replace("\r\n", "\n"))
     except tomllib.TOMLDecodeError as error:
@@ -115,12 +118,14 @@ def toml_fault(content: bytes) -> Fault | None:
     except UnicodeDecodeError:
         return Fault(0, "it is not UTF-8")
     except (RecursionError, ValueError):
-        raise _NotJudged from None
+        raise NotJudged from None
     return None
 
 
 def yaml_fault(content: bytes) -> Fault | None:
     """Why the content is no YAML; None when it is. Only events are read: aliases stay unread."""
+    if guards.is_too_deep(content):
+        raise NotJudged
     loader = yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader
     parse = cast("Callable[[bytes, object], Iterator[object]]", yaml.parse)  # pyright: ignore[reportUnknownMemberType] - it has no types
     try:
@@ -146,12 +151,12 @@ def xml_fault(content: bytes) -> Fault | None:
     except expat.ExpatError as error:
         return Fault(error.lineno, expat.ErrorString(error.code))
     except (LookupError, ValueError):  # an encoding that Python does not know
-        raise _NotJudged from None
+        raise NotJudged from None
     return None
 
 
 def _refuse_entities(*_: object) -> None:
-    raise _NotJudged
+    raise NotJudged
 
 
 _PARSERS: dict[str, Callable[[bytes], Fault | None]] = {

@@ -9,8 +9,8 @@ from podium.checkup.manifests.python import toml
 
 _GRADLE = re.compile(
     r"""\b(\w*(?:[iI]mplementation|[aA]pi|[cC]ompile(?:Only)?|[rR]untime(?:Only)?|kapt|ksp"""
-    r"""|annotationProcessor|classpath))\s*\(?\s*(?:platform\s*\(\s*)?["']([\w.-]+:[\w.-]+)"""
-    r"""(?::([^"'@]+))?[^"']*["']"""
+    r"""|annotationProcessor|classpath))[ \t]{0,9}\(?\s{0,9}(?:platform[ \t]{0,9}\(\s{0,9})?"""
+    r"""["']([\w.-]+:[\w.-]+)(?::([^"'@]+))?[^"']*["']"""
 )
 
 

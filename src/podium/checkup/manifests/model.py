@@ -25,6 +25,7 @@ class Dependency(NamedTuple):
 
 _EXACT = re.compile(r"^=?=?\s*v?\d+(\.\d+)*([-+._]?[0-9A-Za-z][\w.+-]*)?$")
 _FULL = re.compile(r"^=?\s*v?\d+\.\d+\.\d+([-+][\w.+-]+)?$")
+_MAX_SPEC = 200
 _ANY = frozenset({"", "*", "x", "latest", "any", ">=0", ">= 0", "+", "main", "master", "head"})
 _SOURCE = re.compile(
     r"^(git|http|https|ssh|file|link|portal|path|github|gitlab|bitbucket)[+:@]|://"
@@ -37,6 +38,8 @@ def pin(spec: str, *, bare_is_exact: bool = True) -> Pin:
     ``bare_is_exact``: whether ``1.2.3`` alone means that version (npm, Maven) or a range (Cargo).
     """
     spec = spec.strip()
+    if len(spec) > _MAX_SPEC:
+        return "range"
     if spec.lower() in _ANY:
         return "any"
     if _SOURCE.search(spec):

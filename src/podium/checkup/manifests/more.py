@@ -7,19 +7,21 @@ from podium.checkup.context import Json, mapping, objects, string
 from podium.checkup.manifests.model import Dependency, Pin, pin
 from podium.checkup.manifests.python import load_yaml, toml
 
-_GO = re.compile(
-    r"^\s*(?:require\s+)?([\w.-]+\.[\w./~-]+)\s+(v[\w.+-]+)\s*(//\s*indirect)?", re.MULTILINE
-)
+_GO = re.compile(r"([\w.-]+\.[\w./~-]+)[ \t]+(v[\w.+-]+)[ \t]*(//[ \t]*indirect)?")
 _GEM = re.compile(
-    r"^\s*(?:\w+\.)?(gem|add_dependency|add_runtime_dependency|add_development_dependency)"
-    r"\s*\(?\s*[\"']([\w.-]+)[\"']([^#\n]*)",
+    r"^[ \t]*(?:\w+\.)?(gem|add_dependency|add_runtime_dependency|add_development_dependency)"
+    r"[ \t]{0,9}\(?[ \t]{0,9}[\"']([\w.-]+)[\"']([^#\n]*)",
     re.MULTILINE,
 )
-_MIX = re.compile(r"\{\s*:(\w+)\s*,\s*(?:\"([^\"]*)\"|(git|github|path)\s*:)")
-_SWIFT = re.compile(r"\.package\s*\([^)]*url:\s*\"([^\"]+)\"\s*,\s*([^)\n]+)")
-_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.MULTILINE | re.IGNORECASE)
-_IMAGE = re.compile(r"^\s*-?\s*image:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
-_USES = re.compile(r"^\s*-?\s*uses:\s*[\"']?([^\s\"'#]+)", re.MULTILINE)
+_MIX = re.compile(r"\{\s{0,9}:(\w+)\s{0,9},\s{0,9}(?:\"([^\"]*)\"|(git|github|path)\s{0,9}:)")
+_SWIFT = re.compile(
+    r"\.package\s{0,9}\([^)]{0,200}?url:\s{0,9}\"([^\"]{1,300})\"\s{0,9},\s{0,9}([^)\n]+)"
+)
+_FROM = re.compile(
+    r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?", re.MULTILINE | re.IGNORECASE
+)
+_IMAGE = re.compile(r"^[ \t]*(?:-[ \t]*)?image:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
+_USES = re.compile(r"^[ \t]*(?:-[ \t]*)?uses:[ \t]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 
 
 def _text(content: bytes) -> str:
@@ -28,11 +30,20 @@ def _text(content: bytes) -> str:
 
 def go_mod(content: bytes, _path: str) -> Iterator[Dependency]:
     """go.mod: every version is exact; ``replace`` and ``exclude`` are left out."""
-    text = re.sub(
-        r"^\s*(replace|exclude|retract)\s*(\([^)]*\)|.*$)", "", _text(content), flags=re.MULTILINE
-    )
-    for match in _GO.finditer(text):
-        yield Dependency(match[1], match[2], "indirect" if match[3] else "runtime", "exact")
+    block = ""
+    for line in _text(content).splitlines():
+        words = line.split(maxsplit=1)
+        if not words or words[0].startswith("//"):
+            continue
+        if len(words) == 2 and words[1].startswith("("):
+            block = words[0]
+        elif words[0] == ")":
+            block = ""
+        elif block == "require" or (not block and words[0] == "require"):
+            match = _GO.match(line.strip() if block else words[-1])
+            if match:
+                scope = "indirect" if match[3] else "runtime"
+                yield Dependency(match[1], match[2], scope, "exact")
 
 
 def cargo(content: bytes, _path: str) -> Iterator[Dependency]:

@@ -4,17 +4,24 @@ import ast
 import configparser
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 
+from podium.checkup import guards
 from podium.checkup.context import Json, mapping, string, strings
 from podium.checkup.manifests.model import Dependency, Pin, Unreadable, pin
 
+_MAX_REQUIREMENT = 1_000
+_MAX_TOML_LINE = 20_000
+_MAX_YAML = 200_000
+
 
 def _requirement(text: str, scope: str) -> Dependency | None:
+    if len(text) > _MAX_REQUIREMENT:
+        return None
     try:
         requirement = Requirement(text)
     except InvalidRequirement:
@@ -60,6 +67,8 @@ def _egg(address: str) -> str:
 
 def toml(content: bytes) -> dict[str, Json]:
     """A TOML file as an object."""
+    if guards.has_line_over(content, _MAX_TOML_LINE):
+        raise Unreadable("it has a line that is too long")
     try:
         return cast("dict[str, Json]", tomllib.loads(content.decode("utf-8")))
     except (ValueError, RecursionError) as error:
@@ -133,9 +142,12 @@ def setup_py(content: bytes, _path: str) -> Iterator[Dependency]:
 
 
 def load_yaml(content: bytes) -> dict[str, Json]:
-    """A YAML file as an object; tags that build anything are refused."""
+    """A YAML file as an object of texts: no tag, merge or number is worked out."""
+    if len(content) > _MAX_YAML or guards.is_too_deep(content):
+        raise Unreadable("it is too large")
+    load = cast("Callable[[bytes, object], object]", yaml.load)  # pyright: ignore[reportUnknownMemberType] - it has no types
     try:
-        return mapping(cast("object", yaml.safe_load(content)))
+        return mapping(load(content, yaml.BaseLoader))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Unreadable("it is no YAML") from error
 
