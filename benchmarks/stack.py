@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.guard import end_tree, ignore_signals, wait_for_harness
@@ -74,6 +74,13 @@ async def serve(directory: Path, settings: list[str]) -> None:
         await servers.stop()
 
 
+def end_detached(directory: Path) -> None:
+    """End what ``podium up --detach`` left when the harness was killed before ``podium down``."""
+    for file in directory.glob("*/server.json"):
+        with suppress(OSError, ValueError, LookupError):
+            end_tree(int(json.loads(file.read_text())["pid"]))
+
+
 def main(directory: Path, settings: list[str]) -> None:
     """Serve, then remove ``directory``."""
     ignore_signals()
@@ -82,6 +89,7 @@ def main(directory: Path, settings: list[str]) -> None:
     try:
         asyncio.run(serve(directory, settings))
     finally:
+        end_detached(directory)
         shutil.rmtree(directory, ignore_errors=True)
 
 
