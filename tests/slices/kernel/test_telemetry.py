@@ -122,7 +122,7 @@ def test_lines_of_several_processes_never_mix(tmp_path: Path) -> None:
         from podium.kernel.settings import Settings
         from podium.kernel.telemetry import configure_logging
         configure_logging(Settings(home=Path(sys.argv[1])), sys.argv[2])
-        for number in range(300):
+        for number in range(200):
             structlog.get_logger("x").info("line", number=number, filling="y" * 9000)
     """
     writers = [
@@ -130,13 +130,13 @@ def test_lines_of_several_processes_never_mix(tmp_path: Path) -> None:
             [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), name],
             stderr=subprocess.DEVNULL,
         )
-        for name in ("a", "b", "c")
+        for name in ("a", "b")
     ]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
     found = [(line["process"], line["number"]) for line in lines(tmp_path)]
-    assert len(found) == 900
-    for name in ("a", "b", "c"):
-        assert [number for who, number in found if who == name] == list(range(300))
+    assert len(found) == 400
+    for name in ("a", "b"):
+        assert [number for who, number in found if who == name] == list(range(200))
 
 
 def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:

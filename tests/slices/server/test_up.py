@@ -19,8 +19,11 @@ import psutil
 import pytest
 
 from podium.client.connection import local_server
+from podium.kernel.settings import Settings
+from podium.server.children import Ended
 from podium.server.exits import ExitStatus
 from podium.server.runfiles import RunFiles
+from podium.server.supervisor import Order, Supervisor
 
 UP = (sys.executable, "-P", "-m", "podium.server", "up")
 REPLACE_APP = """
@@ -53,7 +56,8 @@ class Stack:
         modules = self.notes_file.parent / "modules"
         modules.mkdir()
         (modules / "sitecustomize.py").write_text(REPLACE_APP)
-        self.environment["PYTHONPATH"] = str(modules)
+        paths = [str(modules), os.environ.get("PYTHONPATH", "")]
+        self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self.environment["STAND_IN"] = str(Path(__file__).parent / "stand_in.py")
         self.environment["BEHAVIOUR"] = behaviour
         return self
@@ -283,13 +287,41 @@ async def test_of_thirty_starters_one_wins_and_all_are_served(stack: Stack) -> N
 
 async def test_an_idle_stack_ends_and_a_used_one_does_not(stack: Stack) -> None:
     stack.stand_in()
-    told = await stack.detach("--idle", "1.5")
-    for _ in range(6):
+    told = await stack.detach("--idle", "1")
+    for _ in range(5):
         assert (await get(told["url"], "/x")).status_code == 200
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.3)
     await eventually(lambda: not psutil.pid_exists(told["pid"]))
     assert stack.processes() == []
     await eventually(lambda: local_server(stack.home) is None)
+
+
+def test_an_idle_stack_goes_on_while_somebody_calls(tmp_path: Path) -> None:
+    supervisor = Supervisor(
+        Settings(home=tmp_path, port=0), RunFiles(tmp_path), Order(tell_ready=lambda _: None)
+    )
+    with supervisor._listener as listener:
+        with socket.create_connection(listener.getsockname()):
+            assert supervisor._on_api_ended(Ended(ExitStatus.IDLE, None))
+            assert not supervisor._stop.is_set()
+        listener.accept()[0].close()
+        assert not supervisor._on_api_ended(Ended(ExitStatus.IDLE, None))
+        assert supervisor._stop.is_set()
+
+
+async def test_a_supervisor_that_dies_while_it_starts_is_told(stack: Stack) -> None:
+    stack.stand_in()
+    launcher = await stack.start("--detached")
+    files = RunFiles(stack.home)
+    await eventually(files.holder)
+    holder = files.holder()
+    assert holder not in (None, launcher.pid)
+    os.kill(holder or 0, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        _, err = await launcher.communicate()
+    assert launcher.returncode == ExitStatus.FAILED
+    assert "ended with status -9 while it started" in err.decode()
+    await eventually(lambda: stack.processes() == [])
 
 
 async def test_a_worker_that_always_fails_takes_nothing_down(stack: Stack) -> None:

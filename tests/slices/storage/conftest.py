@@ -1,5 +1,5 @@
 """Fixtures of this slice."""
 
-from homes import home, made_home
+from homes import home, made_home, tmp_path
 
-__all__ = ["home", "made_home"]
+__all__ = ["home", "made_home", "tmp_path"]

@@ -56,7 +56,7 @@ class Account:
         self.open_way(program)
         if program.stat().st_mode & stat.S_IXOTH and program.parent.stat().st_mode & stat.S_IXOTH:
             return
-        for tree in trees:
+        for tree in filter(Path.exists, trees):
             for path in (tree, *tree.rglob("*")):
                 mode = path.stat().st_mode
                 path.chmod(stat.S_IMODE(mode) | (mode & 0o500) >> 6)

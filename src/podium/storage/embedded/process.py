@@ -75,7 +75,7 @@ def _child_setup(account: Account | None, on_orphaned: signal.Signals) -> Callab
         return None
     parent = os.getpid()
 
-    def prepare() -> None:
+    def prepare() -> None:  # pragma: no cover - runs between fork and exec, unseen by tools
         if account is not None:
             os.setgroups([])
             os.setgid(account.gid)
