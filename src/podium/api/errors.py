@@ -121,7 +121,7 @@ def handle_errors(app: FastAPI) -> None:
 
 def from_validation(found: Iterable[Mapping[str, Any]]) -> PodiumError:
     """The error for what pydantic found; never repeats the input, which may hold secrets."""
-    errors = [{"field": _field(item["loc"]), "message": str(item["msg"])[:500]} for item in found]
+    errors = [{"field": _field(item["loc"]), "message": _message(item)} for item in found]
     if any(item["message"] == "JSON decode error" for item in errors):
         return MalformedRequest(
             "The body is no valid JSON.",
@@ -154,6 +154,10 @@ def from_http(request: Request, error: HTTPException) -> PodiumError:
 
 def _answer(request: Request, error: PodiumError) -> Response:
     return problem_response(error, request.scope["state"].get("request_id"))
+
+
+def _message(item: Mapping[str, Any]) -> str:
+    return str(item["msg"]).removeprefix("Value error, ")[:500]
 
 
 def _methods(request: Request) -> list[str]:

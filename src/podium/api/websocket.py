@@ -98,13 +98,9 @@ class _Session:
             ) from None
         data = message.get("text") or message.get("bytes") or b""
         try:
-            return Subscribe.model_validate(orjson.loads(data))
+            return Subscribe.model_validate_json(data)
         except ValidationError as error:
-            raise from_validation(error.errors(include_url=False)) from None  # pyright: ignore[reportArgumentType]
-        except orjson.JSONDecodeError:
-            raise InvalidInput(
-                "The message is no valid JSON.", hint='Send {"type": "subscribe"} first.'
-            ) from None
+            raise from_validation([dict(item) for item in error.errors()]) from None
 
     async def _watch(self) -> None:
         await self._receive()

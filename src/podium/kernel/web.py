@@ -123,9 +123,10 @@ def api_router(path: str, tag: str) -> APIRouter:
 
 
 class Body(BaseModel):
-    """Base of request bodies: unknown fields are refused, so that a typing error is noticed."""
+    """Base of request bodies. Unknown fields are refused, so that a typing error is noticed, and
+    so are values of another type, such as ``"5"`` or ``true`` for a number."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Page(BaseModel, Generic[Item]):
