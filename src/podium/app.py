@@ -1,18 +1,19 @@
-"""The composition root: builds everything once and fills the ports."""
+"""The composition root: builds everything once and fills the ports.
+
+What only one kind of process needs is imported by the function that it calls: workers start
+without the API's libraries, and only who upgrades the schema loads Alembic.
+"""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
-
-from fastapi import FastAPI
+from typing import TYPE_CHECKING, cast
 
 from podium.agents.runtime import RuntimeSet
 from podium.agents.runtimes import built_in
 from podium.agents.service import AgentService
-from podium.api import assembly
 from podium.events import retention
 from podium.events.live import Feed, Wakeups
 from podium.kernel.ids import uuid7
@@ -26,12 +27,14 @@ from podium.storage import partitions
 from podium.storage.artifacts import ArtifactStore, DirectoryStore
 from podium.storage.database import Database
 from podium.storage.embedded.paths import Layout
-from podium.storage.migrate import migrate
 from podium.storage.valkey import Valkey
 from podium.tasks.service import TaskService
 from podium.worker.executor import Surroundings
 from podium.worker.lease import start_anew
 from podium.worker.loop import Worker, WorkerOptions
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 SQL_SLICES = ("podium.events", "podium.scheduler")
 _HOUR = 3600.0
@@ -116,6 +119,8 @@ def _chores(database: Database, settings: Settings) -> list[Chore]:
 
 async def prepare(settings: Settings) -> None:
     """Bring the database up to date. Idempotent, and safe when several processes do it at once."""
+    from podium.storage.migrate import migrate
+
     database = Database(_url(settings, "database_url"), pool_size=2)
     try:
         await migrate(database, SQL_SLICES)
@@ -128,8 +133,10 @@ async def prepare(settings: Settings) -> None:
         await database.close()
 
 
-def create_api(settings: Settings) -> FastAPI:
+def create_api(settings: Settings) -> "FastAPI":
     """The API as an ASGI application; its lifespan starts and ends what it needs."""
+    from podium.api import assembly
+
     core = build_core(settings)
     feed = Feed(core.database, core.valkey, kept=settings.stream_buffer)
     tasks = TaskService(
@@ -155,7 +162,7 @@ def create_api(settings: Settings) -> FastAPI:
     }
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+    async def lifespan(_app: "FastAPI") -> AsyncGenerator[None]:
         await feed.open()
         core.keeper.start()
         try:
@@ -167,7 +174,7 @@ def create_api(settings: Settings) -> FastAPI:
     return assembly.build(services, settings, lifespan)
 
 
-async def idle_for(app: FastAPI) -> float:
+async def idle_for(app: "FastAPI") -> float:
     """Seconds since the last request, or 0 while a task is open."""
     services = cast("Mapping[type, object]", app.state.services)
     tasks = cast("TaskService", services[TaskService])
