@@ -22,6 +22,7 @@ from podium.checkup.context import CheckupError
 from podium.checkup.text import clean, shorten
 
 _ANSWER_SECONDS = 60.0
+_LEAST_SECONDS = 0.002
 _CHUNK = 1 << 18
 _RECORD_LIMIT = 1 << 20
 _LIMITS = (
@@ -162,8 +163,10 @@ class Git:
 
         The command is ended after ``seconds``, and when the generator is closed. One chunk is
         held at a time, and a record is cut at 1 MiB. A status that is not in ``accept`` raises
-        ``GitFailed``.
+        ``GitFailed``. With no time left nothing is started.
         """
+        if seconds < _LEAST_SECONDS:
+            return False
         with self._started(arguments, feed) as (process, errors):
             expired = threading.Event()
             timer = threading.Timer(seconds, lambda: (expired.set(), process.kill()))

@@ -51,10 +51,7 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
     if not complete:
         output.cut("binary files", "time ran out; the rest is judged by its name")
     said = repository.generated(seconds=deadline.left())
-    kinds = {
-        entry.path: "generated" if entry.path in said else _kind(entry, lines, complete=complete)
-        for entry in tree.files
-    }
+    kinds = {entry.path: _kind(entry, lines, said, complete=complete) for entry in tree.files}
     _snapshot(tree, kinds, lines, large, output)
     _lfs(repository, output)
     ctx.progress(0.4, "looking for the biggest objects of the whole history")
@@ -64,7 +61,7 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
     return output.as_json()
 
 
-def _kind(entry: Entry, lines: dict[str, int], *, complete: bool) -> str:
+def _kind(entry: Entry, lines: dict[str, int], generated: set[str], *, complete: bool) -> str:
     path = entry.path
     if languages.is_lock_file(path):
         return "lock file"
@@ -72,7 +69,7 @@ def _kind(entry: Entry, lines: dict[str, int], *, complete: bool) -> str:
         return "vendored"
     count = lines.get(path)
     minified = languages.extension(path) in {"js", "mjs", "cjs", "css", "html", "svg"}
-    if languages.is_generated(path):
+    if path in generated or languages.is_generated(path):
         return "generated"
     if minified and count and entry.size > 20_000 and entry.size / count > _LONG_LINE:
         return "minified"

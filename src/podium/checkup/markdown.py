@@ -79,6 +79,11 @@ def word(value: Json) -> str:
     return plain(string(value).replace("_", " "))
 
 
+def severity(value: Json) -> str:
+    """How grave a finding is; the gravest stands out."""
+    return "**high**" if value == "high" else word(value)
+
+
 def yes(value: Json) -> str:
     """A truth."""
     return "yes" if value else "no"

@@ -1,7 +1,7 @@
 """``report.md``: the page for people, made of what ``report.json`` holds."""
 
 from podium.checkup.context import Json, mapping, objects, string, strings, whole
-from podium.checkup.markdown import Column, code, plain, seconds, table, word
+from podium.checkup.markdown import Column, code, plain, seconds, severity, table, word
 from podium.checkup.report_sections import SECTIONS
 from podium.checkup.text import plural
 
@@ -83,7 +83,7 @@ def _look_first(report: dict[str, Json]) -> list[str]:
     if not chosen:
         return [*lines, "Nothing grave was found.", ""]
     columns = [
-        Column("Severity", "severity", word),
+        Column("Severity", "severity", severity),
         Column("What", "title", plain),
         Column("Where", "place", code),
         Column("More", "detail", plain),

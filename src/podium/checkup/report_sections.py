@@ -9,10 +9,10 @@ from podium.checkup.markdown import (
     count,
     decimal,
     plain,
+    severity,
     share,
     table,
     weight,
-    word,
     yes,
 )
 
@@ -43,7 +43,7 @@ def _history(_summary: Facts, details: Facts) -> list[str]:
         Column("All", "commits", count),
         Column("Lines", "lines", count),
         Column("Hardest function", "function", code),
-        Column("Paths", "complexity", count),
+        Column("Paths through it", "complexity", count),
         Column("Main author", "author", plain),
     ]
     lines += table(spots, columns, 15)
@@ -109,7 +109,7 @@ def _lint(_summary: Facts, details: Facts) -> list[str]:
     lines = table(objects(details.get("tools")), columns)
     rules = [_flat_rule(rule) for rule in objects(details.get("rules"))]
     columns = [
-        Column("Severity", "severity", word),
+        Column("Severity", "severity", severity),
         Column("Rule", "shown", plain),
         Column("Times", "count", count),
         Column("Files", "files", count),
@@ -140,7 +140,7 @@ def _secrets(_summary: Facts, details: Facts) -> list[str]:
         for row in objects(details.get("secrets"))
     ]
     columns = [
-        Column("Severity", "severity", word),
+        Column("Severity", "severity", severity),
         Column("Kind", "kind", plain),
         Column("Where", "place", code),
         Column("Characters", "length", count),

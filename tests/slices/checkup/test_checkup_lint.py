@@ -315,7 +315,7 @@ def test_linters_that_run_code_are_left_out(repo: Repo, tools: Path, tmp_path: P
     assert not (tmp_path / "ran").exists()
     missing = {row["tool"]: row for row in output["could_not_run"]}
     assert "programs of the repository" in missing["eslint"]["why"]
-    assert "run_project_tools" in missing["eslint"]["how_to_get"]
+    assert "--run-project-tools" in missing["eslint"]["how_to_get"]
     assert {"golangci-lint", "rubocop", "oxlint"} <= set(missing)
     assert "clippy" not in missing, "there is no Rust"
 

@@ -1,6 +1,7 @@
 """Outputs are safe for any consumer and of bounded size; git is used within limits."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -104,10 +105,12 @@ def test_a_snapshot_is_cut_at_a_number_of_files(
     assert any("first 3 tracked files" in cut["limit"] for cut in output["truncated"])
 
 
-def test_a_git_that_takes_too_long(repo: Repo) -> None:
+def test_a_git_that_takes_too_long(repo: Repo, tmp_path: Path) -> None:
     opened = repository.open_repository(repo.path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     with pytest.raises(git.GitFailed) as caught:
-        opened.git.run("version", seconds=0.0001)
+        opened.git.run("hash-object", "--no-filters", str(pipe), seconds=0.3)
     assert "longer than" in caught.value.message
 
 

@@ -91,7 +91,7 @@ def _run_in_project(
     tool: Tool, repository: Repository, deadline: Deadline, issues: Issues, *, allowed: bool
 ) -> None:
     if not allowed:
-        how = "give the option run_project_tools for a repository that you trust"
+        how = "--run-project-tools, for a repository that you trust"
         _missing(tool, f"{tool.why_not}; off unless allowed", issues, how)
         return
     program = repository.top / tool.argv[0] if "/" in tool.argv[0] else tool.argv[0]
