@@ -21,7 +21,9 @@ _PATTERN = r"(^|[^A-Za-z0-9_])(TODO|FIXME|HACK|XXX)([^A-Za-z0-9_]|$)"
 _MARK = re.compile(r"(?<!\w)(TODO|FIXME|HACK|XXX)(?!\w)")
 # The marks are words of other languages and stand for digits in templates, so one counts when a
 # comment leads to it, or when it is followed as people follow it.
-_COMMENT = re.compile(r"(#|//|/\*|^\s*\*|--|;|%|<!--|\"\"\"|'''|\{#|^\s*rem\b|\.\.)", re.IGNORECASE)
+_COMMENT = re.compile(
+    r"""(?<!["'`])(#|//|/\*|--|;|%|<!--|\{#|\.\.)|^\s*(\*|rem\b)|\"\"\"|\'\'\'""", re.IGNORECASE
+)
 _FOLLOWED = re.compile(r"\s*(:|\([^)]{1,60}\)|-\s)")
 _PROSE = frozenset({"md", "markdown", "mdx", "rst", "adoc", "txt", "tex", "org", "html", "htm"})
 _DATA = frozenset({"svg", "csv", "po", "json", "patch", "diff"})
