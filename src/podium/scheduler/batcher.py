@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -88,20 +88,33 @@ class Batcher(Generic[Row, Result]):
     async def _settle_failed(
         self, batch: list[tuple[Row, asyncio.Future[Result]]], error: Exception
     ) -> None:
-        away = isinstance(error, Unavailable) and not isinstance(error, Contended)
-        alone = len(batch) == 1 or away
+        """Give each caller the result or the error of its own row."""
+        if len(batch) == 1 or _away(error):
+            for _, done in batch:
+                _fail(done, error)
+            return
         for row, done in batch:
-            outcome: Result | Exception = error
-            if not alone:
-                try:
-                    outcome = (await self._flush_again([row]))[0]
-                except Exception as own:  # noqa: BLE001
-                    outcome = own
-            if done.done():
+            if _away(error):
+                _fail(done, error)
                 continue
-            if isinstance(outcome, Exception):
-                if not isinstance(outcome, PodiumError):
-                    _log.error("batch.row_failed", exc_info=outcome)
-                done.set_exception(outcome)
+            try:
+                result = (await self._flush_again([row]))[0]
+            except Exception as own:  # noqa: BLE001
+                error = own
+                _fail(done, own)
             else:
-                done.set_result(outcome)
+                if not done.done():
+                    done.set_result(result)
+
+
+def _away(error: Exception) -> bool:
+    """Whether the database cannot be used: no row will fare better."""
+    return isinstance(error, Unavailable) and not isinstance(error, Contended)
+
+
+def _fail(done: asyncio.Future[Any], error: Exception) -> None:
+    if done.done():
+        return
+    if not isinstance(error, PodiumError):
+        _log.error("batch.row_failed", exc_info=error)
+    done.set_exception(error)

@@ -1,5 +1,17 @@
 -- What happens to others when tasks end.
 
+-- Ending attempts share this lock; whoever takes tasks out of their places by force (cancels,
+-- expires) holds it alone. He locks rows in the order in which tasks move and looks again for those
+-- that moved meanwhile, which would cross the order in which an ending attempt locks them. Taken
+-- before the gate lock.
+create or replace function lock_endings_shared() returns void language sql as $$
+    select pg_advisory_xact_lock_shared(1886348393, 6)
+$$;
+
+create or replace function lock_endings() returns void language sql as $$
+    select pg_advisory_xact_lock(1886348393, 6)
+$$;
+
 -- Ready, or first to a timer or to the gates: the one place where a task that nothing else holds
 -- back is admitted. starts has the earliest start of each place, or null. Returns how many became
 -- ready.
@@ -41,19 +53,35 @@ create or replace function release_dependents(ended uuid[]) returns int language
 declare
     n int := 0; doomed uuid[];
 begin
-    while cardinality(ended) > 0 loop
-        exit when not exists (
-            select from dependency where depends_on = any (ended) and not released);
-        -- Two dependencies that end at once count down one after the other.
-        perform from blocked
-          where task_id in (select task_id from dependency
-                             where depends_on = any (ended) and not released)
-          order by task_id for update;
+    while exists (select from dependency where depends_on = any (ended) and not released) loop
+        if doomed is null then
+            perform lock_cascade(ended);
+        end if;
         doomed := cancel_dependents(ended);
         n := n + count_down(ended);
         ended := doomed;
     end loop;
     return n;
+end $$;
+
+-- Locks the blocked rows that the end of these tasks changes: those of their dependents, and on
+-- through the ones that will be cancelled. In one order, so that cascades which meet go one after
+-- the other.
+create or replace function lock_cascade(ended uuid[]) returns void language plpgsql as $$
+declare
+    touched uuid[];
+begin
+    with recursive step (id, ends, fails) as (
+        select id, true, outcome <> 'succeeded' from task where id = any (ended)
+        union
+        select b.task_id, s.fails and b.on_failure = 'cancel', s.fails and b.on_failure = 'cancel'
+          from step s
+          join dependency d on d.depends_on = s.id and not d.released
+          join blocked b on b.task_id = d.task_id
+         where s.ends
+    )
+    select array_agg(id) into touched from step;
+    perform from blocked where task_id = any (touched) order by task_id for update;
 end $$;
 
 -- Ends the dependents that wanted these tasks to succeed. Returns them.

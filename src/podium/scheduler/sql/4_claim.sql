@@ -118,38 +118,44 @@ end $$;
 -- The first ready tasks of these lanes in the order in which they should start; rooms has how many
 -- each lane could start at most. Projects that are level are told apart by luck, drawn anew for
 -- each claim from the exponential distribution: so their chances are as their weights, and
--- nobody starves where one slot at a time becomes free.
+-- nobody starves where one slot at a time becomes free. No project and no lane is looked at much
+-- further than its share could reach: that bounds the work where there are many.
 create or replace function fair_order(lanes int[], rooms int[], most int)
 returns table (lane_id int, place bigint) language plpgsql rows 200 set enable_hashjoin = on as $$
 #variable_conflict use_column
 begin
     return query
     with open as materialized (
-        select x.id, lane.project_id,
-               least(x.room, greatest(2 * most / cardinality(lanes), least(most, 20))) as most
-          from unnest(lanes, rooms) as x (id, room) join lane on lane.id = x.id
-    ), rivals as materialized (
-        select array_agg(distinct project_id) as ids from open
+        select x.id, x.room, p.id as project_id, p.weight,
+               count(*) over (partition by p.id) as lanes
+          from unnest(lanes, rooms) as x (id, room)
+          join lane on lane.id = x.id
+          join project p on p.id = lane.project_id
+    ), rival as materialized (
+        select o.project_id, o.weight, o.lanes,
+               least(most, greatest(2 * most * o.weight / sum(o.weight) over (), 20)) as most
+          from open o group by o.project_id, o.weight, o.lanes
     ), load as materialized (
         select lane.project_id, count(*) as n
           from running r join lane on lane.id = r.lane_id
-         where (select cardinality(ids) from rivals) > 1
+         where (select count(*) from rival) > 1
          group by lane.project_id
-    ), project_load as materialized (
-        select p.id, p.weight, coalesce(l.n, 0) - 1 - ln(1 - random()) as n
-          from project p left join load l on l.project_id = p.id
-         where p.id = any ((select ids from rivals)::uuid[])
+    ), contender as materialized (
+        select r.project_id, r.weight, coalesce(l.n, 0) - 1 - ln(1 - random()) as n,
+               greatest(2 * r.most / r.lanes, least(r.most, 20))::int as most
+          from rival r left join load l on l.project_id = r.project_id
     ), candidate as (
-        select o.id, o.project_id,
-               row_number() over (partition by o.project_id
-                                  order by r.priority desc, r.task_id) as place
+        select c.*, o.id as lane_id,
+               row_number() over (partition by c.project_id
+                                  order by t.priority desc, t.task_id) as place
           from open o
+          join contender c on c.project_id = o.project_id
           cross join lateral (
             select x.priority, x.task_id from ready x where x.lane_id = o.id
-             order by x.priority desc, x.task_id limit o.most) r
+             order by x.priority desc, x.task_id limit least(o.room, c.most)) t
     )
-    select c.id, row_number() over (order by (p.n + c.place) / p.weight, c.project_id, c.place)
-      from candidate c join project_load p on p.id = c.project_id;
+    select lane_id, row_number() over (order by (n + place) / weight, project_id, place)
+      from candidate;
 end $$;
 
 -- Deals free slots to ready tasks: one row for each task that may start, with its lane and agent.

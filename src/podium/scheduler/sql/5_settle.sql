@@ -17,6 +17,7 @@ declare
     parked ready[]; handed_back ready[]; keys text[];
 begin
     perform lock_events();
+    perform lock_endings_shared();
     perform lock_gates() where touches_gates(ids, hows);
     with report as (
         select * from unnest(ids, attempts, hows, outputs, errors, delays, park_keys, usages)

@@ -2,13 +2,12 @@
 
 -- Takes tasks out of whichever hot table they wait in, and returns those that waited in one. The
 -- tables are looked at in the order in which tasks move, so that one on the move is met in its next
--- place. The caller holds the gate lock.
+-- place. The caller holds the locks of endings and gates.
 create or replace function withdraw(ids uuid[]) returns uuid[] language plpgsql as $$
 #variable_conflict use_column
 declare
     taken uuid[]; gates text[];
 begin
-    perform from blocked where task_id = any (ids) order by task_id for update;
     with b as (delete from blocked where task_id = any (ids) returning task_id),
          t as (delete from timer where task_id = any (ids) returning task_id)
     select array_agg(task_id) into taken
@@ -42,9 +41,9 @@ declare
     rest uuid[] := ids; taken uuid[]; asked uuid[];
 begin
     perform lock_events();
+    perform lock_endings();
     perform lock_gates();
     for round in 1..20 loop
-        -- Running ones first, and held: what they would ready by ending is not looked for yet.
         asked := ask_to_stop(rest, who, reason);
         taken := withdraw(rest);
         perform end_tasks(taken, 'cancelled', who,
@@ -65,21 +64,17 @@ end $$;
 create or replace function ask_to_stop(ids uuid[], who text, reason text) returns uuid[]
 language plpgsql as $$
 #variable_conflict use_column
-declare
-    asked uuid[];
 begin
-    asked := array(select task_id from running where task_id = any (ids)
-                    order by task_id for update);
     with marked as (
         update running set cancel = jsonb_build_object('by', who, 'reason', reason)
-         where task_id = any (asked) and cancel is null
+         where task_id = any (ids) and cancel is null
         returning task_id, lane_id, attempt
     )
     insert into event (type, project_id, subject, actor, data)
     select 'task.cancelling', lane.project_id, m.task_id, who,
            jsonb_build_object('attempt', m.attempt, 'reason', reason)
       from marked m join lane on lane.id = m.lane_id;
-    return asked;
+    return array(select task_id from running where task_id = any (ids));
 end $$;
 
 -- Gives ended tasks (failed, dead, cancelled) another life: counts start anew, the attempt number
@@ -241,8 +236,12 @@ set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as
 declare
     due uuid[]; late uuid[];
 begin
+    if not exists (select from expiry where expires_at <= clock_timestamp()) then
+        return 0;
+    end if;
     perform lock_events();
-    perform lock_gates() where exists (select from expiry where expires_at <= clock_timestamp());
+    perform lock_endings();
+    perform lock_gates();
     with gone as (
         delete from expiry where ctid = any (array(
             select ctid from expiry where expires_at <= clock_timestamp()

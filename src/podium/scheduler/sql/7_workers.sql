@@ -23,13 +23,14 @@ set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
-    corpses uuid[];
+    corpses uuid[]; losers uuid[];
 begin
     if not exists (select from worker where state in ('active', 'draining')
                                         and lease_until < clock_timestamp()) then
         return;
     end if;
     perform lock_events();
+    perform lock_endings_shared();
     perform lock_gates();
     -- One that claims or renews at this moment is passed over.
     corpses := array(
@@ -40,18 +41,18 @@ begin
     insert into event (type, subject, data)
     select 'worker.lost', w.id, jsonb_build_object('name', w.name, 'host', w.host)
       from worker w where w.id = any (corpses);
+    losers := take_back(corpses, max_losses);
     return query
-    select c.id, (select count(*)::int from running r where r.worker_id = c.id)
+    select c.id, (select count(*)::int from unnest(losers) as l (id) where l.id = c.id)
       from unnest(corpses) as c (id);
-    perform take_back(corpses, max_losses);
 end $$;
 
--- Ends the attempts of dead workers.
-create or replace function take_back(corpses uuid[], max_losses int) returns void
+-- Ends the attempts of dead workers. Returns the worker of each.
+create or replace function take_back(corpses uuid[], max_losses int) returns uuid[]
 language plpgsql as $$
 #variable_conflict use_column
 declare
-    ended uuid[]; left_gates uuid[]; queueing ready[];
+    losers uuid[]; ended uuid[]; left_gates uuid[]; queueing ready[];
 begin
     perform from running where worker_id = any (corpses) order by task_id for update;
     with lost as (
@@ -86,17 +87,18 @@ begin
             select 'task.' || l.how, coalesce(cancelled_error(l.how, l.cancel), lost_error())
              where l.how <> 'again') x
     )
-    select array_agg(task_id) filter (where how <> 'again'),
+    select array_agg(worker_id), array_agg(task_id) filter (where how <> 'again'),
            array_agg(task_id) filter (where gated),
            array_agg(place_of(task_id, lane_id, priority, attempt, failures, losses + 1, true))
                filter (where gated and how = 'again')
-      into ended, left_gates, queueing from lost;
+      into losers, ended, left_gates, queueing from lost;
     if ended is not null then
         delete from expiry where task_id = any (ended);
         perform release_dependents(ended);
     end if;
     perform serve_gates(give_back(left_gates, coalesce(ended, '{}'))
                         || queue_at_gates(queueing, false));
+    return losers;
 end $$;
 
 create or replace function lost_error() returns jsonb language sql immutable as $$
