@@ -14,13 +14,13 @@ from podium.server.runfiles import home
 
 def show_settings() -> int:
     """Print every setting in force as JSON, secrets masked; on an error, one line that says it."""
-    from podium.api.health import settings_in_force
-
     try:
         settings = load_settings()
     except PodiumError as error:
         sys.stderr.write(f"{error.message}\n")
         return ExitStatus.FAILED
+    from podium.api.health import settings_in_force
+
     shown = [setting.model_dump(mode="json") for setting in settings_in_force(settings)]
     sys.stdout.write(json.dumps(shown) + "\n")
     return ExitStatus.DONE

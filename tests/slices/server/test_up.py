@@ -158,7 +158,7 @@ async def get(url: str, path: str, *, seconds: float = 20) -> httpx.Response:
 
 
 async def test_the_whole_stack_lives_through_the_death_of_each_part(stack: Stack) -> None:
-    told = await stack.detach("--workers", "2")
+    told = await stack.detach()
     url = told["url"]
     assert told["status"] == "started"
     assert told["detached"] is True
@@ -166,14 +166,8 @@ async def test_the_whole_stack_lives_through_the_death_of_each_part(stack: Stack
     assert local_server(stack.home) == {k: v for k, v in told.items() if k != "status"}
     assert (await get(url, "/health/ready")).status_code == 200
     token = (stack.home / "admin-token").read_text().strip()
-    names = {
-        "api": "server",
-        "worker-1": "worker-1",
-        "worker-2": "worker-2",
-        "postgres": "postgres",
-        "valkey": "valkey-server",
-    }
-    assert sorted(stack.children()) == sorted(names.values())
+    names = ["postgres", "server", "valkey-server", "worker-1"]
+    assert sorted(stack.children()) == names
 
     again = await stack.detach()
     assert again == {**told, "status": "running"}
@@ -181,7 +175,7 @@ async def test_the_whole_stack_lives_through_the_death_of_each_part(stack: Stack
     assert status == ExitStatus.ALREADY_RUNS
     assert f"process {told['pid']}) at {url}" in err
 
-    for name in names.values():
+    for name in names:
         before = stack.children()
         before[name].kill()
         ready = await get(url, "/health/live")  # never refused: the socket is the supervisor's
@@ -263,7 +257,7 @@ async def test_a_second_signal_hurries(stack: Stack) -> None:
     assert "worker-ends" in stack.notes()
 
 
-@pytest.mark.parametrize("seconds", [0.1, 0.7, 1.2])
+@pytest.mark.parametrize("seconds", [0.1, 0.8])
 async def test_a_signal_while_it_starts_stops_it(stack: Stack, seconds: float) -> None:
     stack.stand_in()
     process = await stack.start()
