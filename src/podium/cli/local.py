@@ -13,7 +13,7 @@ from podium.cli.failures import Failure, Status
 from podium.client.connection import local_server
 
 STOP_SECONDS = 90.0
-IDLE_SECONDS = 300
+IDLE_SECONDS = "300"
 _LOOK_SECONDS = 0.05
 
 
@@ -61,7 +61,7 @@ def ensure(starting: Callable[[], None]) -> None:
     if os.environ.get("PODIUM_URL") or local_server():
         return
     starting()
-    start("--idle", str(IDLE_SECONDS))
+    start("--idle", os.environ.get("PODIUM_IDLE_SHUTDOWN_SECONDS") or IDLE_SECONDS)
 
 
 def stop(server: Mapping[str, object]) -> None:

@@ -134,7 +134,7 @@ def test_a_task_that_waits(podium: Run, echo: str) -> None:
 
 
 def test_tasks_in_a_row(podium: Run, echo: str) -> None:
-    first = made(podium("task", "create", "-a", echo, "--delay", "1s", "-t", "First"))
+    first = made(podium("task", "create", "-a", echo, "--delay", "5s", "-t", "First"))
     second = made(
         podium("task", "create", "-a", echo, "--depends-on", first, "-t", "Second",
                "--on-dependency-failure", "run")

@@ -1,14 +1,16 @@
 """What is generated is current, and both forms offer the same."""
 
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from podium import client
-from podium.client import AsyncPodium, Podium
+from podium.client import AsyncPodium, Podium, inputs
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -25,9 +27,7 @@ def test_the_generated_files_are_current() -> None:
 
 
 def test_both_forms_offer_the_same_calls() -> None:
-    with (
-        Podium("http://127.0.0.1:1", "token") as one,
-    ):
+    with Podium("http://127.0.0.1:1", "token") as one:
         other = AsyncPodium("http://127.0.0.1:1", "token")
         assert _calls(one) == _calls(other)
 
@@ -53,6 +53,13 @@ def test_each_form_is_loaded_only_when_it_is_used() -> None:
         "assert not {'asyncio', 'pydantic', 'podium.kernel'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_inputs_name_the_fields_of_the_api() -> None:
+    spec = json.loads((ROOT / "openapi.json").read_text())["components"]["schemas"]
+    for name in ("TaskNew", "TaskInBulk", "TaskEdit", "AgentNew", "TokenNew", "ProjectNew"):
+        fields = get_type_hints(getattr(inputs, name), include_extras=True)
+        assert set(fields) == set(spec[name]["properties"])
 
 
 def test_what_does_not_exist_is_told_as_usual() -> None:

@@ -1,0 +1,113 @@
+"""What is live, coloured and asked for on a terminal."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from installation import Installation
+from terminal import Terminal
+
+
+@pytest.fixture
+def slow(installation: Installation) -> str:
+    """An agent that takes three seconds, and its project."""
+    for arguments in (
+        ["project", "create", "terminal"],
+        [
+            "agent",
+            "add",
+            "slow",
+            "-p",
+            "terminal",
+            "--",
+            "sh",
+            "-c",
+            "echo begun; sleep 3; echo done",
+        ],
+    ):
+        assert installation.podium(*arguments).status in {0, 1}
+    return "slow"
+
+
+def terminal(installation: Installation, *arguments: str, **environment: Any) -> Terminal:
+    return Terminal(
+        installation.argv(*arguments),
+        {**installation.environment, "PODIUM_PROJECT": "terminal", **environment},
+    )
+
+
+def tasks(installation: Installation) -> list[Any]:
+    return installation.podium("task", "list", "-p", "terminal", "--json").json
+
+
+def test_ctrl_c_asks_whether_to_cancel(installation: Installation, slow: str) -> None:
+    screen = terminal(installation, "ask", "x", "-a", slow)
+    screen.expect("begun")
+    screen.type("\x03")
+    screen.expect("Cancel the task?")
+    screen.type("n\n")
+    assert screen.end() == 130
+    assert "podium task logs -f" in screen.seen
+    task = tasks(installation)[0]
+    assert task["state"] == "running"
+    assert installation.podium("task", "wait", task["id"], "-p", "terminal").status == 0
+
+
+def test_ctrl_c_and_yes_cancels(installation: Installation, slow: str) -> None:
+    screen = terminal(installation, "ask", "x", "-a", slow)
+    screen.expect("begun")
+    screen.type("\x03")
+    screen.expect("Cancel the task?")
+    screen.type("\n")
+    assert screen.end() == 5
+    assert tasks(installation)[0]["state"] == "cancelled"
+
+
+def test_a_result_that_was_seen_is_not_shown_twice(installation: Installation, slow: str) -> None:
+    screen = terminal(installation, "ask", "x", "-a", slow)
+    assert screen.end() == 0
+    assert screen.seen.count("done") == 1
+
+
+def test_tasks_are_watched_live(installation: Installation, slow: str) -> None:
+    made = installation.podium("task", "create", "-a", slow, "-t", "Look at me", "-p", "terminal")
+    screen = terminal(installation, "task", "watch", made.out.strip())
+    screen.expect("Look at me")
+    screen.expect("\x1b[32msucceeded")
+    assert screen.end() == 0
+
+
+def test_colour_can_be_refused(installation: Installation) -> None:
+    for arguments, status in ((["task", "list"], 0), (["task", "show", "x"], 2)):
+        coloured = terminal(installation, *arguments)
+        assert coloured.end() == status
+        assert "\x1b[" in coloured.seen
+        plain = terminal(installation, *arguments, NO_COLOR="1")
+        assert plain.end() == status
+        assert "\x1b[3" not in plain.seen
+        assert "\x1b[1;3" not in plain.seen
+
+
+def test_before_something_is_lost_it_is_asked(installation: Installation, slow: str) -> None:
+    screen = terminal(installation, "agent", "remove", slow)
+    screen.expect("Remove the agent slow?")
+    screen.type("n\n")
+    assert screen.end() == 5
+    assert "Nothing was done." in screen.seen
+    screen = terminal(installation, "agent", "remove", slow)
+    screen.expect("Remove the agent slow?")
+    screen.type("y\n")
+    assert screen.end() == 0
+
+
+def test_a_checkup_is_watched_live(installation: Installation, tmp_path: Path) -> None:
+    import subprocess
+
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    screen = terminal(
+        installation, "run", "checkup", "-r", str(tmp_path), "-o", str(tmp_path / "report")
+    )
+    screen.expect("Survey of the repository")
+    assert screen.end() == 0, screen.seen
+    assert "report.md" in screen.seen
