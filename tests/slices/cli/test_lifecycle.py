@@ -214,3 +214,21 @@ def _wait_for(seen: list[str], line: str) -> None:
     while line not in seen:
         assert time.monotonic() < deadline, seen
         time.sleep(0.05)
+
+
+def test_events_are_followed_across_a_restart_on_another_port(fresh: Installation) -> None:
+    fresh.start()
+    before = fresh.podium("up", "-d", "--json").json["url"]
+    fresh.podium("agent", "add", "echo", "--", "cat")
+    process = fresh.begin("event", "follow", "--type", "task.created", "--json", bufsize=1)
+    assert process.stdout is not None
+    time.sleep(1.5)
+    made = [fresh.podium("task", "create", "-a", "echo").out.strip()]
+    assert json.loads(process.stdout.readline())["subject"] == made[0]
+    fresh.stop()
+    fresh.start()
+    assert fresh.podium("up", "-d", "--json").json["url"] != before
+    made += [fresh.podium("task", "create", "-a", "echo").out.strip() for _ in range(2)]
+    assert [json.loads(process.stdout.readline())["subject"] for _ in made[1:]] == made[1:]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
