@@ -45,7 +45,7 @@ _EXTRA = (
     _Extra("Hugging Face Token", re.compile(r"\bhf_[A-Za-z]{30,}\b")),
     _Extra("DigitalOcean Token", re.compile(r"\bdo[opr]_v1_[a-f0-9]{64}\b")),
     _Extra("Shopify Token", re.compile(r"\bshp(at|ca|pa|ss)_[a-fA-F0-9]{32}\b")),
-    _Extra("Private Key", re.compile(r"-----BEGIN ENCRYPTED PRIVATE KEY-----")),
+    _Extra("Private Key", re.compile(r"-----BEGIN ENCRYPTED[ ]PRIVATE KEY-----")),
 )
 _SURE = frozenset({
     "AWS Access Key", "Azure Storage Account access key", "GitHub Token", "GitLab Token",

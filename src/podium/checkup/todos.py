@@ -19,11 +19,11 @@ from podium.checkup.text import clean, display, plural, shorten
 
 _PATTERN = r"(^|[^A-Za-z0-9_])(TODO|FIXME|HACK|XXX)([^A-Za-z0-9_]|$)"
 _MARK = re.compile(r"(?<!\w)(TODO|FIXME|HACK|XXX)(?!\w)")
-# The marks are words of other languages and stand for digits in templates, so one counts when a
-# comment leads to it, or when it is followed as people follow it.
-_COMMENT = re.compile(
-    r"""(?<!["'`])(#|//|/\*|--|;|%|<!--|\{#|\.\.)|^\s*(\*|rem\b)|\"\"\"|\'\'\'""", re.IGNORECASE
-)
+# The marks are words of other languages, stand for digits in templates and occur in strings, so
+# one counts only where a comment leads to it. A quote before the comment makes it a string.
+_LEAD = r"""(?:(?<!["'`])(?:\#|//|/\*|--|;|%|<!--|\{\#|\.\.)|^\s*(?:\*|rem\b)|\"\"\"|\'\'\')"""
+_COMMENT = re.compile(_LEAD, re.IGNORECASE)
+_BEGINS = re.compile(_LEAD + r"\W*$", re.IGNORECASE)
 _FOLLOWED = re.compile(r"\s*(:|\([^)]{1,60}\)|-\s)")
 _PROSE = frozenset({"md", "markdown", "mdx", "rst", "adoc", "txt", "tex", "org", "html", "htm"})
 _DATA = frozenset({"svg", "csv", "po", "json", "patch", "diff"})
@@ -87,8 +87,13 @@ def _judge(path: str, text: str) -> tuple[str, str] | None:
         return None
     before, after = text[: match.start()], text[match.end() : 2_000]
     followed = bool(_FOLLOWED.match(after))
-    commented = bool(_COMMENT.search(before)) and languages.extension(path) not in _PROSE
-    if not (followed or commented) or (match[1] == "XXX" and not (commented and before.strip())):
+    if languages.extension(path) in _PROSE:
+        counts = followed
+    else:
+        counts = bool(_BEGINS.search(before)) or (
+            followed and (bool(_COMMENT.search(before)) or not before.strip())
+        )
+    if not counts or (match[1] == "XXX" and not before.strip()):
         return None
     said = re.sub(r"^[\s:\-]+|[\s*/\-]*(\*/|-->|\"\"\"|''')?\s*$", "", after)
     return match[1], shorten(clean(redact(said)), _TEXT)

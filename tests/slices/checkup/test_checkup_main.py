@@ -20,7 +20,8 @@ def as_agent(part: str, directory: Path, **envelope: Any) -> tuple[int, list[Any
     """Run a part as the command runtime does; its exit status and messages."""
     document = directory / "input.json"
     document.write_text(json.dumps(envelope))
-    env = {"PATH": os.environ["PATH"], "PODIUM_INPUT": str(document)}
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
+    env = {"PATH": os.environ["PATH"], "PODIUM_INPUT": str(document)} | measured
     ended = subprocess.run(
         [*COMMAND, part], cwd=directory, env=env, capture_output=True, text=True, check=False
     )

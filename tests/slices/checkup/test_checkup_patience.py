@@ -14,9 +14,10 @@ from podium.checkup.manifests import javascript, jvm, locks, model, more, python
 
 SECONDS = 8.0
 MEGABYTE = 1_000_000
+ENOUGH = 600_000
 
 
-def _fill(text: str, size: int = MEGABYTE) -> bytes:
+def _fill(text: str, size: int = ENOUGH) -> bytes:
     return (text * (size // len(text)))[:size].encode()
 
 

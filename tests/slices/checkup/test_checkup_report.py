@@ -1,6 +1,7 @@
 """The report: for people and for programs, whatever the parts came to."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,23 @@ def test_a_whole_report(repo: Repo, tmp_path: Path) -> None:
         assert f"\n{heading}\n" in f"\n{page}", heading
     assert "| History and hot spots | succeeded | 0.2 s | 1.5 s |" in page
     assert "`src/app.py:2`" in page
+
+
+def test_what_is_missing_is_told(repo: Repo, tmp_path: Path) -> None:
+    for number, size in enumerate((200_000, 10)):
+        files = {"dump.sql": os.urandom(size), "go.mod": "module x\n", "a.py": f"a = {number}\n"}
+        repo.commit(
+            files | {f"{n}/package.json": f'{{"dependencies": {{"a": "{n}.0.0"}}}}' for n in (1, 2)}
+        )
+    parts = finished(repo)
+    parts["history"]["output"] = run(history, repo, max_commits=1)
+    _, page, _ = written(repo, tmp_path / "out", parts)
+    missing = page.partition("## What could not run")[2].partition("\n## ")[0]
+    assert "run osv-scanner, npm audit, govulncheck" in missing
+    limits = page.partition("## Limits that were reached")[2].partition("\n## ")[0]
+    assert "only the latest 1 commits were read" in limits
+    assert "### One package in several versions" in page
+    assert "### Biggest objects of the history alone" in page
 
 
 @pytest.mark.parametrize("commits", [0, 1])

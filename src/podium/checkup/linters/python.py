@@ -55,8 +55,13 @@ def check(entries: list[Entry], reader: Reader, deadline: Deadline, issues: Issu
             ended = _ruff(find_ruff_bin(), root, deadline, isolated=True)
         _report(ended, root, issues)
     rules = "the repository's own" if own else f"a choice for likely faults ({', '.join(_SELECT)})"
-    version = run([find_ruff_bin(), "--version"], Path("/"), 10).output.strip()
-    issues.ran("ruff", len(written), version.removeprefix("ruff "), rules=rules)
+    issues.ran("ruff", len(written), _version(find_ruff_bin(), ended), rules=rules)
+
+
+def _version(binary: str, ended: Ended) -> str | None:
+    if ended.status is None:  # it would keep us waiting for this as well
+        return None
+    return run([binary, "--version"], Path("/"), 10).output.strip().removeprefix("ruff ")
 
 
 _READ = frozenset({"py", "pyi", "pyw"})
