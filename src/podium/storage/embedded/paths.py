@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,12 @@ class Layout:
     @property
     def valkey_socket(self) -> Path:
         return self.sockets / "valkey.sock"
+
+    def remove_sockets(self) -> None:
+        """Leave nothing outside the data directory, once no server runs."""
+        if self.sockets.parent != self.run:
+            with suppress(OSError):
+                self.sockets.rmdir()
 
     def create(self) -> None:
         """Make the directories that are missing, readable by their owner only.

@@ -99,6 +99,7 @@ class EmbeddedServers:
             self._set_state(server, ServerState.STOPPED)
         self._servers = []
         if self._lock is not None:
+            self.layout.remove_sockets()
             os.close(self._lock)
             self._lock = None
 
