@@ -227,12 +227,7 @@ def open_repository(path: Path, head: str | None = None) -> Repository:
     if found.status:
         if "not a git repository" in found.errors:
             raise _not_a_repository(path, "is not inside a git repository")
-        raise CheckupError(
-            "agent",
-            "repository_unreadable",
-            f"git cannot read the repository at {clean(str(path))}: {clean(found.errors.strip())}",
-            hint="run 'git status' there and mend what it complains about",
-        )
+        raise _unreadable(path, found.errors)
     directories, bare, shallow, form = found.output.rsplit("\n", 3)
     git_dir, _, common = directories.rpartition("\n")
     top = git.ask(path, "rev-parse", "--show-toplevel").output if bare == "false" else ""
@@ -276,6 +271,15 @@ def _commit(runner: Git, git_dir: Path, wanted: str | None) -> str | None:
 def _may_be_script(entry: Entry) -> bool:
     name = entry.path.rpartition("/")[2]
     return entry.mode == "100755" and "." not in name and 0 < entry.size < 100_000
+
+
+def _unreadable(path: Path, said: str) -> CheckupError:
+    return CheckupError(
+        "agent",
+        "repository_unreadable",
+        f"git cannot read the repository at {clean(str(path))}: {clean(said.strip())}",
+        hint="run 'git status' there and mend what it complains about",
+    )
 
 
 def _not_a_repository(path: Path, what: str) -> CheckupError:

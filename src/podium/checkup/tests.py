@@ -232,6 +232,12 @@ def _judge(counted: list[_Counted], output: Output) -> None:
                 "title": f"Few tests: {ratio:.2f} lines of test for a line of code",
             }
         )
+    _judge_left_out(counted, output)
+    _judge_ci(output, tests, source)
+
+
+def _judge_left_out(counted: list[_Counted], output: Output) -> None:
+    """Tests that do not run: beside a focused one, or skipped."""
     for item in counted:
         for path, line in item.focused[:5]:
             output.findings.append(
@@ -259,7 +265,6 @@ def _judge(counted: list[_Counted], output: Output) -> None:
                 "count": skipped,
             }
         )
-    _judge_ci(output, tests, source)
 
 
 def _judge_ci(output: Output, tests: int, source: int) -> None:

@@ -160,18 +160,7 @@ def _describe(todos: list[_Todo], now: int, output: Output) -> None:
         "older_than_a_year": old,
         "oldest": moment(min(dated)) if dated else None,
     }
-    output.details["todos"] = [
-        {
-            "path": display(todo.path),
-            "line": todo.line,
-            "mark": todo.mark,
-            "text": todo.text,
-            "since": moment(todo.when) if todo.when is not None else None,
-            "age_days": max((now - todo.when) // _DAY, 0) if todo.when is not None else None,
-            "author": todo.author,
-        }
-        for todo in todos[:_LISTED]
-    ]
+    output.details["todos"] = [_row(todo, now) for todo in todos[:_LISTED]]
     authors = Counter(todo.author for todo in todos if todo.author)
     areas = Counter(display("/".join(todo.path.split("/")[:-1][:2])) or "(top)" for todo in todos)
     output.details["by_author"] = [
@@ -182,7 +171,23 @@ def _describe(todos: list[_Todo], now: int, output: Output) -> None:
     ]
     if len(todos) > _LISTED:
         output.cut("marks", f"the {_LISTED} oldest of {len(todos):,} are listed")
-    fixme = marks["FIXME"] + marks["XXX"] + marks["HACK"]
+    _judge_notes(todos, old, output)
+
+
+def _row(todo: _Todo, now: int) -> Json:
+    return {
+        "path": display(todo.path),
+        "line": todo.line,
+        "mark": todo.mark,
+        "text": todo.text,
+        "since": moment(todo.when) if todo.when is not None else None,
+        "age_days": max((now - todo.when) // _DAY, 0) if todo.when is not None else None,
+        "author": todo.author,
+    }
+
+
+def _judge_notes(todos: list[_Todo], old: int, output: Output) -> None:
+    grave = [todo for todo in todos if todo.mark != "TODO"]
     if old >= 10 or (old and old * 2 > len(todos)):
         output.findings.append(
             {
@@ -192,16 +197,16 @@ def _describe(todos: list[_Todo], now: int, output: Output) -> None:
                 "count": old,
             }
         )
-    if fixme:
-        first = next(todo for todo in todos if todo.mark != "TODO")
+    if grave:
+        first = grave[0]
         output.findings.append(
             {
                 "severity": "low",
                 "kind": "fixme",
-                "title": f"{plural(fixme, 'FIXME, HACK or XXX', 'FIXME, HACK or XXX marks')}",
+                "title": f"{plural(len(grave), 'FIXME, HACK or XXX', 'FIXME, HACK or XXX marks')}",
                 "path": display(first.path),
                 "line": first.line,
                 "detail": first.text,
-                "count": fixme,
+                "count": len(grave),
             }
         )
