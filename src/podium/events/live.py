@@ -130,6 +130,11 @@ class Feed:
         self._tell()
 
     @property
+    def released(self) -> bool:
+        """Whether the process is ending, so that nobody should wait for more."""
+        return self._released
+
+    @property
     def lag(self) -> float:
         """Seconds for which the newest events could not be read; 0 while all is read."""
         return 0.0 if self._behind_since is None else time.monotonic() - self._behind_since

@@ -1,12 +1,14 @@
 """What must happen by itself: timers fire, queue timeouts expire, dead workers are reaped.
 
-Every server and worker process runs one keeper; a lease row elects the one that acts.
+Every server and worker process runs one keeper; a lease row elects the one that acts. All that a
+keeper does may safely be done by two at once: the election only spares work.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -14,24 +16,34 @@ from prometheus_client import Counter
 
 from podium.events.live import Wakeups
 from podium.kernel.clock import boottime
+from podium.kernel.errors import PodiumError
+from podium.kernel.ids import uuid7
 from podium.scheduler import store
 from podium.scheduler.service import TIMER_CHANNEL
 from podium.storage.database import Database
+from podium.storage.valkey import Listener
 
 _log = structlog.get_logger(__name__)
 _errors = Counter("podium_keeper_errors", "Rounds of a keeper's loop that failed.", ["loop"])
 _reaped = Counter("podium_tasks_reaped", "Attempts taken back from dead workers.")
 
-_LEAD_SECONDS = 5.0
+_LEAD_SECONDS = 3.0
 _TICK_SECONDS = 1.0
+_BLIND_SECONDS = 0.25
+"""How often the clock looks by itself while wake-ups do not arrive."""
+_HELD_SECONDS = 0.05
+"""When what is due is locked by somebody, who will be done with it in a moment."""
 _ASLEEP_SECONDS = 3.0
-"""A tick that comes this late means that the machine slept or the process was stopped."""
+"""A look at the database that ends this long after the one before it means that the machine slept,
+this process was stopped or the database did not answer."""
+_CHORE_LOOK_SECONDS = 60.0
+_RESIGN_SECONDS = 2.0
 _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something to do every now and then by one process of the installation."""
+    """Something that one process of the installation does every ``seconds``."""
 
     name: str
     seconds: float
@@ -58,84 +70,110 @@ class Keeper:
         self._max_losses = max_losses
         self._chores = chores
         self._loops: list[asyncio.Task[None]] = []
-        self._awake_since = boottime()
-        self._last_tick = boottime()
+        self._lead: dict[str, tuple[bool, float]] = {}
+        """Of each role: whether this process plays it, and until when that need not be asked."""
+        self._fit_since = self._seen_at = boottime()
 
     def start(self) -> None:
+        self._fit_since = self._seen_at = boottime()
         loops = [self._clock(), self._reaper(), *(self._chore(chore) for chore in self._chores)]
         self._loops = [asyncio.create_task(loop) for loop in loops]
 
     async def close(self) -> None:
+        """Stop, and leave the roles to others at once."""
         for loop in self._loops:
             loop.cancel()
-        for loop in self._loops:
-            with suppress(asyncio.CancelledError):
-                await loop
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        if any(leads for leads, _ in self._lead.values()):
+            with suppress(PodiumError, TimeoutError):
+                async with asyncio.timeout(_RESIGN_SECONDS):
+                    await store.resign(self._database, self._identity)
 
-    async def _leads(self, role: str, seconds: float = _LEAD_SECONDS) -> bool:
-        return await store.lead(self._database, role, self._identity, seconds)
+    async def _leads(self, role: str) -> bool:
+        leads, until = self._lead.get(role, (False, 0.0))
+        asked = boottime()
+        if asked >= until:
+            leads = await store.lead(self._database, role, self._identity, _LEAD_SECONDS)
+            self._lead[role] = (leads, asked + (_LEAD_SECONDS / 2 if leads else _TICK_SECONDS))
+        return leads
+
+    # -- the clock -------------------------------------------------------------------------------
 
     async def _clock(self) -> None:
         async with self._wakeups.valkey.listen(TIMER_CHANNEL) as listener:
             while True:
-                wait = _TICK_SECONDS
                 try:
-                    if await self._leads("clock"):
-                        wait = await self._fire()
+                    await self._clock_round(listener)
                 except Exception as error:  # noqa: BLE001 - a loop outlives its errors and counts them
                     self._failed("clock", error)
-                if wait > 0:
-                    await listener.message(wait)
+                    await asyncio.sleep(_TICK_SECONDS)
+
+    async def _clock_round(self, listener: Listener) -> None:
+        wait = await self._fire() if await self._leads("clock") else _TICK_SECONDS
+        if wait > 0:
+            await listener.message(wait)
 
     async def _fire(self) -> float:
         """Fire what is due; gives the seconds until something else may be."""
+        due = await store.next_due(self._database)
+        if due is None or due > 0:
+            longest = _TICK_SECONDS if self._wakeups.valkey.available else _BLIND_SECONDS
+            return longest if due is None else min(due, longest)
         fired = await store.fire_timers(self._database, _BATCH)
         expired = await store.expire_tasks(self._database, _BATCH)
-        if fired or expired:
-            self._wakeups.work(())
-            self._wakeups.feed()
-        due = await store.next_due(self._database)
-        longest = _TICK_SECONDS if self._wakeups.valkey.available else _TICK_SECONDS / 4
-        return longest if due is None else min(max(due, 0.0), longest)
+        if not fired and not expired:
+            return _HELD_SECONDS
+        self._wakeups.work(())
+        self._wakeups.feed()
+        return 0.0
+
+    # -- the reaper ------------------------------------------------------------------------------
 
     async def _reaper(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             try:
+                seen = await store.now(self._database)
                 if self._fit_to_judge() and await self._leads("reaper"):
-                    await self._reap()
+                    await self._reap(seen)
             except Exception as error:  # noqa: BLE001
-                self._awake_since = boottime()
+                self._fit_since = self._seen_at = boottime()
                 self._failed("reaper", error)
 
     def _fit_to_judge(self) -> bool:
-        """Whether this process was awake and connected for one whole lease.
+        """Whether this process was awake and connected for one whole lease; asked at each look.
 
         After a sleep of the machine or an outage of the database every lease looks run out,
         though its worker is alive and about to renew it.
         """
         now = boottime()
-        if now - self._last_tick > _ASLEEP_SECONDS:
-            self._awake_since = now
-        self._last_tick = now
-        return now - self._awake_since >= self._lease_seconds
+        if now - self._seen_at > _ASLEEP_SECONDS:
+            self._fit_since = now
+        self._seen_at = now
+        return now - self._fit_since >= self._lease_seconds
 
-    async def _reap(self) -> None:
-        for worker_id, tasks in await store.reap(self._database, self._max_losses):
+    async def _reap(self, seen: datetime) -> None:
+        reaped = await store.reap(self._database, self._max_losses, seen, _ASLEEP_SECONDS)
+        for worker_id, tasks in reaped:
             _reaped.inc(tasks)
             _log.warning("worker.reaped", worker_id=str(worker_id), tasks=tasks)
             self._wakeups.work(())
             self._wakeups.feed()
 
+    # -- chores ----------------------------------------------------------------------------------
+
     async def _chore(self, chore: Chore) -> None:
+        """Whoever finds a chore due takes it on and notes when it is due again, so that it keeps
+        its times however often the processes are started anew."""
+        role = f"chore:{chore.name}"
         while True:
             try:
-                if await self._leads(f"chore:{chore.name}", chore.seconds * 2):
+                if await store.lead(self._database, role, uuid7(), chore.seconds):
                     await chore.run()
             except Exception as error:  # noqa: BLE001
                 self._failed(chore.name, error)
-            await asyncio.sleep(chore.seconds)
+            await asyncio.sleep(min(chore.seconds, _CHORE_LOOK_SECONDS))
 
     def _failed(self, loop: str, error: Exception) -> None:
         _errors.labels(loop).inc()
-        _log.warning("keeper.round_failed", loop=loop, error=str(error))
+        _log.warning("keeper.round_failed", loop=loop, error=str(error) or type(error).__name__)

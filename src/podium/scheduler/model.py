@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -146,6 +146,14 @@ class SubmitCall:
     key: CallKey | None = None
 
 
+class Submitted(NamedTuple):
+    """The ids of a call's tasks, or those of the first time its key came, and when that was
+    committed (of a key that came again: the time of asking)."""
+
+    ids: list[UUID]
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A task that a worker was given, with the attempt that fences all it will write."""
@@ -246,7 +254,11 @@ EVENTS = (
         "task.cancelling", "A running task was asked to stop.", {"attempt": "", "reason": ""}
     ),
     EventType("task.cancelled", "A task was cancelled.", {"attempt": "", "error": ""}),
-    EventType("task.redriven", "An ended task was given another life.", {"attempt": ""}),
+    EventType(
+        "task.redriven",
+        "An ended task was given another life.",
+        {"attempt": "the last one", "state": "pending or queued"},
+    ),
     EventType("task.updated", "A waiting task was edited.", {"fields": "what was changed"}),
     EventType("worker.started", "A worker began to serve.", {"name": "", "host": ""}),
     EventType("worker.stopped", "A worker ended in order.", {"name": "", "host": ""}),

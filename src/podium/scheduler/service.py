@@ -24,6 +24,7 @@ from podium.scheduler.model import (
     Progress,
     Settlement,
     SubmitCall,
+    Submitted,
 )
 from podium.storage.database import Database, after_commit
 
@@ -62,7 +63,7 @@ class Scheduler:
         self._lanes[demand] = made
         return made
 
-    async def submit(self, call: SubmitCall) -> list[UUID]:
+    async def submit(self, call: SubmitCall) -> Submitted:
         """Accept a call's tasks; gives their ids, or those of the first time the key came.
 
         Raises ``NotFound`` for a dependency that does not exist and ``IdempotencyMismatch`` for
@@ -80,17 +81,17 @@ class Scheduler:
                     needs.setdefault(task_id, []).extend(own)
         return [replace(task, needs=(*task.needs, *needs.get(task.id, ()))) for task in tasks]
 
-    async def _submit_batch(self, calls: Sequence[SubmitCall]) -> list[list[UUID]]:
-        keyed = [call for call in calls if call.key]
-        if keyed:
+    async def _submit_batch(self, calls: Sequence[SubmitCall]) -> list[Submitted]:
+        if any(call.key for call in calls):
             made = await self._submit_keyed(calls)
         else:
-            await store.submit(self._database, list(chain.from_iterable(c.tasks for c in calls)))
-            made = [[task.id for task in call.tasks] for call in calls]
+            tasks = list(chain.from_iterable(call.tasks for call in calls))
+            at = await store.submit(self._database, tasks)
+            made = [Submitted([task.id for task in call.tasks], at) for call in calls]
         self._tell(chain.from_iterable(call.tasks for call in calls))
         return made
 
-    async def _submit_keyed(self, calls: Sequence[SubmitCall]) -> list[list[UUID]]:
+    async def _submit_keyed(self, calls: Sequence[SubmitCall]) -> list[Submitted]:
         first: dict[tuple[UUID, str], SubmitCall] = {}
         for call in calls:
             if call.key:
@@ -110,16 +111,15 @@ class Scheduler:
                 for task in call.tasks
                 if call.tasks[0].id == ids[0]
             ]
-            if new:
-                await store.submit_in(conn, new)
-        return made
+            at = await store.submit_in(conn, new)
+        return [Submitted(ids, at) for ids in made]
 
     def _tell(self, tasks: "chain[NewTask]") -> None:
         queues: set[str] = set()
         for task in tasks:
-            if task.start_at:
+            if task.start_at or task.queue_timeout:
                 self._wakeups.tell(TIMER_CHANNEL)
-            else:
+            if not task.start_at:
                 queues.add(task.queue)
         self._wakeups.work(queues)
         self._wakeups.feed()
@@ -168,10 +168,23 @@ class Scheduler:
         await store.set_capacity(conn, capacities)
         self._wake_after(conn)
 
+    async def reprioritise(self, conn: AsyncConnection, task_id: UUID, priority: int) -> None:
+        """Change the place of a waiting task, which the caller has locked, among others."""
+        await store.reprioritise(conn, task_id, priority)
+
+    async def expire_in(self, conn: AsyncConnection, task_id: UUID, seconds: float | None) -> None:
+        """Set how long from now a task may still wait to start; None takes the limit away."""
+        await store.expire_in(conn, task_id, seconds)
+        after_commit(conn, partial(self._wakeups.tell, TIMER_CHANNEL))
+
     async def signal(self, conn: AsyncConnection, keys: Sequence[str]) -> None:
         """Open one-shot gates: whoever waits for a key, or will, may go on."""
         await store.signal(conn, keys)
         self._wake_after(conn)
+
+    def feed_after(self, conn: AsyncConnection) -> None:
+        """Tell readers of events, once the transaction is committed, that there are new ones."""
+        after_commit(conn, self._wakeups.feed)
 
     def _wake_after(self, conn: AsyncConnection) -> None:
         after_commit(conn, partial(self._wakeups.work, ()))

@@ -1,9 +1,11 @@
 """Calls of the scheduler's SQL functions (``sql/``), which take and give whole batches."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,8 +26,8 @@ from podium.scheduler.tables import gate, lane, running, worker
 from podium.storage.database import Database, call_in
 
 _SUBMIT = (
-    "select submit_tasks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,"
-    " $17, $18)"
+    "select now() as at,"
+    " submit_tasks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
 )
 _REMEMBER = "select * from remember_calls($1, $2, $3, $4, $5)"
 _CLAIM = "select * from claim_tasks($1, $2)"
@@ -44,7 +46,7 @@ def _submit_arguments(tasks: Sequence[NewTask]) -> tuple[Any, ...]:
         [task.title for task in tasks],
         [task.labels for task in tasks],
         [task.input for task in tasks],
-        [task.spec for task in tasks],
+        [_spec(task) for task in tasks],
         [task.start_at for task in tasks],
         [task.queue_timeout for task in tasks],
         [task.on_dependency_failure for task in tasks],
@@ -58,14 +60,22 @@ def _submit_arguments(tasks: Sequence[NewTask]) -> tuple[Any, ...]:
     )
 
 
-async def submit(database: Database, tasks: Sequence[NewTask]) -> None:
-    """Accept tasks in a transaction of their own."""
-    await database.call(_SUBMIT, *_submit_arguments(tasks))
+def _spec(task: NewTask) -> str:
+    """What the task is, with its needs: a task that gets another life has them again."""
+    if not task.needs:
+        return task.spec
+    needs = [{"gate": need.gate, "units": need.units} for need in task.needs]
+    return orjson.dumps({**orjson.loads(task.spec), "needs": needs}).decode()
 
 
-async def submit_in(conn: AsyncConnection, tasks: Sequence[NewTask]) -> None:
-    """Accept tasks in the caller's transaction."""
-    await call_in(conn, _SUBMIT, *_submit_arguments(tasks))
+async def submit(database: Database, tasks: Sequence[NewTask]) -> datetime:
+    """Accept tasks in a transaction of their own; gives the time that they carry."""
+    return (await database.call(_SUBMIT, *_submit_arguments(tasks)))[0]["at"]
+
+
+async def submit_in(conn: AsyncConnection, tasks: Sequence[NewTask]) -> datetime:
+    """Accept tasks in the caller's transaction; gives the time that they carry."""
+    return (await call_in(conn, _SUBMIT, *_submit_arguments(tasks)))[0]["at"]
 
 
 async def remember_calls(
@@ -154,6 +164,15 @@ async def retry(conn: AsyncConnection, ids: Sequence[UUID], who: str) -> list[UU
     return [row["id"] for row in rows]
 
 
+async def hold_waiting(conn: AsyncConnection, task_id: UUID) -> bool:
+    """Hold a task that waits still until the transaction ends; False when it runs or has ended.
+
+    Must come before anything else that the transaction locks.
+    """
+    rows = await call_in(conn, "select hold_waiting($1) as held", task_id)
+    return rows[0]["held"]
+
+
 async def reprioritise(conn: AsyncConnection, task_id: UUID, priority: int) -> None:
     await call_in(conn, "select reprioritise($1, $2)", task_id, priority)
 
@@ -210,6 +229,8 @@ async def register(conn: AsyncConnection, who: WorkerIdentity, lease_seconds: fl
 
 async def set_worker_state(conn: AsyncConnection, worker_id: UUID, state: str) -> bool:
     """Move a live worker to draining or stopped; False when it may not be."""
+    # A claim under way holds the row: what it took must be seen below.
+    await conn.execute(sa.select(worker.c.id).where(worker.c.id == worker_id).with_for_update())
     changed = (
         sa.update(worker)
         .where(
@@ -237,9 +258,26 @@ async def renew(database: Database, worker_id: UUID, seconds: float) -> list[Hel
     return [Held(*row) for row in rows]
 
 
-async def reap(database: Database, max_losses: int) -> list[tuple[UUID, int]]:
-    """Take back the tasks of workers whose lease ran out; gives (worker, tasks)."""
-    rows = await database.call("select * from reap_workers($1, 100)", max_losses)
+async def now(database: Database) -> datetime:
+    """The database's time."""
+    return (await database.call("select clock_timestamp() as now"))[0]["now"]
+
+
+async def reap(
+    database: Database, max_losses: int, seen: datetime, seconds: float
+) -> list[tuple[UUID, int]]:
+    """Take back the tasks of workers whose lease ran out; gives (worker, tasks).
+
+    Does nothing when it begins more than ``seconds`` after the database was ``seen``: the leases
+    may have run out while it stood still, and their workers are about to renew them.
+    """
+    rows = await database.call(
+        "select * from reap_workers($1, case when clock_timestamp() <"
+        " $2::timestamptz + make_interval(secs => $3) then 100 else 0 end)",
+        max_losses,
+        seen,
+        seconds,
+    )
     return [(row["worker_id"], row["tasks"]) for row in rows]
 
 
@@ -262,10 +300,22 @@ async def next_due(database: Database) -> float | None:
 
 async def lead(database: Database, role: str, who: UUID, seconds: float) -> bool:
     """Whether this process is the one that plays the role for the next seconds."""
-    rows = await database.call("select take_lead($1, $2, $3) as mine", role, who, seconds)
+    rows = await database.call(
+        # Most who ask are not elected: that costs them no write.
+        "select case when exists (select from leader where role = $1 and holder <> $2"
+        " and until > clock_timestamp()) then false else take_lead($1, $2, $3) end as mine",
+        role,
+        who,
+        seconds,
+    )
     return rows[0]["mine"]
+
+
+async def resign(database: Database, who: UUID) -> None:
+    """Give up all roles."""
+    await database.call("delete from leader where holder = $1", who)
 
 
 async def forget_calls(database: Database) -> None:
     """Drop idempotency keys whose time is over."""
-    await database.call("delete from idempotency where expires_at < clock_timestamp()")
+    await database.call("delete from idempotency where expires_at < now()")

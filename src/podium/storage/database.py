@@ -193,6 +193,11 @@ class driver_errors:  # noqa: N801 - reads as a verb where it is used
             ) from error
 
 
+def lock_was_refused(error: BaseException) -> bool:
+    """Whether the error, inside a transaction, says that ``lock_timeout`` ran out."""
+    return isinstance(_driver_error(error), asyncpg.LockNotAvailableError)
+
+
 def _driver_error(error: BaseException) -> BaseException:
     """asyncpg's own error, from under SQLAlchemy's and its adapter's."""
     if isinstance(error, DBAPIError) and error.orig is not None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.kernel.errors import PodiumError, Unavailable
-from podium.storage.database import Database, raw_connection
+from podium.storage.database import Database, driver_errors, raw_connection
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _OLDEST_SERVER = 150000
@@ -33,13 +33,14 @@ async def migrate(database: Database, slices: Sequence[str]) -> None:
     One transaction under a lock: safe when several processes start at once, and an interrupted
     upgrade leaves nothing half-done. ``slices`` are packages with a folder ``sql``.
     """
-    async with database.engine.begin() as conn:
-        await _require_supported(conn)
-        await conn.execute(text(_LOCK))
-        await conn.run_sync(_upgrade)
-        raw = await raw_connection(conn)
-        for script in sql_files(slices):
-            await raw.execute(script)
+    with driver_errors():
+        async with database.engine.begin() as conn:
+            await _require_supported(conn)
+            await conn.execute(text(_LOCK))
+            await conn.run_sync(_upgrade)
+            raw = await raw_connection(conn)
+            for script in sql_files(slices):
+                await raw.execute(script)
 
 
 async def require_migrated(database: Database) -> None:

@@ -3,20 +3,21 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import orjson
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
+from pydantic import SerializeAsAny, TypeAdapter
 
 from podium.kernel.errors import DependencyCycle, InvalidInput, SchemaMismatch, TooLarge
 from podium.kernel.ids import uuid7
+from podium.kernel.json_schema import mismatch, require_schema
+from podium.kernel.json_text import holds_nul
 from podium.scheduler.model import Edge, NewTask
 from podium.tasks.model import JsonSchema, TaskInBulk, TaskNew
 
 _TITLE_CHARS = 80
+_REQUESTS = TypeAdapter(Sequence[SerializeAsAny[TaskNew]])
 
 
 def draft(
@@ -31,7 +32,8 @@ def draft(
 ) -> NewTask:
     """The row of one request; raises when its input is too large or does not match its schema."""
     text = json_text(request.input, "input", max_bytes)
-    check_schemas(request)
+    if request.output_schema is not None or request.input_schema is not None:
+        check_schemas(request, max_bytes)
     return NewTask(
         id=task_id,
         project_id=project_id,
@@ -39,10 +41,10 @@ def draft(
         queue=request.queue,
         title=request.title or default_title(request),
         input=text,
-        spec=orjson.dumps(spec_of(request, bool(dependencies))).decode(),
+        spec=spec_of(request, bool(dependencies)),
         created_by=created_by,
         priority=request.priority,
-        labels=orjson.dumps(request.labels).decode(),
+        labels=orjson.dumps(request.labels).decode() if request.labels else "{}",
         start_at=start_of(request),
         queue_timeout=request.timeouts.queue,
         dependencies=dependencies,
@@ -50,20 +52,22 @@ def draft(
     )
 
 
-def spec_of(request: TaskNew, depends: bool) -> dict[str, Any]:  # noqa: FBT001
-    """What worker and scheduler read of the request later; defaults are left out."""
+def spec_of(request: TaskNew, depends: bool) -> str:  # noqa: FBT001
+    """What worker and scheduler read of the request later, as JSON; defaults are left out."""
+    given = request.model_fields_set
     spec: dict[str, Any] = {}
-    if timeouts := request.timeouts.model_dump(exclude_none=True):
+    if "timeouts" in given and (timeouts := request.timeouts.model_dump(exclude_none=True)):
         spec["timeouts"] = timeouts
-    if retry := request.retry.model_dump(exclude_defaults=True):
+    if "retry" in given and (retry := request.retry.model_dump(exclude_defaults=True)):
         spec["retry"] = retry
     if depends:
         spec["depends"] = True
+    if depends or "on_dependency_failure" in given:
         spec["on_dependency_failure"] = request.on_dependency_failure
     for name in ("input_schema", "output_schema"):
-        if (schema := getattr(request, name)) is not None:
+        if name in given and (schema := getattr(request, name)) is not None:
             spec[name] = schema
-    return spec
+    return orjson.dumps(spec).decode() if spec else "{}"
 
 
 def start_of(request: TaskNew) -> datetime | None:
@@ -93,51 +97,34 @@ def json_text(value: Any, field: str, max_bytes: int) -> str:
             field=field,
             limit=max_bytes,
         )
-    if b"\\u0000" in text:
+    if holds_nul(text):
         raise InvalidInput(f"The {field} holds NUL characters, which cannot be kept.", field=field)
     return text.decode()
 
 
-def check_schemas(request: TaskNew) -> None:
+def check_schemas(request: TaskNew, max_bytes: int) -> None:
     """Both schemas must be schemas, and the input must match its own."""
-    if request.output_schema is not None:
-        compiled(request.output_schema, "output_schema")
+    for name in ("input_schema", "output_schema"):
+        if (schema := getattr(request, name)) is not None:
+            json_text(schema, name, max_bytes)
+            require_schema(schema, name)
     if request.input_schema is not None:
         check_input(request.input, request.input_schema)
 
 
 def check_input(value: Any, schema: JsonSchema) -> None:
     """The input must match the schema declared for it."""
-    validator = compiled(schema, "input_schema")
-    for wrong in validator.iter_errors(value):  # pyright: ignore[reportUnknownMemberType]
-        where = "/".join(str(part) for part in wrong.absolute_path)
+    if wrong := mismatch(value, schema):
         raise SchemaMismatch(
-            f"The input does not match input_schema at {where or 'its top'}: {wrong.message[:500]}",
-            field=f"input/{where}" if where else "input",
+            f"The input does not match input_schema at {wrong.place or 'its top'}: {wrong.message}",
+            field=f"input/{wrong.place}".rstrip("/"),
         )
 
 
-def compiled(schema: JsonSchema, field: str) -> Draft202012Validator:
-    """A validator for the schema, or ``InvalidInput`` when it is none."""
-    try:
-        return _compiled(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS))
-    except SchemaError as error:
-        raise InvalidInput(
-            f"{field} is no valid JSON Schema: {error.message[:500]}", field=field
-        ) from None
-
-
-@lru_cache(maxsize=256)
-def _compiled(text: bytes) -> Draft202012Validator:
-    schema = orjson.loads(text)
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema)
-
-
-def request_hash(body: Mapping[str, Any] | Sequence[Any], part: int = 0) -> bytes:
-    """What tells two requests under one idempotency key apart."""
-    text = orjson.dumps([part, body], option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
-    return hashlib.sha256(text).digest()
+def request_hash(requests: Sequence[TaskNew]) -> bytes:
+    """What tells two calls under one idempotency key apart; blind to the order of members."""
+    given = _REQUESTS.dump_json(requests, exclude_unset=True)
+    return hashlib.sha256(orjson.dumps(orjson.loads(given), option=orjson.OPT_SORT_KEYS)).digest()
 
 
 def ordered(tasks: Sequence[TaskInBulk]) -> list[int]:

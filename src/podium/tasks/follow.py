@@ -1,49 +1,95 @@
 """Output of a task as it comes."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from podium.events.live import Wakeups
-from podium.scheduler.model import ENDED
+import structlog
+
+from podium.events.live import Feed, Wakeups
+from podium.events.model import Cursor, EventFilter
+from podium.kernel.errors import Gone, Unavailable
 from podium.storage.database import Database
+from podium.storage.valkey import Listener
 from podium.tasks.model import LogItem
 from podium.tasks.service import TaskService
 
+_log = structlog.get_logger(__name__)
 _PAGE = 500
 _LOOK_SECONDS = {True: 2.0, False: 0.25}
 """How often it looks by itself while wake-ups arrive, and while they do not."""
-_STILL_HERE_SECONDS = 15.0
+_RETRY_SECONDS = 1.0
 
 
 def log_channel(task_id: UUID) -> str:
-    """Where workers tell that a task has new output or has ended."""
+    """Where workers tell that a task has new output."""
     return f"podium:log:{task_id}"
 
 
-async def follow(
-    tasks: TaskService, database: Database, wakeups: Wakeups, task_id: UUID, after: int
-) -> AsyncGenerator[LogItem | None]:
-    """Pieces of output after the id ``after``; None now and then while there is nothing new.
+@dataclass(frozen=True, slots=True)
+class LogBatch:
+    """Pieces of output; ``last`` when the task has ended and nothing follows."""
 
-    Ends when the task has ended and all its output was given.
-    """
-    silent_since = asyncio.get_running_loop().time()
-    async with wakeups.valkey.listen(log_channel(task_id)) as listener:
-        while True:
-            async with database.connect() as conn:
-                ended = (await tasks.state(conn, task_id)) in ENDED
-                items = await tasks.logs(conn, task_id, after, None, _PAGE)
-            for item in items:
-                after = item.id
-                yield item
-            now = asyncio.get_running_loop().time()
-            if items:
-                silent_since = now
-            elif ended:
-                return
-            elif now - silent_since > _STILL_HERE_SECONDS:
-                silent_since = now
-                yield None
-            if len(items) < _PAGE:
-                await listener.message(_LOOK_SECONDS[wakeups.valkey.available])
+    items: Sequence[LogItem]
+    last: bool = False
+
+
+class LogFollower:
+    """Follows the output of tasks: woken by workers, and by the tasks' events when they end."""
+
+    def __init__(
+        self, tasks: TaskService, database: Database, wakeups: Wakeups, feed: Feed
+    ) -> None:
+        self._tasks = tasks
+        self._database = database
+        self._valkey = wakeups.valkey
+        self._feed = feed
+
+    async def follow(self, task_id: UUID, after: int) -> AsyncGenerator[LogBatch]:
+        """Output after the id ``after``; an empty batch at least every two seconds.
+
+        Ends with the last batch, or without one when this process is ending.
+        """
+        cursor: Cursor | None = None
+        async with self._valkey.listen(log_channel(task_id)) as listener:
+            while not self._feed.released:
+                try:
+                    cursor = cursor or await self._feed.begin()
+                    items, ended = await self._look(task_id, after)
+                except Unavailable as error:
+                    _log.warning("logs.wait", task_id=str(task_id), error=error.message)
+                    yield LogBatch(())
+                    await asyncio.sleep(_RETRY_SECONDS)
+                    continue
+                last = ended and len(items) < _PAGE
+                yield LogBatch(items, last)
+                if last:
+                    return
+                if items:
+                    after = items[-1].id
+                else:
+                    cursor = await self._wait(task_id, listener, cursor)
+
+    async def _look(self, task_id: UUID, after: int) -> tuple[list[LogItem], bool]:
+        async with self._database.connect() as conn:
+            ended = await self._tasks.has_ended(conn, task_id)  # first: output comes before the end
+            return await self._tasks.logs(conn, task_id, after, None, _PAGE), ended
+
+    async def _wait(self, task_id: UUID, listener: Listener, cursor: Cursor) -> Cursor | None:
+        """Until there may be something new; gives the place to go on from in the events."""
+        seconds = _LOOK_SECONDS[self._valkey.available]
+        wanted = EventFilter(subjects=frozenset({task_id}))
+        events = asyncio.create_task(self._feed.after(cursor, wanted, seconds=seconds))
+        output = asyncio.create_task(listener.message(seconds))
+        try:
+            await asyncio.wait({events, output}, return_when=asyncio.FIRST_COMPLETED)
+            if not events.done():
+                return cursor
+            return events.result()[1]
+        except (Gone, Unavailable):
+            return None
+        finally:
+            events.cancel()
+            output.cancel()
+            await asyncio.gather(events, output, return_exceptions=True)

@@ -1,11 +1,12 @@
 """Tasks as clients see them. Durations are seconds, times UTC."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -26,6 +27,16 @@ def _no_nul(text: str) -> str:
     return text
 
 
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def _storable(moment: datetime) -> datetime:
+    if not _EARLIEST <= moment <= _LATEST:
+        raise ValueError("must lie between the years 1970 and 9000")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_storable)]
 Text = Annotated[str, AfterValidator(_no_nul)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
@@ -65,16 +76,18 @@ class TaskNew(_Request):
     delay: float | None = Field(
         default=None, ge=0, le=31536000, description="Seconds before which it does not start."
     )
-    start_at: datetime | None = Field(
+    start_at: Moment | None = Field(
         default=None, description="Time before which it does not start; excludes delay."
     )
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy = RetryPolicy()
     input_schema: JsonSchema | None = Field(
-        default=None, description="JSON Schema (2020-12) that the input must match."
+        default=None,
+        description="JSON Schema that the input must match. It may refer to its own parts only.",
     )
     output_schema: JsonSchema | None = Field(
-        default=None, description="JSON Schema (2020-12) that the agent's output must match."
+        default=None,
+        description="JSON Schema that the agent's output must match, or the attempt fails.",
     )
 
     model_config = ConfigDict(
@@ -99,8 +112,6 @@ class TaskNew(_Request):
             raise ValueError("name either an agent or capabilities")
         if self.delay is not None and self.start_at is not None:
             raise ValueError("give either delay or start_at")
-        if self.start_at is not None and self.start_at.tzinfo is None:
-            raise ValueError("start_at must say its time zone, such as 2026-01-01T09:00:00Z")
         return self
 
 
@@ -124,14 +135,22 @@ class BulkCreated(BaseModel):
 
 
 class TaskEdit(_Request):
-    """What to change of a task that has not begun; fields left out stay."""
+    """What to change of a pending or queued task; fields left out stay, and those that are null,
+    but for `input`, whose null is a value."""
 
     title: Title | None = None
     priority: Priority | None = None
     labels: Labels | None = None
     input: JsonValue = None
-    timeouts: Timeouts | None = None
+    timeouts: Timeouts | None = Field(
+        default=None, description="Replaces all three. The queue timeout counts from the edit."
+    )
     retry: RetryPolicy | None = None
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"priority": 50, "labels": {"team": "core"}}]},
+    )
 
 
 class CancelRequest(_Request):
@@ -183,7 +202,9 @@ class TaskSummary(BaseModel):
     progress: TaskProgress | None
     error_code: str | None
     created_at: datetime
-    started_at: datetime | None
+    started_at: datetime | None = Field(
+        description="Start of the running attempt, or of the last one once the task has ended."
+    )
     finished_at: datetime | None
 
 

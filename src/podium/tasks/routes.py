@@ -1,27 +1,32 @@
 """Tasks over HTTP."""
 
-from collections.abc import AsyncIterator
-from datetime import datetime
+import re
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Annotated
 from uuid import UUID
 
 import orjson
-from fastapi import Depends, Header, Query, Response
+from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from podium.events.live import Wakeups
+from podium.events.live import Feed, Wakeups
 from podium.events.views import EventList, event_view
-from podium.kernel.errors import InvalidInput
+from podium.kernel.errors import InvalidInput, Unauthenticated, Unavailable
 from podium.kernel.web import api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
+from podium.principals.service import PrincipalService
 from podium.projects.http import CurrentProject
 from podium.scheduler.model import TaskState
 from podium.scheduler.service import Scheduler
 from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
 from podium.tasks import explain as explaining
-from podium.tasks.follow import follow
+from podium.tasks.follow import LogBatch, LogFollower
+from podium.tasks.listing import TaskFilter
 from podium.tasks.model import (
     ArtifactList,
     AttemptList,
@@ -30,14 +35,15 @@ from podium.tasks.model import (
     Cancelled,
     CancelRequest,
     Explanation,
+    LogItem,
     LogPage,
+    Moment,
     Task,
     TaskEdit,
     TaskNew,
     TaskPage,
 )
 from podium.tasks.service import TaskService
-from podium.tasks.store import TaskFilter
 
 router = api_router("/tasks", "tasks")
 
@@ -55,14 +61,23 @@ Key = Annotated[
     ),
 ]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-_CODE = frozenset({"command", "function"})
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; ?[\w.-]+=[\w.-]+)*", re.ASCII)
+_STILL_HERE_SECONDS = 15.0
 
 
 async def _may_submit(
-    tasks: TaskService, principal: Principal, project_id: UUID, requests: list[TaskNew]
+    tasks: TaskService, principal: Principal, project_id: UUID, requests: Sequence[TaskNew]
 ) -> None:
     """Running commands and functions is a power of its own."""
-    if _CODE & await tasks.runtimes(project_id, requests):
+    if not principal.has("tasks:execute") and await tasks.run_code(project_id, requests):
+        principal.demand("tasks:execute")
+
+
+async def _may_run(
+    tasks: TaskService, conn: AsyncConnection, principal: Principal, task_id: UUID
+) -> None:
+    """So is giving them something else to run, or running them again."""
+    if not principal.has("tasks:execute") and await tasks.runs_code(conn, task_id):
         principal.demand("tasks:execute")
 
 
@@ -80,7 +95,7 @@ async def create_tasks(
     body: BulkNew, tasks: Tasks, principal: Writer, project: CurrentProject, key: Key = None
 ) -> BulkCreated:
     """Submit up to 10,000 tasks, which may depend on each other by their refs."""
-    await _may_submit(tasks, principal, project.id, list(body.tasks))
+    await _may_submit(tasks, principal, project.id, body.tasks)
     return await tasks.create_many(project.id, principal.name, body.tasks, key)
 
 
@@ -94,8 +109,8 @@ async def list_tasks(
     agent: Annotated[str | None, Query(max_length=100)] = None,
     queue: Annotated[str | None, Query(max_length=100)] = None,
     label: Annotated[list[str], Query(description="key:value")] = [],  # noqa: B006
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
+    created_after: Moment | None = None,
+    created_before: Moment | None = None,
     cursor: UUID | None = None,
     limit: Limit = 50,
 ) -> TaskPage:
@@ -104,7 +119,7 @@ async def list_tasks(
     async with database.connect() as conn:
         wanted = TaskFilter(
             states=frozenset(state),
-            agent_id=await tasks.agent_id(project.id, agent) if agent else None,
+            agents=await tasks.agent_ids(conn, project.id, agent) if agent else (),
             queue=queue,
             labels=tuple(_label(each) for each in label),
             created_after=created_after,
@@ -152,8 +167,10 @@ async def get_task(task_id: Seen, tasks: Tasks, database: Db) -> Task:
 async def edit_task(
     task_id: Held, body: TaskEdit, tasks: Tasks, database: Db, principal: Writer
 ) -> Task:
-    """Change a task that has not begun."""
+    """Change a task that is pending or queued."""
     async with database.transaction() as conn:
+        if "input" in body.model_fields_set:
+            await _may_run(tasks, conn, principal, task_id)
         return await tasks.edit(conn, task_id, body, principal.name)
 
 
@@ -162,6 +179,7 @@ async def delete_task(task_id: Held, tasks: Tasks, database: Db) -> Response:
     """Remove an ended task with its attempts, logs and artifacts."""
     async with database.transaction() as conn:
         await tasks.delete(conn, task_id)
+    await tasks.delete_files(task_id)
     return Response(status_code=204)
 
 
@@ -184,6 +202,7 @@ async def cancel_task(
 async def retry_task(task_id: Held, tasks: Tasks, database: Db, principal: Writer) -> Task:
     """Give a failed, dead or cancelled task another life."""
     async with database.transaction() as conn:
+        await _may_run(tasks, conn, principal, task_id)
         return await tasks.retry(conn, task_id, principal.name)
 
 
@@ -191,8 +210,7 @@ async def retry_task(task_id: Held, tasks: Tasks, database: Db, principal: Write
 async def task_history(task_id: Seen, tasks: Tasks, database: Db) -> EventList:
     """Every transition of the task, oldest first."""
     async with database.connect() as conn:
-        events = await tasks.history(conn, task_id)
-        project = (await tasks.get(conn, task_id)).project
+        events, project = await tasks.history(conn, task_id)
     return EventList(items=[event_view(each, project) for each in events], next=None)
 
 
@@ -218,33 +236,78 @@ async def task_logs(
     return LogPage(items=items, next=items[-1].id if len(items) == limit else None)
 
 
+async def _follower(
+    tasks: Tasks,
+    database: Db,
+    wakeups: Annotated[Wakeups, Depends(provided(Wakeups))],
+    feed: Annotated[Feed, Depends(provided(Feed))],
+) -> LogFollower:
+    return LogFollower(tasks, database, wakeups, feed)
+
+
 @router.get(
     "/{task_id}/logs/stream",
     operation_id="followTaskLogs",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}}},
+    responses={
+        200: {
+            "description": "Server-sent events: `log` with a piece of output as JSON, whose `id` "
+            "is what to read on after; `end` when the task has ended and all its output was "
+            "sent. A stream that ends without it was broken off.",
+            "content": {
+                "text/event-stream": {
+                    "schema": {"type": "string"},
+                    "example": 'id: 7\nevent: log\ndata: {"id":7,...}\n\n',
+                }
+            },
+        }
+    },
 )
 async def follow_logs(
+    request: Request,
     task_id: Seen,
-    tasks: Tasks,
-    database: Db,
-    wakeups: Annotated[Wakeups, Depends(provided(Wakeups))],
+    follower: Annotated[LogFollower, Depends(_follower)],
+    principals: Annotated[PrincipalService, Depends(provided(PrincipalService))],
     after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, lt=2**63, description="Id to go on after, as `after`.")
+    ] = None,
 ) -> StreamingResponse:
-    """Output as it comes, as server-sent events `log`; `end` when the task has ended."""
+    """Output as it comes, until the task has ended."""
+    start = after if last_event_id is None else last_event_id
+    credential = request.scope["state"]["credential"]
+    return StreamingResponse(
+        _log_stream(follower.follow(task_id, start), principals, credential),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
 
-    async def stream() -> AsyncIterator[bytes]:
-        async for item in follow(tasks, database, wakeups, task_id, after):
-            if item is None:
+
+async def _log_stream(
+    batches: AsyncGenerator[LogBatch], principals: PrincipalService, credential: str
+) -> AsyncGenerator[bytes]:
+    told = time.monotonic()
+    async with aclosing(batches):
+        async for batch in batches:
+            try:
+                await principals.authenticate(credential)
+            except Unauthenticated:
+                return  # the client finds out why when it comes back
+            except Unavailable:
+                pass  # it was proven before
+            if batch.items:
+                yield b"".join(map(_log_event, batch.items))
+                told = time.monotonic()
+            elif time.monotonic() - told > _STILL_HERE_SECONDS:
                 yield b": still here\n\n"
-            else:
-                yield b"id: %d\nevent: log\ndata: %s\n\n" % (
-                    item.id,
-                    orjson.dumps(item.model_dump(mode="json")),
-                )
-        yield b"event: end\ndata: {}\n\n"
+                told = time.monotonic()
+            if batch.last:
+                yield b"event: end\ndata: {}\n\n"
 
-    return StreamingResponse(stream(), media_type="text/event-stream")
+
+def _log_event(item: LogItem) -> bytes:
+    data = orjson.dumps(item.model_dump(mode="json"))
+    return b"id: %d\nevent: log\ndata: %s\n\n" % (item.id, data)
 
 
 @router.get("/{task_id}/artifacts", operation_id="listArtifacts")
@@ -272,11 +335,12 @@ async def get_artifact(
     async with database.connect() as conn:
         found = await tasks.artifact(conn, task_id, name, attempt)
     path = await artifacts.locate(task_id, found.attempt, name)
+    known = _MEDIA_TYPE.fullmatch(found.content_type)
     # Never shown by a browser: an agent's file must not run in this origin.
     return FileResponse(
         path,
-        media_type=found.content_type,
-        filename=name.rsplit("/", 1)[-1],
+        media_type=found.content_type if known else "application/octet-stream",
+        filename=name.rsplit("/", 1)[-1] or "artifact",
         content_disposition_type="attachment",
     )
 

@@ -1,7 +1,7 @@
 """From rows to what clients see."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from podium.scheduler.model import NewTask, RetryPolicy, TaskState, Timeouts
@@ -36,12 +36,11 @@ def summary(row: Any, project: str) -> TaskSummary:
     )
 
 
-def task(row: Any, dependencies: Sequence[Any], names: tuple[str, str | None]) -> Task:
-    project, running_agent = names
+def task(row: Any, dependencies: Sequence[Any]) -> Task:
     running = row.worker_id is not None
     return Task(
         id=row.id,
-        project=project,
+        project=row.project,
         title=row.title,
         state=TaskState(row.state),
         priority=row.priority,
@@ -68,14 +67,16 @@ def task(row: Any, dependencies: Sequence[Any], names: tuple[str, str | None]) -
         finished_at=row.finished_at,
         queued_seconds=row.queued_seconds,
         run_seconds=row.run_seconds,
-        running_on=RunningOn(agent=running_agent or "", worker=row.worker_id) if running else None,
+        running_on=RunningOn(agent=row.running_agent or "", worker=row.worker_id)
+        if running
+        else None,
     )
 
 
-def accepted(new: NewTask, request: TaskNew, project: str) -> Task:
-    """A task as it is right after it was accepted, when nothing but its start holds it."""
-    now = datetime.now(UTC)
-    held = new.start_at is not None and new.start_at > now
+def accepted(new: NewTask, request: TaskNew, project: str, at: datetime) -> Task:
+    """A task as reading it right after it was accepted would show it, when nothing but its start
+    holds it."""
+    held = new.start_at is not None and new.start_at > at
     return Task(
         id=new.id,
         project=project,
@@ -97,7 +98,7 @@ def accepted(new: NewTask, request: TaskNew, project: str) -> Task:
         retry=request.retry,
         input_schema=request.input_schema,
         output_schema=request.output_schema,
-        created_at=now,
+        created_at=at,
         created_by=new.created_by,
         started_at=None,
         finished_at=None,

@@ -1,0 +1,220 @@
+"""Accepting tasks: checks all that can be checked, then hands them to the scheduler."""
+
+import asyncio
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from typing import Protocol
+from uuid import UUID
+
+from podium.agents.model import CODE_RUNTIMES
+from podium.kernel.errors import NotFound, PodiumError
+from podium.kernel.ids import uuid7
+from podium.scheduler.model import CallKey, Demand, NewTask, SubmitCall, Submitted
+from podium.scheduler.service import Scheduler
+from podium.storage.database import Database
+from podium.tasks import drafting, store
+from podium.tasks.model import BulkCreated, TaskInBulk, TaskNew
+
+_CHUNK = 500
+
+
+class AgentDirectory(Protocol):
+    """What tasks need to know of agents."""
+
+    async def demand(
+        self, project_id: UUID, agent: str | None, capabilities: Sequence[str]
+    ) -> tuple[UUID | None, frozenset[str]]:
+        """The named agent's id (None when capabilities were given) and the runtimes that the
+        task may come to run on; ``NotFound`` for a name that is not registered."""
+        ...
+
+
+class Intake:
+    """Accepts single tasks and whole graphs of them; what it gave back is durable."""
+
+    def __init__(
+        self,
+        database: Database,
+        scheduler: Scheduler,
+        agents: AgentDirectory,
+        *,
+        max_payload_bytes: int,
+    ) -> None:
+        self._database = database
+        self._scheduler = scheduler
+        self._agents = agents
+        self._max_bytes = max_payload_bytes
+
+    async def run_code(self, project_id: UUID, requests: Sequence[TaskNew]) -> bool:
+        """Whether one of these tasks may come to run code on a worker's machine.
+
+        Capabilities that no agent has now count too: the agent that will have them may be one
+        that runs code.
+        """
+        demands = {(request.agent, tuple(request.capabilities)) for request in requests}
+        for agent, capabilities in demands:
+            _, runtimes = await self._agents.demand(project_id, agent, capabilities)
+            if not runtimes or runtimes & CODE_RUNTIMES:
+                return True
+        return False
+
+    async def accept(
+        self, project_id: UUID, who: str, request: TaskNew, key: str | None
+    ) -> tuple[NewTask, Submitted]:
+        """Accept one task; another id than its own is that of the first time the key came."""
+        dependencies = drafting.edges(request.depends_on, {})
+        task = drafting.draft(
+            request,
+            task_id=uuid7(),
+            project_id=project_id,
+            lane_id=await self._lane(project_id, request),
+            created_by=who,
+            dependencies=dependencies,
+            max_bytes=self._max_bytes,
+        )
+        call_key = None
+        if key is not None:
+            call_key = CallKey(project_id, key, drafting.request_hash([request]))
+        with _naming_dependencies([(None, request)]):
+            made = await self._scheduler.submit(SubmitCall([task], call_key))
+        return task, made
+
+    async def accept_many(
+        self, project_id: UUID, who: str, requests: Sequence[TaskInBulk], key: str | None
+    ) -> BulkCreated:
+        """Accept many tasks, dependencies before dependents, in chunks that commit one by one."""
+        order = drafting.ordered(requests)
+        ids = drafting.new_ids(len(requests))
+        refs = {name: ids[place] for name, place in drafting.refs_of(requests).items()}
+        tasks = await self._drafts(project_id, who, requests, ids, refs)
+        if key is None:
+            await self._require_dependencies(project_id, requests, refs)
+        call_hash = drafting.request_hash(requests) if key is not None else b""
+        renamed = False
+        for number, start in enumerate(range(0, len(order), _CHUNK)):
+            chunk = order[start : start + _CHUNK]
+            call = [tasks[place] for place in chunk]
+            if renamed:  # an earlier chunk was accepted by an earlier call, with ids of its own
+                call = [_again(tasks[place], requests[place], refs) for place in chunk]
+            made = await self._submit_chunk(
+                call,
+                _chunk_key(project_id, key, number, call_hash),
+                [(place, requests[place]) for place in chunk],
+            )
+            for place, task_id in zip(chunk, made.ids, strict=True):
+                renamed = renamed or ids[place] != task_id
+                ids[place] = task_id
+                if ref := requests[place].ref:
+                    refs[ref] = task_id
+        return BulkCreated(ids=ids, refs=refs)
+
+    async def _submit_chunk(
+        self,
+        tasks: Sequence[NewTask],
+        key: CallKey | None,
+        requests: Sequence[tuple[int, TaskNew]],
+    ) -> Submitted:
+        with _naming_dependencies(requests):
+            return await self._scheduler.submit(SubmitCall(tasks, key))
+
+    async def _drafts(
+        self,
+        project_id: UUID,
+        who: str,
+        requests: Sequence[TaskInBulk],
+        ids: Sequence[UUID],
+        refs: Mapping[str, UUID],
+    ) -> list[NewTask]:
+        lanes: dict[tuple[str | None, tuple[str, ...], str], int] = {}
+        tasks: list[NewTask] = []
+        for place, request in enumerate(requests):
+            with _naming_task(place):
+                wanted = (request.agent, tuple(request.capabilities), request.queue)
+                if wanted not in lanes:
+                    lanes[wanted] = await self._lane(project_id, request)
+                task = drafting.draft(
+                    request,
+                    task_id=ids[place],
+                    project_id=project_id,
+                    lane_id=lanes[wanted],
+                    created_by=who,
+                    dependencies=drafting.edges(request.depends_on, refs),
+                    max_bytes=self._max_bytes,
+                )
+            tasks.append(task)
+            if place % _CHUNK == 0:
+                await asyncio.sleep(0)  # let other requests have their turn
+        return tasks
+
+    async def _lane(self, project_id: UUID, request: TaskNew) -> int:
+        capabilities = tuple(sorted(set(request.capabilities)))
+        try:
+            agent_id, _ = await self._agents.demand(project_id, request.agent, capabilities)
+        except NotFound as error:
+            error.context = {**error.context, "field": "agent"}
+            raise
+        demand = Demand(project_id, request.queue, agent_id, capabilities)
+        return await self._scheduler.lane(demand)
+
+    async def _require_dependencies(
+        self, project_id: UUID, requests: Sequence[TaskInBulk], refs: Mapping[str, UUID]
+    ) -> None:
+        """Tell of a dependency that does not exist before anything is accepted."""
+        wanted = [
+            (UUID(name), place, position)
+            for place, request in enumerate(requests)
+            for position, name in enumerate(request.depends_on)
+            if name not in refs
+        ]
+        if not wanted:
+            return
+        async with self._database.connect() as conn:
+            known = await store.known(conn, project_id, [task_id for task_id, _, _ in wanted])
+        for task_id, place, position in wanted:
+            if task_id not in known:
+                raise NotFound(
+                    f"Task {task_id} does not exist in this project.",
+                    missing=str(task_id),
+                    field=f"tasks/{place}/depends_on/{position}",
+                )
+
+
+def _chunk_key(project_id: UUID, key: str | None, number: int, call_hash: bytes) -> CallKey | None:
+    """The key of one chunk. It holds a character that no header can, so that it is nobody's own."""
+    if key is None:
+        return None
+    hashed = sha256(call_hash + number.to_bytes(4, "big")).digest()
+    return CallKey(project_id, f"{key}\x1f{number}", hashed)
+
+
+def _again(task: NewTask, request: TaskNew, refs: Mapping[str, UUID]) -> NewTask:
+    return replace(task, dependencies=drafting.edges(request.depends_on, refs))
+
+
+@contextmanager
+def _naming_task(place: int) -> Generator[None]:
+    """Errors tell in which task of the call their field is."""
+    try:
+        yield
+    except PodiumError as error:
+        field = str(error.context.get("field", "")).strip("/")
+        error.context = {**error.context, "field": f"tasks/{place}/{field}".rstrip("/")}
+        raise
+
+
+@contextmanager
+def _naming_dependencies(requests: Iterable[tuple[int | None, TaskNew]]) -> Generator[None]:
+    """An error about a dependency that does not exist tells which field names it."""
+    try:
+        yield
+    except NotFound as error:
+        missing = str(error.context.get("missing"))
+        for place, request in requests:
+            if missing in request.depends_on:
+                field = f"depends_on/{request.depends_on.index(missing)}"
+                field = field if place is None else f"tasks/{place}/{field}"
+                error.context = {**error.context, "field": field}
+                break
+        raise

@@ -1,0 +1,119 @@
+"""What keeps a queued task from being taken: its agents, the workers, those who come first."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from podium.agents.store import agent
+from podium.scheduler.tables import ready, running, task, worker
+from podium.tasks.model import Blocker
+
+_AHEAD_MOST = 1000
+
+
+async def blockers(conn: AsyncConnection, row: Any) -> list[Blocker]:
+    """In the order in which they must go away; none when a worker may take it at any moment."""
+    agents = await _agents(conn, row)
+    usable = [each for each in agents if each.enabled and each.healthy]
+    free = [each for each in usable if not each.cap or each.busy < each.cap]
+    found = _agent_blockers(row, agents, usable, free)
+    if not found:
+        found = await _worker_blockers(conn, row, {each.runtime for each in free})
+    if ahead := await _ahead(conn, row):
+        count = f"At least {ahead}" if ahead == _AHEAD_MOST else str(ahead)
+        come = "task comes" if ahead == 1 else "tasks come"
+        detail = f"{count} {come} before it in its queue, by priority, then age."
+        found.append(Blocker(kind="behind", detail=detail))
+    return found
+
+
+async def _agents(conn: AsyncConnection, row: Any) -> Sequence[Any]:
+    """The agents that match the task's lane, as the claim sees them."""
+    busy = sa.select(sa.func.count()).where(running.c.agent_id == agent.c.id).scalar_subquery()
+    query = sa.select(
+        agent.c.name,
+        agent.c.runtime,
+        agent.c.enabled,
+        agent.c.healthy,
+        agent.c.health_detail,
+        agent.c.max_concurrency.label("cap"),
+        busy.label("busy"),
+    ).where(agent.c.deleted_at.is_(None))
+    if row.agent_id is not None:
+        query = query.where(agent.c.id == row.agent_id)
+    else:
+        query = query.where(
+            agent.c.project_id == row.project_id, agent.c.capabilities.contains(row.capabilities)
+        )
+    return (await conn.execute(query.order_by(agent.c.name))).all()
+
+
+def _agent_blockers(
+    row: Any, agents: Sequence[Any], usable: Sequence[Any], free: Sequence[Any]
+) -> list[Blocker]:
+    if not agents:
+        if row.agent_id is not None:
+            detail = f"Agent {row.agent} was deleted. Cancel this task and submit it to another."
+        else:
+            wanted = ", ".join(row.capabilities)
+            detail = f"No agent of this project has {wanted}. Register one, or give one that."
+        return [Blocker(kind="no_agent", detail=detail)]
+    if not usable:
+        return [_unusable(each) for each in agents]
+    if not free:
+        return [
+            Blocker(
+                kind="agent_busy",
+                detail=f"Agent {each.name} runs {each.busy} of at most {each.cap} tasks.",
+            )
+            for each in usable
+        ]
+    return []
+
+
+def _unusable(each: Any) -> Blocker:
+    if not each.enabled:
+        return Blocker(kind="agent_disabled", detail=f"Agent {each.name} is disabled. Enable it.")
+    found = f": {each.health_detail}" if each.health_detail else "."
+    return Blocker(kind="agent_unhealthy", detail=f"Agent {each.name} is not healthy{found}")
+
+
+async def _worker_blockers(conn: AsyncConnection, row: Any, runtimes: set[str]) -> list[Blocker]:
+    load = sa.select(sa.func.count()).where(running.c.worker_id == worker.c.id).scalar_subquery()
+    query = sa.select(
+        worker.c.queues, worker.c.runtimes, worker.c.concurrency, load.label("load")
+    ).where(worker.c.state == "active", worker.c.lease_until > sa.func.clock_timestamp())
+    workers = (await conn.execute(query)).all()
+    serving = [
+        each
+        for each in workers
+        if (not each.queues or row.queue in each.queues) and runtimes & set(each.runtimes)
+    ]
+    if not serving:
+        what = f"queue {row.queue!r} and runtime {' or '.join(sorted(runtimes))}"
+        others = "no worker runs at all" if not workers else f"{len(workers)} run for others"
+        detail = f"No worker serves {what}; {others}. Start one: podium worker."
+        return [Blocker(kind="no_worker", detail=detail)]
+    if all(each.load >= each.concurrency for each in serving):
+        slots = sum(each.concurrency for each in serving)
+        which = (
+            "The worker that could take it is"
+            if len(serving) == 1
+            else (f"All {len(serving)} workers that could take it are")
+        )
+        detail = f"{which} full: {slots} of {slots} slots are taken."
+        return [Blocker(kind="worker_busy", detail=detail)]
+    return []
+
+
+async def _ahead(conn: AsyncConnection, row: Any) -> int:
+    before = sa.or_(
+        ready.c.priority > row.priority,
+        sa.and_(ready.c.priority == row.priority, ready.c.task_id < row.id),
+    )
+    own_lane = sa.select(task.c.lane_id).where(task.c.id == row.id).scalar_subquery()
+    some = sa.select(ready.c.task_id).where(ready.c.lane_id == own_lane, before)
+    counted = sa.select(sa.func.count()).select_from(some.limit(_AHEAD_MOST).subquery())
+    return (await conn.execute(counted)).scalar_one()

@@ -1,0 +1,162 @@
+"""POST tasks/bulk: whole graphs in one call."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from podium.storage.database import Database
+from slices.tasks.conftest import NOBODY, Desk, Office
+
+
+async def count(desk: Desk) -> int:
+    rows = await desk.run(
+        "select count(*) from task t join project p on p.id = t.project_id where p.name = :name",
+        name=desk.project,
+    )
+    return rows[0][0]
+
+
+async def test_accepts_a_graph_in_any_order(desk: Desk) -> None:
+    await desk.agent()
+    outside = await desk.create()
+    made = await desk.bulk(
+        [
+            {"agent": "echo", "ref": "report", "depends_on": ["left", "right"]},
+            {"agent": "echo", "ref": "left", "depends_on": ["survey", outside["id"]]},
+            {"agent": "echo", "ref": "right", "depends_on": ["survey"], "priority": 3},
+            {"agent": "echo", "ref": "survey"},
+            {"agent": "echo"},
+        ]
+    )
+    assert list(made["refs"]) == ["report", "left", "right", "survey"]
+    assert [made["refs"][name] for name in made["refs"]] == made["ids"][:4]
+    left = await desk.get(made["ids"][1])
+    assert {one["name"]: one["id"] for one in left["depends_on"]} == {
+        "survey": made["ids"][3],
+        outside["id"]: outside["id"],
+    }
+    states = [(await desk.get(task))["state"] for task in made["ids"]]
+    assert states == ["pending", "pending", "pending", "queued", "queued"]
+
+
+async def test_names_those_that_depend_on_each_other(desk: Desk) -> None:
+    await desk.agent()
+    tasks = [
+        {"agent": "echo", "ref": "a", "depends_on": ["b"]},
+        {"agent": "echo", "ref": "b", "depends_on": ["c"]},
+        {"agent": "echo", "ref": "c", "depends_on": ["a"]},
+        {"agent": "echo", "ref": "free"},
+    ]
+    problem = await desk.call("POST", "tasks/bulk", 422, json={"tasks": tasks})
+    assert (problem["code"], problem["refs"]) == ("dependency_cycle", ["a", "b", "c"])
+    itself = {"tasks": [{"agent": "echo", "ref": "a", "depends_on": ["a"]}]}
+    assert (await desk.call("POST", "tasks/bulk", 422, json=itself))["refs"] == ["a"]
+    assert await count(desk) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "field"),
+    [
+        ({"agent": "nobody"}, 404, "tasks/1/agent"),
+        ({"ref": "first"}, 422, "tasks/1/ref"),
+        ({"depends_on": ["first", "none"]}, 422, "tasks/1/depends_on/1"),
+        ({"depends_on": ["first", NOBODY]}, 404, "tasks/1/depends_on/1"),
+        ({"input": "x" * 1030}, 413, "tasks/1/input"),
+        ({"input_schema": {"type": "string"}}, 422, "tasks/1/input"),
+        ({"output_schema": {"type": "x"}}, 422, "tasks/1/output_schema/type"),
+        ({"priority": 1000}, 422, "tasks.1.priority"),
+    ],
+)
+async def test_names_the_task_that_is_wrong(
+    desk: Desk, wrong: dict[str, Any], status: int, field: str
+) -> None:
+    await desk.agent()
+    tasks = [{"agent": "echo", "ref": "first"}, {"agent": "echo"} | wrong]
+    problem = await desk.call("POST", "tasks/bulk", status, json={"tasks": tasks})
+    named = problem["errors"][0]["field"] if "errors" in problem else problem["field"]
+    assert named == field
+    assert await count(desk) == 0
+
+
+async def test_names_an_unknown_dependency_also_under_a_key(desk: Desk) -> None:
+    await desk.agent()
+    tasks = [{"agent": "echo"}, {"agent": "echo", "depends_on": [NOBODY]}]
+    options = {"headers": {"Idempotency-Key": "k"}}
+    problem = await desk.call("POST", "tasks/bulk", 404, json={"tasks": tasks}, **options)
+    assert (problem["field"], problem["missing"]) == ("tasks/1/depends_on/0", NOBODY)
+    assert await count(desk) == 0
+
+
+async def test_nothing_is_accepted_when_the_last_task_is_wrong(desk: Desk) -> None:
+    await desk.agent()
+    tasks: list[dict[str, Any]] = [{"agent": "echo"}] * 600
+    wrong = {"agent": "echo", "input_schema": {"type": "string"}}
+    problem = await desk.call("POST", "tasks/bulk", 422, json={"tasks": [*tasks, wrong]})
+    assert problem["field"] == "tasks/600/input"
+    wrong = {"agent": "echo", "depends_on": [NOBODY]}
+    problem = await desk.call("POST", "tasks/bulk", 404, json={"tasks": [*tasks, wrong]})
+    assert problem["field"] == "tasks/600/depends_on/0"
+    assert await count(desk) == 0
+
+
+async def test_accepts_ten_thousand_and_not_one_more(desk: Desk) -> None:
+    await desk.agent()
+    tasks = [{"agent": "echo", "input": n} for n in range(10_000)]
+    made = await desk.bulk(tasks)
+    assert len(set(made["ids"])) == 10_000
+    assert await count(desk) == 10_000
+    assert (await desk.get(made["ids"][9_999]))["input"] == 9_999
+    problem = await desk.call("POST", "tasks/bulk", 422, json={"tasks": [*tasks, tasks[0]]})
+    assert problem["errors"][0]["field"] == "tasks"
+    await desk.call("POST", "tasks/bulk", 422, json={"tasks": []})
+
+
+async def test_dependencies_reach_over_chunks(desk: Desk) -> None:
+    """1,500 tasks in a chain that is given backwards, whose end depends on all others."""
+    await desk.agent()
+    tasks: list[dict[str, Any]] = [
+        {"agent": "echo", "ref": f"t{n}", "depends_on": [f"t{n - 1}"] if n else []}
+        for n in range(1500)
+    ]
+    tasks.append({"agent": "echo", "ref": "all", "depends_on": [f"t{n}" for n in range(1500)]})
+    made = await desk.bulk(tasks[::-1])
+    rows = await desk.run(
+        "select d.task_id, d.depends_on from dependency d join task t on t.id = d.task_id"
+        " join project p on p.id = t.project_id where p.name = :name",
+        name=desk.project,
+    )
+    edges = {(str(row[0]), str(row[1])) for row in rows}
+    refs = made["refs"]
+    assert edges == {(refs[f"t{n}"], refs[f"t{n - 1}"]) for n in range(1, 1500)} | {
+        (refs["all"], refs[f"t{n}"]) for n in range(1500)
+    }
+    ready = await desk.run(
+        "select r.task_id from ready r join task t on t.id = r.task_id"
+        " join project p on p.id = t.project_id where p.name = :name",
+        name=desk.project,
+    )
+    assert [str(row[0]) for row in ready] == [refs["t0"]]
+
+
+async def test_a_dependency_named_twice_counts_once(desk: Desk) -> None:
+    await desk.agent()
+    first = await desk.create()
+    task = await desk.create(depends_on=[first["id"], first["id"].upper()])
+    assert [one["id"] for one in task["depends_on"]] == [first["id"]]
+
+
+async def test_asks_once_for_what_tasks_have_in_common(desk: Desk, office: Office) -> None:
+    """No question for each task: 400 tasks of one agent use as few connections as one."""
+    await desk.agent()
+    used = 0
+
+    def count_use(*_: object) -> None:
+        nonlocal used
+        used += 1
+
+    engine = office.app.state.services[Database].engine.sync_engine
+    event.listen(engine, "checkout", count_use)
+    await desk.bulk([{"agent": "echo", "queue": "other", "input": n} for n in range(400)])
+    event.remove(engine, "checkout", count_use)
+    assert used < 20
