@@ -62,20 +62,24 @@ class TaskInBulk(TypedDict):
     timeouts: NotRequired[Timeouts]
     retry: NotRequired[RetryPolicy]
     input_schema: NotRequired[Mapping[str, Any] | None]
-    """JSON Schema (2020-12) that the input must match."""
+    """JSON Schema that the input must match. It may refer to its own parts only."""
     output_schema: NotRequired[Mapping[str, Any] | None]
-    """JSON Schema (2020-12) that the agent's output must match."""
+    """JSON Schema that the agent's output must match, or the attempt fails."""
     ref: NotRequired[str | None]
 
 
 class TaskEdit(TypedDict):
-    """What to change of a task that has not begun; fields left out stay."""
+    """
+    What to change of a pending or queued task; fields left out stay, and those that are null,
+    but for `input`, whose null is a value.
+    """
 
     title: NotRequired[str | None]
     priority: NotRequired[int | None]
     labels: NotRequired[Mapping[str, str] | None]
     input: NotRequired[Any]
     timeouts: NotRequired[Timeouts | None]
+    """Replaces all three. The queue timeout counts from the edit."""
     retry: NotRequired[RetryPolicy | None]
 
 
@@ -189,9 +193,9 @@ class TaskNew(TypedDict):
     timeouts: NotRequired[Timeouts]
     retry: NotRequired[RetryPolicy]
     input_schema: NotRequired[Mapping[str, Any] | None]
-    """JSON Schema (2020-12) that the input must match."""
+    """JSON Schema that the input must match. It may refer to its own parts only."""
     output_schema: NotRequired[Mapping[str, Any] | None]
-    """JSON Schema (2020-12) that the agent's output must match."""
+    """JSON Schema that the agent's output must match, or the attempt fails."""
 
 
 class BulkNew(TypedDict):

@@ -85,6 +85,7 @@ class TaskSummary(Struct, kw_only=True):
     progress: TaskProgress | None = None
     error_code: str | None = None
     started_at: datetime | None = None
+    """Start of the running attempt, or of the last one once the task has ended."""
     finished_at: datetime | None = None
 
 
