@@ -1,17 +1,17 @@
 """Health, metrics, settings and documents: what tells of the server itself."""
 
 import asyncio
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel
 from starlette.responses import HTMLResponse
 
 from podium.api.metrics import Metrics
 from podium.events.live import Feed
 from podium.kernel.errors import Unavailable
-from podium.kernel.redaction import MASK, redact_text
 from podium.kernel.settings import Settings
+from podium.kernel.settings_view import Setting, settings_in_force
 from podium.kernel.web import StrictRoute, api_router, operation_id, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
@@ -38,16 +38,6 @@ class Health(BaseModel):
     """That the server lives, or is ready."""
 
     status: Literal["ok"] = "ok"
-
-
-class Setting(BaseModel):
-    """One setting as it is in force."""
-
-    name: str
-    env: str = Field(description="Environment variable that sets it.")
-    value: Any = Field(description="Secrets are masked.")
-    default: Any
-    description: str
 
 
 class SettingList(BaseModel):
@@ -115,27 +105,3 @@ async def list_settings(
     settings: Annotated[Settings, Depends(provided(Settings))],
 ) -> SettingList:
     return SettingList(items=settings_in_force(settings))
-
-
-def settings_in_force(settings: Settings) -> list[Setting]:
-    """Every setting with its value, secrets masked."""
-    return [
-        Setting(
-            name=name,
-            env=f"PODIUM_{name.upper()}",
-            value=_shown(getattr(settings, name)),
-            default=_shown(field.get_default(call_default_factory=True)),
-            description=field.description or "",
-        )
-        for name, field in Settings.model_fields.items()
-    ]
-
-
-def _shown(value: object) -> Any:
-    if isinstance(value, SecretStr):
-        return MASK
-    if isinstance(value, list):
-        return [_shown(item) for item in cast("list[object]", value)]
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    return redact_text(str(value))

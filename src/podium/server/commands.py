@@ -7,6 +7,7 @@ from pathlib import Path
 
 from podium.kernel.errors import PodiumError
 from podium.kernel.settings import load_settings
+from podium.kernel.settings_view import settings_in_force
 from podium.server.exits import ExitStatus
 from podium.server.processes import explain
 from podium.server.runfiles import home
@@ -19,8 +20,6 @@ def show_settings() -> int:
     except PodiumError as error:
         sys.stderr.write(f"{error.message}\n")
         return ExitStatus.FAILED
-    from podium.api.health import settings_in_force
-
     shown = [setting.model_dump(mode="json") for setting in settings_in_force(settings)]
     sys.stdout.write(json.dumps(shown) + "\n")
     return ExitStatus.DONE
