@@ -48,6 +48,14 @@ class Engine:
         await engine.add_agent("echo")
         return engine
 
+    @classmethod
+    async def join(cls, other: "Engine") -> "Engine":
+        """Another process on the same database: its own batches and connections."""
+        valkey = Valkey("unix:///nowhere.sock")
+        valkey.available = False
+        scheduler = Scheduler(other.database, Wakeups(valkey))
+        return cls(other.database, scheduler, other.project, other.agents)
+
     async def add_project(self, project: UUID, name: str, weight: float = 1) -> UUID:
         await self.run(
             "insert into project (id, name, weight) values (:id, :name, :weight)",
@@ -64,14 +72,16 @@ class Engine:
         project: UUID | None = None,
         capabilities: Sequence[str] = (),
         limit: int | None = None,
+        runtime: str = "function",
     ) -> UUID:
         agent = self.agents[name] = uuid7()
         await self.run(
             "insert into agent (id, project_id, name, runtime, capabilities, max_concurrency)"
-            " values (:id, :project, :name, 'function', :capabilities, :cap)",
+            " values (:id, :project, :name, :runtime, :capabilities, :cap)",
             id=agent,
             project=project or self.project,
             name=name,
+            runtime=runtime,
             capabilities=list(capabilities),
             cap=limit,
         )
@@ -89,6 +99,7 @@ class Engine:
         capabilities: tuple[str, ...] = (),
         project: UUID | None = None,
         queue: str = "default",
+        title: str = "t",
         given: object = None,
         priority: int = 0,
         after: Sequence[UUID] = (),
@@ -101,14 +112,12 @@ class Engine:
         agent_id = self.agents[agent] if agent and not capabilities else None
         lane = await self.scheduler.lane(Demand(home, queue, agent_id, capabilities))
         spec: dict[str, Any] = {"on_dependency_failure": on_failure}
-        if needs:
-            spec["needs"] = [{"gate": gate, "units": units} for gate, units in needs.items()]
         return NewTask(
             id=uuid7(),
             project_id=home,
             lane_id=lane,
             queue=queue,
-            title="t",
+            title=title,
             input=orjson.dumps(given).decode(),
             spec=orjson.dumps(spec).decode(),
             created_by="test",
@@ -125,10 +134,15 @@ class Engine:
         await self.scheduler.submit(SubmitCall([task]))
         return task.id
 
+    async def submit_many(self, count: int, **options: Any) -> list[UUID]:
+        """The same task several times, accepted in one call."""
+        tasks = [await self.task(**options) for _ in range(count)]
+        return (await self.scheduler.submit(SubmitCall(tasks))).ids
+
     async def submit_keyed(self, key: str, request: bytes, **options: Any) -> UUID:
         task = await self.task(**options)
         call = SubmitCall([task], CallKey(task.project_id, key, request))
-        return (await self.scheduler.submit(call))[0]
+        return (await self.scheduler.submit(call)).ids[0]
 
     async def worker(
         self, *, lease: float = 60, concurrency: int = 10, queues: Sequence[str] = ()
@@ -150,6 +164,20 @@ class Engine:
         end = Settlement(claimed.task_id, claimed.attempt, how, **extra)
         return claimed.task_id in await self.scheduler.settle(worker, [end])
 
+    async def run_one(self, worker: UUID, how: Any = "succeeded", **extra: Any) -> UUID:
+        """Claim the next task and end its attempt."""
+        [claimed] = await self.claim(worker, 1)
+        assert await self.settle(worker, claimed, how, **extra)
+        return claimed.task_id
+
+    async def run_all(self, worker: UUID) -> int:
+        """Run to success until nothing can be claimed; gives how many there were."""
+        count = 0
+        while claimed := await self.claim(worker, 200):
+            await self.succeed(worker, *claimed)
+            count += len(claimed)
+        return count
+
     async def succeed(self, worker: UUID, *claimed: Claimed) -> None:
         await self.scheduler.settle(
             worker,
@@ -164,6 +192,45 @@ class Engine:
         async with self.database.transaction() as conn:
             return await self.scheduler.retry(conn, ids, "tester")
 
+    async def set_gates(self, **capacities: int) -> None:
+        async with self.database.transaction() as conn:
+            await self.scheduler.set_capacity(conn, capacities)
+
+    async def signal(self, *keys: str) -> None:
+        async with self.database.transaction() as conn:
+            await self.scheduler.signal(conn, keys)
+
+    async def gate(self, key: str) -> tuple[int, int, int]:
+        """(capacity, used, waiting) of a gate; zeros when it is not on record."""
+        async with self.database.connect() as conn:
+            return (await store.gates(conn, [key])).get(key, (0, 0, 0))
+
+    async def fire(self) -> int:
+        """Let the time come for all timers."""
+        await self.run("update timer set fires_at = now() - interval '1 second'")
+        return await store.fire_timers(self.database, 1000)
+
+    async def expire(self) -> int:
+        """Let all queue timeouts run out."""
+        await self.run("update expiry set expires_at = now() - interval '1 second'")
+        return await store.expire_tasks(self.database, 1000)
+
+    async def let_lease_run_out(self, *workers: UUID) -> None:
+        await self.run(
+            "update worker set lease_until = now() - interval '1 second' where id = any (:ids)",
+            ids=list(workers),
+        )
+
+    async def reap(self, max_losses: int = 3) -> dict[UUID, int]:
+        """Take back the tasks of workers without lease; gives how many each had."""
+        seen = await store.now(self.database)
+        return dict(await store.reap(self.database, max_losses, seen, 60))
+
+    async def die(self, *workers: UUID, max_losses: int = 3) -> None:
+        """These workers stop renewing and are declared dead."""
+        await self.let_lease_run_out(*workers)
+        assert set(await self.reap(max_losses)) == set(workers)
+
     async def state(self, task: UUID) -> str:
         """Where the task is: its outcome, or the one hot table that holds it."""
         outcome = (await self.run("select outcome from task where id = :id", id=task))[0][0]
@@ -177,6 +244,19 @@ class Engine:
             return outcome
         assert len(found) == 1, f"task {task} is in {found}"
         return found[0]
+
+    async def states(self, *tasks: UUID) -> list[str]:
+        return [await self.state(task) for task in tasks]
+
+    async def error(self, task: UUID) -> dict[str, Any]:
+        return (await self.run("select error from task where id = :id", id=task))[0][0]
+
+    async def attempts(self, task: UUID) -> list[tuple[int, str]]:
+        """Number and outcome of the ended attempts."""
+        rows = await self.run(
+            "select attempt, outcome from attempt where task_id = :id order by attempt", id=task
+        )
+        return [(row.attempt, row.outcome) for row in rows]
 
     async def events(self, task: UUID) -> list[str]:
         rows = await self.run(

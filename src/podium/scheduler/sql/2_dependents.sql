@@ -3,7 +3,7 @@
 -- Ending attempts share this lock; whoever takes tasks out of their places by force (cancels,
 -- expires) holds it alone. He locks rows in the order in which tasks move and looks again for those
 -- that moved meanwhile, which would cross the order in which an ending attempt locks them. Taken
--- before the gate lock.
+-- after the gate lock.
 create or replace function lock_endings_shared() returns void language sql as $$
     select pg_advisory_xact_lock_shared(1886348393, 6)
 $$;

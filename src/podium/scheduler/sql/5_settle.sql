@@ -17,8 +17,8 @@ declare
     parked ready[]; handed_back ready[]; keys text[];
 begin
     perform lock_events();
-    perform lock_endings_shared();
     perform lock_gates() where touches_gates(ids, hows);
+    perform lock_endings_shared();
     with report as (
         select * from unnest(ids, attempts, hows, outputs, errors, delays, park_keys, usages)
                    as x (task_id, attempt, how, output, error, delay, park_key, usage)

@@ -41,8 +41,8 @@ declare
     rest uuid[] := ids; taken uuid[]; asked uuid[];
 begin
     perform lock_events();
-    perform lock_endings();
     perform lock_gates();
+    perform lock_endings();
     for round in 1..20 loop
         asked := ask_to_stop(rest, who, reason);
         taken := withdraw(rest);
@@ -200,14 +200,15 @@ set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
+    -- A variable, as the clock itself cannot be looked up in an index.
+    moment timestamptz := clock_timestamp();
     n int; waiters ready[];
 begin
     perform lock_events();
-    perform lock_gates()
-      where exists (select from timer where fires_at <= clock_timestamp() and gated);
+    perform lock_gates() where exists (select from timer where fires_at <= moment and gated);
     with due as (
         delete from timer where ctid = any (array(
-            select ctid from timer where fires_at <= clock_timestamp()
+            select ctid from timer where fires_at <= moment
              order by fires_at limit most for update skip locked))
         returning *
     ), queued as (
@@ -234,17 +235,16 @@ set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
+    moment timestamptz := clock_timestamp();
     due uuid[]; late uuid[];
 begin
-    if not exists (select from expiry where expires_at <= clock_timestamp()) then
-        return 0;
-    end if;
+    if not exists (select from expiry where expires_at <= moment) then return 0; end if;
     perform lock_events();
-    perform lock_endings();
     perform lock_gates();
+    perform lock_endings();
     with gone as (
         delete from expiry where ctid = any (array(
-            select ctid from expiry where expires_at <= clock_timestamp()
+            select ctid from expiry where expires_at <= moment
              order by expires_at limit most for update skip locked))
         returning task_id
     )

@@ -23,19 +23,20 @@ set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
+    moment timestamptz := clock_timestamp();
     corpses uuid[]; losers uuid[];
 begin
     if not exists (select from worker where state in ('active', 'draining')
-                                        and lease_until < clock_timestamp()) then
+                                        and lease_until < moment) then
         return;
     end if;
     perform lock_events();
-    perform lock_endings_shared();
     perform lock_gates();
+    perform lock_endings_shared();
     -- One that claims or renews at this moment is passed over.
     corpses := array(
         select id from worker
-         where state in ('active', 'draining') and lease_until < clock_timestamp()
+         where state in ('active', 'draining') and lease_until < moment
          order by id limit most for update skip locked);
     update worker set state = 'dead' where id = any (corpses);
     insert into event (type, subject, data)

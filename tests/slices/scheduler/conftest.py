@@ -1,0 +1,52 @@
+"""An engine on a database that is swept between tests, whose books are checked after each."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from podium.storage.database import Database
+from slices.scheduler.books import assert_balanced
+from slices.scheduler.engine import Engine
+
+_NAME = "scheduler_tests"
+_SWEEP = """
+do $$
+declare
+    name text;
+begin
+    set local session_replication_role = replica;  -- in whatever order
+    for name in select tablename from pg_tables
+                 where schemaname = 'public' and tablename not in ('alembic_version', 'meta')
+    loop
+        execute format('delete from %I', name);
+    end loop;
+end $$
+"""
+
+
+@pytest.fixture(scope="session")
+async def scheduler_database(server_url: str, template: str) -> AsyncIterator[Database]:
+    """One database for many tests: making one takes longer than most of them."""
+    admin = await asyncpg.connect(server_url.format("postgres"))
+    await admin.execute(f"create database {_NAME} template {template}")
+    await admin.execute(f"alter database {_NAME} set synchronous_commit = off")
+    database = Database(server_url.format(_NAME))
+    yield database
+    await database.close()
+    await admin.execute(f"drop database {_NAME} with (force)")
+    await admin.close()
+
+
+@pytest.fixture
+async def engine(scheduler_database: Database) -> AsyncIterator[Engine]:
+    await scheduler_database.call(_SWEEP)
+    engine = await Engine.create(scheduler_database)
+    yield engine
+    await assert_balanced(scheduler_database)
+
+
+@pytest.fixture
+async def worker(engine: Engine) -> UUID:
+    return await engine.worker()

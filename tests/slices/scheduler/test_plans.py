@@ -1,0 +1,123 @@
+"""The hot path reads by index whatever the tables hold, and says so to PostgreSQL's statistics."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from podium.scheduler import store
+from podium.scheduler.model import Progress, SubmitCall
+from podium.storage.database import Database
+from slices.scheduler.engine import Engine
+
+_SCANS = """
+select relname, seq_scan, idx_tup_fetch from pg_stat_user_tables
+ where relname in ('task', 'ready', 'running', 'timer', 'blocked', 'wait', 'need', 'gate',
+                   'dependency', 'attempt', 'expiry', 'idempotency', 'agent', 'lane')
+"""
+
+
+async def _statistics(engine: Engine) -> Mapping[str, tuple[int, int]]:
+    """Sequential scans of each hot table, and rows read by index."""
+    url = engine.database.engine.url.render_as_string(hide_password=False)
+    await engine.database.engine.dispose()  # sessions report when they end
+    observer = Database(url, pool_size=1)
+    try:
+        while await observer.call(
+            "select 1 from pg_stat_activity where datname = current_database()"
+            " and pid <> pg_backend_pid() and backend_type = 'client backend'"
+        ):
+            await asyncio.sleep(0.01)
+        rows = await observer.call(_SCANS)
+    finally:
+        await observer.close()
+    return {row["relname"]: (row["seq_scan"], row["idx_tup_fetch"] or 0) for row in rows}
+
+
+async def _fill(engine: Engine) -> list[UUID]:
+    """200,000 ready tasks in four lanes that 1,000 limited agents may serve."""
+    await engine.run(
+        "insert into agent (id, project_id, name, runtime, capabilities, max_concurrency)"
+        " select gen_random_uuid(), :project, 'a' || n, 'function',"
+        "        array['all', 'c' || n % 4], 5 from generate_series(1, 1000) n",
+        project=engine.project,
+    )
+    lanes = [(await engine.task(capabilities=(f"c{n}",))).lane_id for n in range(3)]
+    lanes.append((await engine.task(capabilities=("all",))).lane_id)
+    await engine.run(
+        "insert into ready (lane_id, priority, task_id)"
+        " select (cast(:lanes as int[]))[1 + n % 4], n % 3, gen_random_uuid()"
+        "   from generate_series(1, 200000) n",
+        lanes=lanes,
+    )
+    await engine.run(
+        "insert into task (id, project_id, lane_id, priority, title, input, created_by)"
+        " select task_id, :project, lane_id, priority, 't', 'null', 't' from ready",
+        project=engine.project,
+    )
+    return [row.id for row in await engine.run("select id from agent")]
+
+
+async def test_a_claim_reads_little_of_much(database: Database) -> None:
+    """Plans are made while the tables are empty, and must do when they are full."""
+    engine = await Engine.create(database)
+    worker = await engine.worker()
+    await engine.submit()
+    await engine.run_all(worker)
+    agents = await _fill(engine)
+    assert len(agents) == 1001
+    before = await _statistics(engine)
+    taken = 0
+    for _ in range(10):
+        claimed = await engine.claim(worker, 50)
+        taken += len(claimed)
+        await engine.succeed(worker, *claimed[:25])
+    assert taken == 500
+    after = await _statistics(engine)
+    assert {name: after[name][0] - before[name][0] for name in after} == dict.fromkeys(after, 0)
+    read = {name: after[name][1] - before[name][1] for name in after}
+    assert read["ready"] < 10_000, read  # of 200,000
+    assert read["task"] < 10_000, read
+
+
+async def _use_everything(engine: Engine) -> None:
+    """Calls every function of the scheduler, each with something to do."""
+    worker = await engine.worker()
+    await engine.set_gates(g=2)
+    root = await engine.task()
+    fan = [await engine.task(after=[root.id], needs={"g": 1}, priority=1) for _ in range(5)]
+    later = await engine.task(start_at=datetime.now(UTC) + timedelta(minutes=5))
+    late = await engine.task(queue_timeout=0.001, after=[later.id])
+    await engine.scheduler.submit(SubmitCall([root, *fan, later, late]))
+    for how in ("retry", "released", "parked", "succeeded", "failed", "succeeded"):
+        [claimed] = await engine.claim(worker, 1)
+        said = Progress(claimed.task_id, claimed.attempt, 0.1, "")
+        await engine.scheduler.progress(worker, [said])
+        assert await engine.settle(worker, claimed, how, park_key="s")
+        await store.fire_timers(engine.database, 100)
+        await engine.signal("s")
+    assert await store.expire_tasks(engine.database, 100) == 1
+    async with engine.database.transaction() as conn:
+        await store.reprioritise(conn, fan[4].id, 4)
+        assert await store.hold_waiting(conn, fan[4].id)
+    ids = [root.id, *(task.id for task in fan), later.id]
+    await engine.cancel(*ids)
+    await engine.retry(*ids)
+    assert await engine.claim(worker, 1)
+    assert await store.renew(engine.database, worker, 60)
+    await engine.die(worker)
+    await engine.cancel(*ids)
+    await engine.submit_keyed(str(worker), b"1")
+    await engine.run_all(await engine.worker())
+
+
+async def test_nothing_on_the_hot_path_scans_a_table(database: Database) -> None:
+    """Not even small tables: a plan that is made while they are empty lives long."""
+    engine = await Engine.create(database)
+    await _use_everything(engine)
+    before = await _statistics(engine)
+    for _ in range(3):
+        await _use_everything(engine)
+    after = await _statistics(engine)
+    assert {name: after[name][0] - before[name][0] for name in after} == dict.fromkeys(after, 0)
+    assert all(after[name][1] > before[name][1] for name in ("task", "ready", "running", "wait"))
