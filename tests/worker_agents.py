@@ -68,3 +68,8 @@ async def unprintable(given: Any) -> Any:
 
 async def nul(given: Any) -> str:
     return "a\x00b"
+
+
+async def keep(given: dict[str, str], ctx: Any) -> None:
+    """Keeps an empty file under any name and type."""
+    await ctx.artifact(given["name"], b"", given.get("type", "text/plain"))

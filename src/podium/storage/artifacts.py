@@ -4,13 +4,13 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from uuid import UUID
 
-from podium.kernel.errors import NotFound
+from podium.kernel.errors import NotFound, Unavailable
 
 _CHUNK = 1024 * 1024
 
@@ -27,16 +27,18 @@ class ArtifactStore(Protocol):
     """Keeps files of tasks, each under (task, attempt, name).
 
     Guarantees an adapter gives: ``put`` is atomic (readers see the old content or the new, and a
-    crash leaves nothing half-written) and replaces; names may hold any characters; ``delete`` of
-    what is not there succeeds.
+    crash leaves nothing half-written), durable when it returns, and replaces; names may hold any
+    characters; ``delete`` of what is not there succeeds. What is kept goes only by ``delete``,
+    which whoever deletes the task calls.
     """
 
     async def put(self, task_id: UUID, attempt: int, name: str, content: bytes | Path) -> Stored:
-        """Keep a copy of ``content``."""
+        """Keep a copy of ``content``, bytes or a file; ``Unavailable`` when there is no room or
+        no way to the store, ``OSError`` when the file cannot be read."""
         ...
 
     async def locate(self, task_id: UUID, attempt: int, name: str) -> Path:
-        """A local file with the content, or ``NotFound``."""
+        """A local file with the content, to be read and not changed, or ``NotFound``."""
         ...
 
     async def delete(self, task_id: UUID) -> None:
@@ -52,7 +54,12 @@ class DirectoryStore:
 
     def _path(self, task_id: UUID, attempt: int, name: str) -> Path:
         # A hash, so that no name can be too long, hidden, reserved or a way out of the directory.
-        return self._root / str(task_id) / str(attempt) / hashlib.sha256(name.encode()).hexdigest()
+        return (
+            self._root
+            / str(task_id)
+            / str(attempt)
+            / hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+        )
 
     async def put(self, task_id: UUID, attempt: int, name: str, content: bytes | Path) -> Stored:
         return await asyncio.to_thread(_write, self._path(task_id, attempt, name), content)
@@ -64,17 +71,35 @@ class DirectoryStore:
         return path
 
     async def delete(self, task_id: UUID) -> None:
-        await asyncio.to_thread(shutil.rmtree, self._root / str(task_id), ignore_errors=True)
+        try:
+            await asyncio.to_thread(shutil.rmtree, self._root / str(task_id))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Unavailable(
+                f"The artifacts of task {task_id} cannot be removed: {error.strerror}."
+            ) from error
 
 
 def _write(path: Path, content: bytes | Path) -> Stored:
+    with content.open("rb") if isinstance(content, Path) else BytesIO(content) as source:
+        try:
+            return _copy(source, path)
+        except OSError as error:
+            raise Unavailable(
+                f"An artifact cannot be kept: {error.strerror}.",
+                hint="Make room in the data directory, and see who may write to it.",
+            ) from error
+
+
+def _copy(source: BinaryIO, path: Path) -> Stored:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.urandom(6).hex()}")
     digest = hashlib.sha256()
     size = 0
     try:
         with draft.open("xb") as target:
-            for chunk in _chunks(content):
+            while chunk := source.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
                 target.write(chunk)
@@ -83,13 +108,14 @@ def _write(path: Path, content: bytes | Path) -> Stored:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+    _sync(path.parent)
     return Stored(size, digest.digest())
 
 
-def _chunks(content: bytes | Path) -> Iterator[bytes]:
-    if isinstance(content, bytes):
-        yield content
-        return
-    with content.open("rb") as source:
-        while chunk := source.read(_CHUNK):
-            yield chunk
+def _sync(folder: Path) -> None:
+    """Make the names in a folder durable, as ``fsync`` makes contents."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -134,9 +134,12 @@ def _signal(row: Any) -> str:
 
 
 def _counter(waiting: GateWait) -> str:
+    if waiting.capacity == 0:
+        return f"It waits for {waiting.key}, which lets nobody through: signal it, or widen it."
     units = "1 unit" if waiting.units == 1 else f"{waiting.units} units"
     taken = f"{waiting.used} of {waiting.capacity} are taken"
-    first = f", and {waiting.ahead} more tasks come first" if waiting.ahead else ""
+    come = "1 other task comes" if waiting.ahead == 1 else f"{waiting.ahead} other tasks come"
+    first = f", and {come} first" if waiting.ahead else ""
     return f"It waits for {units} of {waiting.key}: {taken}{first}."
 
 

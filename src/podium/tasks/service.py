@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from podium.agents.model import CODE_RUNTIMES
 from podium.events import store as events
 from podium.events.model import Event, NewEvent
-from podium.kernel.errors import Conflict, NotFound
+from podium.kernel.errors import Conflict, NotFound, Unavailable
 from podium.scheduler.model import TaskState
 from podium.scheduler.service import Scheduler
 from podium.storage.artifacts import ArtifactStore
@@ -29,6 +29,7 @@ from podium.tasks.model import (
     TaskSummary,
 )
 
+_log = structlog.get_logger(__name__)
 _HISTORY = 10_000
 _LOOKS = 20
 _EDITABLE = frozenset({TaskState.PENDING.value, TaskState.QUEUED.value})
@@ -205,8 +206,12 @@ class TaskService:
         await store.delete(conn, task_id)
 
     async def delete_files(self, task_id: UUID) -> None:
-        """Remove the artifacts of a task whose deletion is committed."""
-        await self._artifacts.delete(task_id)
+        """Remove the artifacts of a task whose deletion is committed. Files that cannot be removed
+        stay behind; nobody can reach them any more."""
+        try:
+            await self._artifacts.delete(task_id)
+        except Unavailable as error:
+            _log.warning("artifacts.left_behind", task_id=str(task_id), error=error.message)
 
     async def cancel(self, conn: AsyncConnection, task_id: UUID, who: str, reason: str) -> str:
         """cancelled (it waited), cancelling (its agent was asked to stop) or ended (before)."""

@@ -1,6 +1,7 @@
 """One attempt in this worker: the context that its agent sees, and why it was told to stop."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -8,7 +9,7 @@ from uuid import UUID
 
 from podium.agents.runtime import AgentSpec, Dependency, Json, Stream
 from podium.kernel.clock import boottime
-from podium.kernel.errors import AttemptFailed, ErrorClass
+from podium.kernel.errors import AttemptFailed, ErrorClass, Unavailable
 from podium.kernel.redaction import MASK, redact_text
 from podium.scheduler.model import Claimed, Progress
 from podium.storage.artifacts import ArtifactStore
@@ -22,6 +23,7 @@ StopReason = Literal["cancelled", "run_timeout", "heartbeat_timeout", "released"
 
 _MAX_LINE = 64 * 1024
 _MAX_NAME = 255
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class Parked(BaseException):
@@ -122,12 +124,25 @@ class Attempt:
         self, name: str, content: bytes | Path, content_type: str = "application/octet-stream"
     ) -> None:
         self.last_sign = boottime()
-        if not name or len(name) > _MAX_NAME or "\x00" in name:
+        if not name or len(name) > _MAX_NAME or _NOT_IN_NAMES.search(name):
             raise AttemptFailed(
                 ErrorClass.AGENT,
                 "artifact_name",
-                f"An artifact's name must have 1 to {_MAX_NAME} characters and no NUL.",
+                f"An artifact's name must have 1 to {_MAX_NAME} characters, none of them a control "
+                "character.",
             )
+        if len(content_type) > _MAX_NAME or _NOT_IN_NAMES.search(content_type):
+            raise AttemptFailed(
+                ErrorClass.AGENT, "artifact_type", "An artifact's content type is no media type."
+            )
+        try:
+            await self._keep(name, content, content_type)
+        except Unavailable as error:
+            raise AttemptFailed(
+                ErrorClass.RESOURCE, "artifact_not_kept", error.message, hint=error.hint
+            ) from error
+
+    async def _keep(self, name: str, content: bytes | Path, content_type: str) -> None:
         stored = await self._artifacts.put(self.task_id, self.attempt, name, content)
         await store.record_artifact(
             self._database, self._worker_id, self.task_id, self.attempt, name, content_type, stored
