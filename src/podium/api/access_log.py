@@ -8,7 +8,6 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from logging import INFO, Formatter, LogRecord
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from podium.kernel import background
 from podium.kernel.redaction import redact_text
 from podium.kernel.telemetry import LogFile
 
@@ -47,10 +47,7 @@ class AccessLog:
 
     async def close(self) -> None:
         """Write what is waiting."""
-        if self._writer is not None:
-            self._writer.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._writer
+        await background.end(self._writer)
 
     async def _write_on(self, file: LogFile) -> None:
         file.setFormatter(Formatter("%(message)s"))

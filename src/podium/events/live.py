@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events import store
 from podium.events.model import BEGINNING, END, Cursor, Event, EventFilter
+from podium.kernel import background
 from podium.kernel.errors import Gone
 from podium.storage.database import Database
 from podium.storage.valkey import Valkey
@@ -120,9 +121,7 @@ class Feed:
         self._tasks = [asyncio.create_task(self._tail()), asyncio.create_task(self._listen())]
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await background.end(*self._tasks)
 
     def release(self) -> None:
         """Let readers that wait return at once, now and from now on: the process is ending."""

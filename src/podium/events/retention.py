@@ -12,5 +12,6 @@ async def forget(conn: AsyncConnection, keep_days: int) -> None:
     """Drop events older than ``keep_days`` and make the partitions of the coming days."""
     today = datetime.now(UTC).date()
     oldest_kept = datetime.combine(today - timedelta(days=keep_days), time(), UTC)
-    await store.raise_floor(conn, oldest_kept, keep_days)
-    await partitions.maintain(conn, "event", keep_days, today)
+    gone = await store.newest_before(conn, oldest_kept)
+    if await partitions.maintain(conn, "event", keep_days, today) and gone is not None:
+        await store.set_floor(conn, gone)

@@ -28,18 +28,13 @@ event = sa.Table(
     sa.Column("data", JSONB, nullable=False),
 )
 _PAGE = "select * from feed_page($1, $2, $3, $4)"
-_RAISE_FLOOR = """
-with gone as (
-    (select epoch, xid, id from event where at < $1 order by epoch desc, xid desc, id desc limit 1)
-    union all
-    (select epoch, xid, id from event_default where at < now() - make_interval(days => $2)
-      order by epoch desc, xid desc, id desc limit 1)
+_NEWEST_BEFORE = (
+    "select epoch, xid, id from event where at < $1 order by epoch desc, xid desc, id desc limit 1"
 )
-insert into meta (key, value)
-select 'event_floor', to_jsonb(epoch || '.' || xid || '.' || id)
-  from gone order by epoch desc, xid desc, id desc limit 1
-on conflict (key) do update set value = excluded.value
-"""
+_SET_FLOOR = (
+    "insert into meta (key, value) values ('event_floor', to_jsonb($1::text))"
+    " on conflict (key) do update set value = excluded.value"
+)
 _ORDER = (event.c.epoch, event.c.xid, event.c.id)
 _place = sa.tuple_(*_ORDER)
 _WINDOW = 20_000
@@ -91,10 +86,15 @@ async def floor(conn: AsyncConnection) -> Cursor:
     return Cursor.parse(found[0][0]) if found else BEGINNING
 
 
-async def raise_floor(conn: AsyncConnection, oldest_kept: datetime, keep_days: int) -> None:
-    """Remember the newest of the events that are about to go: those of days before
-    ``oldest_kept``, and stray ones older than ``keep_days``."""
-    await call_in(conn, _RAISE_FLOOR, oldest_kept, keep_days)
+async def newest_before(conn: AsyncConnection, moment: datetime) -> Cursor | None:
+    """The last in the feed of the events that were written before ``moment``."""
+    found = await call_in(conn, _NEWEST_BEFORE, moment)
+    return Cursor(*found[0]) if found else None
+
+
+async def set_floor(conn: AsyncConnection, floor: Cursor) -> None:
+    """Remember that events up to here may be missing."""
+    await call_in(conn, _SET_FLOOR, str(floor))
 
 
 async def page(conn: AsyncConnection, after: Cursor, limit: int) -> tuple[Edge, list[Event]]:

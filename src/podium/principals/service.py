@@ -5,7 +5,6 @@ import socket
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events import store as events
 from podium.events.model import NewEvent
+from podium.kernel import background
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound, PodiumError, Unauthenticated
 from podium.kernel.files import private_directory, write_private
 from podium.kernel.ids import uuid7
@@ -79,11 +79,8 @@ class PrincipalService:
         self._recorder = asyncio.create_task(self._record_uses())
 
     async def close(self) -> None:
-        if self._recorder:
-            self._recorder.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._recorder
-            await self._record()
+        await background.end(self._recorder)
+        await self._record()
 
     async def authenticate(self, text: str) -> Principal:
         """Who holds this token; ``Unauthenticated`` when it is not valid now."""

@@ -35,14 +35,16 @@ async def maintain(
     try:
         async with conn.begin_nested():
             await _maintain(conn, table, keep_days, today or datetime.now(UTC).date())
+        done = True
     except DBAPIError as error:
         if not lock_was_refused(error):
             raise
         _log.warning("partitions.postponed", table=table)
-        return False
-    finally:
-        await conn.execute(text("set local lock_timeout to default"))
-    return True
+        done = False
+    # Not in a `finally`: after any other error the transaction is lost, and a cancellation must
+    # not be replaced by the complaint about it.
+    await conn.execute(text("set local lock_timeout to default"))
+    return done
 
 
 async def _maintain(conn: AsyncConnection, table: str, keep_days: int, today: date) -> None:
