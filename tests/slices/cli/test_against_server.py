@@ -371,21 +371,25 @@ def test_checkups_side_by_side(installation: Installation, tmp_path: Path) -> No
 
 
 def test_ctrl_c_cancels_a_checkup(installation: Installation, podium: Run, tmp_path: Path) -> None:
-    repo = repository(tmp_path / "repo")
-    podium("run", "checkup", "-r", str(repo), "-o", str(tmp_path / "first"))
-    project = podium("agent", "list", "--json").json[0]["project"]
-    process = installation.begin(
-        "run", "checkup", "-r", str(repo), "-o", str(tmp_path / "o"), "-p", project
-    )
-    assert process.stderr is not None
-    assert "running" in process.stderr.readline()
+    """Its survey waits behind a task that holds the only place of the agent."""
+    agent = ("agent", "add", "checkup-survey", "--max-concurrency", "1", "--", "sleep", "60")
+    assert podium(*agent).status == 0
+    holder = made(podium("task", "create", "-a", "checkup-survey"))
+    _until(lambda: podium("task", "show", holder, "--json").json["state"] == "running")
+    project = podium("task", "show", holder, "--json").json["project"]
+    repo, out = str(repository(tmp_path / "repo")), str(tmp_path / "out")
+    process = installation.begin("run", "checkup", "-r", repo, "-o", out, "-p", project)
+    ours = ("task", "list", "--json", "-l", "checkup=report")
+    _until(lambda: bool(podium(*ours).json))
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "Cancelling" in err
-    states = {t["state"] for t in podium("task", "list", "-n", "9", "--json").json}
-    assert "cancelled" in states
-    assert states <= {"cancelled", "succeeded", "failed"}
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, ""), err
+    assert "Cancelling the checkup" in err
+    states = {task["id"]: task["state"] for task in podium("task", "list", "--json").json}
+    assert states.pop(holder) == "running"
+    assert set(states.values()) == {"cancelled"}
+    assert len(states) == 9
+    assert podium("task", "cancel", holder).status == 0
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
