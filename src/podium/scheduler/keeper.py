@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Counter
 
 from podium.events.live import Wakeups
+from podium.kernel import background
 from podium.kernel.clock import boottime
 from podium.kernel.errors import PodiumError
 from podium.kernel.ids import uuid7
@@ -81,9 +82,7 @@ class Keeper:
 
     async def close(self) -> None:
         """Stop, and leave the roles to others at once."""
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await background.end(*self._loops)
         if any(leads for leads, _ in self._lead.values()):
             with suppress(PodiumError, TimeoutError):
                 async with asyncio.timeout(_RESIGN_SECONDS):
