@@ -11,6 +11,7 @@ from podium.agents.model import CODE_RUNTIMES
 from podium.events import store as events
 from podium.events.model import Event, NewEvent
 from podium.kernel.errors import Conflict, NotFound, Unavailable
+from podium.scheduler import store as scheduling
 from podium.scheduler.model import TaskState
 from podium.scheduler.service import Scheduler
 from podium.storage.artifacts import ArtifactStore
@@ -142,7 +143,7 @@ class TaskService:
     async def _hold(self, conn: AsyncConnection, task_id: UUID) -> Any:
         """The row of a task that is kept from starting until the transaction ends."""
         for _ in range(_LOOKS):
-            held = await store.lock_waiting(conn, task_id)
+            held = await scheduling.hold_waiting(conn, task_id)
             row = await store.get(conn, task_id)
             if row is None:
                 raise _missing(task_id)

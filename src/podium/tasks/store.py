@@ -15,7 +15,7 @@ from podium.agents.store import agent
 from podium.projects.store import project
 from podium.scheduler.tables import attempt, dependency, lane, running, task
 from podium.storage.database import call_in
-from podium.tasks.tables import IN_READY, LAST_ATTEMPT, PLACES, STATE, SUMMARY, artifact, log
+from podium.tasks.tables import LAST_ATTEMPT, PLACES, STATE, SUMMARY, artifact, log
 
 _ID = sa.bindparam("task_id", type_=sa.Uuid)
 _MOST = sa.bindparam("most", type_=sa.Integer)
@@ -203,24 +203,6 @@ async def artifacts(conn: AsyncConnection, task_id: UUID, name: str | None = Non
 
 
 # -- changes -----------------------------------------------------------------------------------
-
-_HELD_IN = ("blocked", "timer", "wait")
-
-
-async def lock_waiting(conn: AsyncConnection, task_id: UUID) -> bool:
-    """Hold a task still that waits in a hot table, parked ones excepted; False when it is in none.
-
-    Looks in the order in which tasks move on, so that one on the move is met in its next place.
-    The hot row is locked before the record, as whatever ends or cancels a task does.
-    """
-    for table in _HELD_IN:
-        unparked = " and not parked" if table == "wait" else ""
-        query = f"select 1 from {table} where task_id = $1{unparked} for update"  # noqa: S608
-        if await call_in(conn, query, task_id):
-            return True
-    query = sa.select(sa.literal(1)).select_from(task.join(*IN_READY)).where(task.c.id == _ID)
-    found = await conn.execute(query.with_for_update(of=IN_READY[0]), {"task_id": task_id})
-    return found.one_or_none() is not None
 
 
 async def update(conn: AsyncConnection, task_id: UUID, values: dict[str, Any]) -> None:
