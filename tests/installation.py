@@ -31,6 +31,7 @@ class Installation:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self._begun: list[subprocess.Popen[str]] = []
 
     @property
     def environment(self) -> dict[str, str]:
@@ -63,8 +64,8 @@ class Installation:
         return Said(done.returncode, done.stdout, done.stderr)
 
     def begin(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-        """Start a command that goes on; the caller ends it."""
-        return subprocess.Popen(
+        """Start a command that goes on; the caller ends it, or ``end_all`` does."""
+        process = subprocess.Popen(
             self.argv(*arguments),
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -73,6 +74,16 @@ class Installation:
             text=True,
             **options,
         )
+        self._begun.append(process)
+        return process
+
+    def end_all(self) -> None:
+        """End what a failed test has left."""
+        for process in self._begun:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        self._begun.clear()
 
     def argv(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "podium.cli", *arguments]

@@ -16,4 +16,5 @@ def installation() -> Iterator[Installation]:
         found = Installation(Path(folder) / "home")
         found.start()
         yield found
+        found.end_all()
         found.stop()

@@ -22,6 +22,7 @@ def fresh(tmp_path: Path) -> Iterator[Installation]:
     """A data directory on which nothing runs, and on which nothing is left to run."""
     found = Installation(tmp_path / "home")
     yield found
+    found.end_all()
     found.podium("down")
 
 
