@@ -28,10 +28,10 @@ _log = structlog.get_logger(__name__)
 router = APIRouter()
 
 _GREETING_SECONDS = 10.0
-_RESTARTING = 1012
-_SLOW = 4408
-_CLOSE_CODES = {401: 4401, 403: 4403, 404: 4403, 410: 4410, 429: 1013, 503: 1013, 500: 1011}
-_BAD_MESSAGE = 4400
+RESTARTING = 1012
+SLOW = 4408
+CLOSE_CODES = {401: 4401, 403: 4403, 404: 4403, 410: 4410, 429: 1013, 503: 1013, 500: 1011}
+BAD_MESSAGE = 4400
 
 
 class Subscribe(Body):
@@ -130,7 +130,7 @@ class _Session:
         async with aclosing(batches):
             async for batch in batches:
                 await self._send_batch(batch)
-        await self._socket.close(_RESTARTING, "The server is restarting.")
+        await self._socket.close(RESTARTING, "The server is restarting.")
 
     async def _send_batch(self, batch: Batch) -> None:
         if not batch.events:
@@ -151,7 +151,7 @@ class _Session:
                 return
             _log.warning("stream.client_stuck", kind="websocket")
             # It waits until the socket takes something again, or is gone.
-            await self._socket.close(_SLOW, "Nothing was taken for 30 seconds.")
+            await self._socket.close(SLOW, "Nothing was taken for 30 seconds.")
         except WebSocketDisconnect:
             pass
         raise _Left
@@ -159,4 +159,4 @@ class _Session:
     async def _end(self, error: PodiumError) -> None:
         request_id = self._socket.scope["state"].get("request_id")
         await self._send({"type": "error", "problem": problem(error, request_id)})
-        await self._socket.close(_CLOSE_CODES.get(error.status, _BAD_MESSAGE), error.title)
+        await self._socket.close(CLOSE_CODES.get(error.status, BAD_MESSAGE), error.title)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from podium.api import docs, openapi
+from podium.api import docs, openapi, websocket
 from podium.api.assembly import application
 from podium.kernel.errors import PodiumError
 
@@ -106,3 +106,11 @@ def test_every_event_that_is_written_is_in_the_catalogue() -> None:
     assert written - known == set()
     page = docs.events_page()
     assert all(f"## `{name}`" in page for name in known)
+
+
+def test_the_page_on_streams_names_every_close_code() -> None:
+    page = (ROOT / "docs/reference/streams.md").read_text()
+    documented = {int(code) for code in re.findall(r"^\| (\d{4}) \|", page, re.MULTILINE)}
+    used = {*websocket.CLOSE_CODES.values(), websocket.BAD_MESSAGE, websocket.SLOW}
+    used |= {websocket.RESTARTING}
+    assert documented == used - {1011}
