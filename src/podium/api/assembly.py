@@ -14,13 +14,13 @@ from starlette.middleware.cors import CORSMiddleware
 from podium.agents import routes as agents
 from podium.api import events, health, status, websocket
 from podium.api.access_log import AccessLog
+from podium.api.description import describe
 from podium.api.errors import handle_errors
 from podium.api.metrics import Metrics
 from podium.api.middleware.authenticate import Authenticate
 from podium.api.middleware.guard import Guard
 from podium.api.middleware.limit import BodyLimit, RateLimiter
 from podium.api.middleware.observe import Observe
-from podium.api.openapi import describe
 from podium.api.streams import EventStreams
 from podium.events.live import Feed
 from podium.kernel.settings import Settings
