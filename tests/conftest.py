@@ -2,9 +2,10 @@
 
 import tempfile
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -123,6 +124,12 @@ async def app(prepared: Settings) -> AsyncIterator[FastAPI]:
     app = composition.create_api(prepared)
     async with app.router.lifespan_context(app):
         yield app
+
+
+@pytest.fixture
+def services(app: FastAPI) -> Mapping[type, Any]:
+    """What the API is built of, by type."""
+    return app.state.services
 
 
 @pytest.fixture
