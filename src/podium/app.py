@@ -121,7 +121,7 @@ async def prepare(settings: Settings) -> None:
     """Bring the database up to date. Idempotent, and safe when several processes do it at once."""
     from podium.storage.migrate import migrate
 
-    database = Database(_url(settings, "database_url"), pool_size=2)
+    database = Database(_url(settings, "database_url"), pool_size=2, patience=None)
     try:
         await migrate(database, SQL_SLICES)
         async with database.transaction() as conn:

@@ -30,8 +30,12 @@ agent = sa.Table(
     sa.Column("healthy", sa.Boolean, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("health_detail", sa.Text),
     sa.Column("health_checked_at", sa.DateTime(timezone=True)),
-    sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.FetchedValue()),
-    sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.FetchedValue()),
+    sa.Column(
+        "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.FetchedValue()
+    ),
+    sa.Column(
+        "updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.FetchedValue()
+    ),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
 )
 agent_version = sa.Table(
@@ -41,7 +45,9 @@ agent_version = sa.Table(
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("runtime", sa.Text, nullable=False),
     sa.Column("config", JSONB, nullable=False),
-    sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.FetchedValue()),
+    sa.Column(
+        "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.FetchedValue()
+    ),
     sa.Column("created_by", sa.Text, nullable=False),
 )
 _LIVE = agent.c.deleted_at.is_(None)

@@ -21,7 +21,9 @@ token = sa.Table(
     sa.Column("project_id", sa.Uuid),
     sa.Column("secret_hash", sa.LargeBinary, nullable=False),
     sa.Column("scopes", ARRAY(sa.Text), nullable=False),
-    sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now()),
+    sa.Column(
+        "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
+    ),
     sa.Column("created_by", sa.Text, nullable=False),
     sa.Column("expires_at", sa.DateTime(timezone=True)),
     sa.Column("revoked_at", sa.DateTime(timezone=True)),

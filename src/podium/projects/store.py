@@ -17,7 +17,9 @@ project = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("weight", sa.Double, nullable=False, server_default="1"),
-    sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now()),
+    sa.Column(
+        "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
+    ),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
 )
 _COLUMNS = (project.c.id, project.c.name, project.c.weight, project.c.created_at)

@@ -177,20 +177,33 @@ class driver_errors:  # noqa: N801 - reads as a verb where it is used
         state = getattr(cause, "sqlstate", None)
         if state == _MISSING:
             missing = getattr(cause, "detail", None)
-            raise NotFound(f"{str(cause)[0].upper()}{str(cause)[1:]}.", missing=missing) from error
+            said = _said(cause)
+            raise NotFound(f"{said[0].upper()}{said[1:]}.", missing=missing) from error
         if state == _NO_LEASE:
             raise LeaseLost("The worker holds no lease any more.") from error
-        if isinstance(cause, _CONTENDED):
+        if isinstance(cause, _CONTENDED) or _missed_its_partition(cause):
             raise Contended(
                 "Others were changing the same things at the same time.",
                 hint="Try again; nothing was changed.",
             ) from error
-        # The driver's ValueErrors are arguments of ours that PostgreSQL's types cannot hold.
-        if isinstance(cause, _AWAY) and not isinstance(cause, ValueError):
+        if isinstance(cause, _AWAY) and not isinstance(cause, ValueError):  # a fault of ours
             raise Unavailable(
-                f"PostgreSQL cannot be used now: {str(cause) or type(cause).__name__}.",
+                f"PostgreSQL cannot be used now: {_said(cause)}.",
                 hint="Try again; nothing was changed. `podium status` shows the servers.",
             ) from error
+
+
+def _said(cause: BaseException) -> str:
+    """The message without the details that the driver puts on lines below it."""
+    return getattr(cause, "message", None) or str(cause) or type(cause).__name__
+
+
+def _missed_its_partition(cause: BaseException) -> bool:
+    """Whether a row was on its way to one partition while another one was made for it. Only such
+    constraints have no name."""
+    return isinstance(cause, asyncpg.CheckViolationError) and not getattr(
+        cause, "constraint_name", None
+    )
 
 
 def lock_was_refused(error: BaseException) -> bool:

@@ -1,0 +1,108 @@
+"""Migrations: safe to repeat, safe at the same time, and clear about what cannot be used."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from podium import app as composition
+from podium.kernel.errors import Unavailable
+from podium.storage import migrate as module
+from podium.storage.database import Database
+from podium.storage.migrate import DatabaseUnsupported, migrate, require_migrated, sql_files
+
+
+@pytest.fixture
+async def empty(server_url: str) -> AsyncIterator[Database]:
+    """A database without anything in it."""
+    name = f"test_{uuid4().hex}"
+    admin = await asyncpg.connect(server_url.format("postgres"))
+    await admin.execute(f"create database {name}")
+    database = Database(server_url.format(name))
+    yield database
+    await database.close()
+    await admin.execute(f"drop database {name} with (force)")
+    await admin.close()
+
+
+async def state(database: Database) -> tuple[set[str], set[str]]:
+    """Names of the tables and the functions."""
+    tables = await database.call("select tablename from pg_tables where schemaname = 'public'")
+    functions = await database.call(
+        "select proname from pg_proc where pronamespace = 'public'::regnamespace"
+    )
+    return {row["tablename"] for row in tables}, {row["proname"] for row in functions}
+
+
+async def test_an_empty_database_is_brought_up_and_stays_so(empty: Database) -> None:
+    with pytest.raises(Unavailable, match="schema none"):
+        await require_migrated(empty)
+    await migrate(empty, composition.SQL_SLICES)
+    await require_migrated(empty)
+    tables, functions = made = await state(empty)
+    assert {"task", "event_default", "alembic_version"} <= tables
+    assert {"submit_tasks", "claim_tasks", "lock_events"} <= functions
+    await migrate(empty, composition.SQL_SLICES)
+    assert await state(empty) == made
+
+
+async def test_several_processes_may_start_at_once(empty: Database) -> None:
+    await asyncio.gather(*(migrate(empty, composition.SQL_SLICES) for _ in range(5)))
+    await require_migrated(empty)
+
+
+async def test_an_upgrade_that_fails_leaves_nothing(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = sql_files(composition.SQL_SLICES)
+
+    def with_a_fault(_slices: Sequence[str]) -> list[str]:
+        return [*scripts, "select 1 / 0"]
+
+    monkeypatch.setattr(module, "sql_files", with_a_fault)
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await migrate(empty, composition.SQL_SLICES)
+    assert await state(empty) == (set(), set())
+    monkeypatch.undo()
+    await migrate(empty, composition.SQL_SLICES)
+    await require_migrated(empty)
+
+
+async def test_a_newer_schema_is_refused(empty: Database) -> None:
+    await migrate(empty, composition.SQL_SLICES)
+    async with empty.engine.begin() as conn:
+        await conn.execute(text("update alembic_version set version_num = '9999'"))
+    with pytest.raises(DatabaseUnsupported, match=r"newer Podium \(schema 9999\)"):
+        await migrate(empty, composition.SQL_SLICES)
+    with pytest.raises(Unavailable, match="schema 9999"):
+        await require_migrated(empty)
+
+
+async def test_an_old_server_is_refused(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    [row] = await empty.call("show server_version_num")
+    version = int(row["server_version_num"])
+    monkeypatch.setattr(module, "_OLDEST_SERVER", version + 1)
+    with pytest.raises(DatabaseUnsupported) as refused:
+        await migrate(empty, composition.SQL_SLICES)
+    assert refused.value.message.startswith(f"PostgreSQL {version // 10000} is too old")
+    assert "PODIUM_DATABASE_URL" in (refused.value.hint or "")
+    assert await state(empty) == (set(), set())
+
+
+async def test_a_server_that_is_away_is_told_so(server_url: str) -> None:
+    gone = Database("postgresql://podium@/none?host=/nowhere")
+    with pytest.raises(Unavailable):
+        await migrate(gone, composition.SQL_SLICES)
+    with pytest.raises(Unavailable):
+        await require_migrated(gone)
+    await gone.close()
+
+
+def test_the_sql_of_a_package_comes_in_order() -> None:
+    events, *scheduler = sql_files(composition.SQL_SLICES)
+    assert "function lock_events" in events
+    joined = "\n".join(scheduler)
+    assert joined.index("function lock_gates") < joined.index("function claim_tasks")
