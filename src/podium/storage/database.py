@@ -148,6 +148,7 @@ def _create_engine(url: str, pool_size: int, patience: float | None) -> AsyncEng
             "server_settings": {
                 "application_name": "podium",
                 "timezone": "UTC",
+                "jit": "off",  # it compiles for longer than our statements run
                 "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
             },
         },

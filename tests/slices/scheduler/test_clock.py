@@ -146,10 +146,12 @@ async def test_only_what_waits_can_be_held_still(engine: Engine, worker: UUID) -
     blocked = await engine.submit(after=[running])
     timer = await engine.submit(start_at=datetime.now(UTC) + SOON)
     wait = await engine.submit(needs={"g": 1})
+    parked = await engine.submit()
+    await engine.run_one(worker, "parked", park_key="k")
     async with engine.database.transaction() as conn:
-        ids = (running, blocked, timer, wait, uuid7())
+        ids = (running, blocked, timer, wait, parked, uuid7())
         held = [await store.hold_waiting(conn, task) for task in ids]
-    assert held == [False, True, True, True, False]
+    assert held == [False, True, True, True, False, False]
     await engine.succeed(worker, claimed)
     async with engine.database.transaction() as conn:
         assert not await store.hold_waiting(conn, running)

@@ -146,8 +146,8 @@ begin
     return coalesce(held, '{}');
 end $$;
 
--- Holds a task that waits still until the transaction ends, so that it can be edited. False when it
--- runs or has ended.
+-- Holds a task that waits to begin still until the transaction ends, so that it can be edited. False
+-- when it is parked, runs or has ended.
 create or replace function hold_waiting(which uuid) returns boolean language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
@@ -157,7 +157,7 @@ begin
     if found then return true; end if;
     perform from timer where task_id = which for update;
     if found then return true; end if;
-    perform from wait where task_id = which for update;
+    perform from wait where task_id = which and not parked for update;
     if found then return true; end if;
     perform from ready r join task t
          on r.lane_id = t.lane_id and r.priority = t.priority and r.task_id = t.id
