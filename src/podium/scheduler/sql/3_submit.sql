@@ -92,11 +92,14 @@ language plpgsql as $$
 declare
     missing uuid;
 begin
+    -- A dependency is looked up by its id alone: a planner that also knew its project read the
+    -- whole project for each, as long as it had no statistics.
     select e.depends_on into missing
       from unnest(dep_tasks, dep_ons) as e (task_id, depends_on)
       join task own on own.id = e.task_id
-      left join task other on other.id = e.depends_on and other.project_id = own.project_id
-     where other.id is null limit 1;
+     where own.project_id is distinct from
+           (select other.project_id from task other where other.id = e.depends_on)
+     limit 1;
     if found then
         raise exception 'task % does not exist in this project', missing
             using errcode = 'PD404', detail = missing::text;
