@@ -167,7 +167,8 @@ async def retry(conn: AsyncConnection, ids: Sequence[UUID], who: str) -> list[UU
 async def hold_waiting(conn: AsyncConnection, task_id: UUID) -> bool:
     """Hold a task that waits to begin still until the transaction ends.
 
-    False when it is parked, runs or has ended. Must come before anything else that the transaction locks.
+    False when it is parked, runs or has ended. Must come before anything else that
+    the transaction locks.
     """
     rows = await call_in(conn, "select hold_waiting($1) as held", task_id)
     return rows[0]["held"]

@@ -18,7 +18,7 @@ from podium.tasks.model import (
 
 
 def summary(row: Any, project: str) -> TaskSummary:
-    return TaskSummary(
+    return TaskSummary.model_construct(  # the database validated it: lists are long
         id=row.id,
         project=project,
         title=row.title,

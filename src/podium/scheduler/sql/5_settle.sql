@@ -104,7 +104,7 @@ begin
 end $$;
 
 create or replace function cancelled_error(how text, cancel jsonb) returns jsonb
-language sql immutable as $$
+language sql stable as $$
     select case when how = 'cancelled' then jsonb_build_object(
         'code', 'cancelled',
         'message', coalesce(cancel ->> 'reason', 'The task was cancelled.')) end
