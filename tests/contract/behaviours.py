@@ -58,6 +58,18 @@ def fail(value: Any, ctx: Any) -> Any:
     )
 
 
+class NoRepository(Exception):
+    """Says what it means without a word of Podium's."""
+
+    error_class = "invalid_input"
+    code = "not_a_repository"
+    hint = "Name one."
+
+
+def refuse(value: Any, ctx: Any) -> Any:
+    raise NoRepository(f"{value} is no repository.")
+
+
 def crash(value: Any, ctx: Any) -> Any:
     raise {
         "value": ValueError,
@@ -157,6 +169,10 @@ async def async_keep(value: Any, ctx: Any) -> Any:
 
 async def async_fail(value: Any, ctx: Any) -> Any:
     fail(value, ctx)
+
+
+async def async_refuse(value: Any, ctx: Any) -> Any:
+    return refuse(value, ctx)
 
 
 async def async_crash(value: Any, ctx: Any) -> Any:

@@ -124,6 +124,15 @@ async def test_exceptions_are_classed(
     assert "in crash" in caught.value.detail["traceback"]
 
 
+@pytest.mark.parametrize("kind", KINDS[1:], ids=str, indirect=True)
+async def test_exceptions_may_say_what_they_mean(bench: Bench, kind: Kind) -> None:
+    with pytest.raises(AttemptFailed) as caught:
+        await bench.run(kind, bench.context(kind, "refuse", "here"))
+    error = caught.value
+    assert (error.error_class, error.code) == (ErrorClass.INVALID_INPUT, "not_a_repository")
+    assert (error.message, error.hint) == ("here is no repository.", "Name one.")
+
+
 async def test_much_output_does_not_block(bench: Bench, kind: Kind) -> None:
     context = bench.context(kind, "big", 5000)
     assert await bench.run(kind, context) == "y" * 1_000_000

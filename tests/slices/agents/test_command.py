@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Make, command_runtime, failure, maker
 
 from contract.context import COVERAGE, until
 from podium.agents.runtimes import launch, supervise
@@ -15,6 +14,7 @@ from podium.agents.runtimes.command import CommandRuntime
 from podium.agents.runtimes.launch import Report
 from podium.agents.runtimes.outcome import failure_of
 from podium.kernel.errors import ErrorClass, InvalidInput
+from slices.agents.commands import Make, command_runtime, failure, maker
 
 MIB = 2**20
 

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Make, command_runtime, failure, maker
 
 from contract.context import until
 from podium.agents.runtimes import output
 from podium.agents.runtimes.command import CommandRuntime
 from podium.kernel.errors import ErrorClass
+from slices.agents.commands import Make, command_runtime, failure, maker
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from checkup_repos import Repo
+
+from slices.checkup.repos import Repo
 
 
 @pytest.fixture

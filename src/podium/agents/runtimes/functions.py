@@ -236,20 +236,36 @@ def _modelled(value: Any) -> Any:
 
 
 def failure_of(error: BaseException) -> AttemptFailed:
-    """What an exception of a function means for its attempt."""
+    """What an exception of a function means for its attempt.
+
+    An exception may carry ``error_class`` (a value of ``ErrorClass``), ``code`` and ``hint``; what
+    it does not carry follows from its type.
+    """
     if isinstance(error, AttemptFailed):
         return error
-    error_class = next(
-        (each for kinds, each in _CLASSES if isinstance(error, kinds)), ErrorClass.AGENT
-    )
-    code = "memory_limit" if isinstance(error, MemoryError) else "exception"
-    return AttemptFailed(
-        error_class,
-        code,
-        described(error),
-        hint=error.hint if isinstance(error, InvalidInput) else None,
-        detail={"exception": type(error).__qualname__, "traceback": _trace(error)},
-    )
+    detail = {"exception": type(error).__qualname__, "traceback": _trace(error)}
+    hint = getattr(error, "hint", None)
+    hint = hint if isinstance(hint, str) else None
+    code = getattr(error, "code", None)
+    declared = _declared_class(error)
+    if declared is None or not isinstance(code, str):
+        return AttemptFailed(
+            _class_of(error), _code_of(error), described(error), hint=hint, detail=detail
+        )
+    return AttemptFailed(declared, code, str(error)[:_MESSAGE_LIMIT], hint=hint, detail=detail)
+
+
+def _declared_class(error: BaseException) -> ErrorClass | None:
+    declared = getattr(error, "error_class", None)
+    return next((each for each in ErrorClass if each == declared), None)
+
+
+def _class_of(error: BaseException) -> ErrorClass:
+    return next((each for kinds, each in _CLASSES if isinstance(error, kinds)), ErrorClass.AGENT)
+
+
+def _code_of(error: BaseException) -> str:
+    return "memory_limit" if isinstance(error, MemoryError) else "exception"
 
 
 _CLASSES: Sequence[tuple[type[BaseException], ErrorClass]] = (

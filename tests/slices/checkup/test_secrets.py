@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 
 import pytest
-from checkup_repos import Recorder, Repo, findings, run
 
 from podium.checkup import detectors, report, secret_scan, survey, todos
 from podium.checkup.context import Json
+from slices.checkup.repos import Recorder, Repo, findings, run
 
 LETTERS = "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zC"
 

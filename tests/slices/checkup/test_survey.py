@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from checkup_repos import DAY, NOW, Recorder, Repo, findings, rows, run
 
 from podium.checkup import survey
 from podium.checkup.context import CheckupError
+from slices.checkup.repos import DAY, NOW, Recorder, Repo, findings, rows, run
 
 POLYGLOT = {
     "README.md": "# Demo\n",

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkup_repos import NOW, Repo
 
 from podium.agents.runtimes import protocol
 from podium.checkup.__main__ import main
+from slices.checkup.repos import NOW, Repo
 
 COMMAND = [sys.executable, "-I", "-X", "utf8", "-m", "podium.checkup"]
 

@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from checkup_repos import Recorder, Repo, run
 
 from podium.checkup import git, repository, survey, text
 from podium.checkup.context import CheckupError, field, number, objects, strings
 from podium.checkup.output import OUTPUT_LIMIT, Output
 from podium.checkup.part import Deadline, Progress
+from slices.checkup.repos import Recorder, Repo, run
 
 
 def test_an_output_is_cut_to_its_limit_and_says_so() -> None:

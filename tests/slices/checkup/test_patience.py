@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from checkup_repos import Repo, run
 
 from podium.checkup import complexity, detectors, guards, lint, todos
 from podium.checkup.linters import data
 from podium.checkup.manifests import javascript, jvm, locks, model, more, python
+from slices.checkup.repos import Repo, run
 
 SECONDS = 8.0
 MEGABYTE = 1_000_000

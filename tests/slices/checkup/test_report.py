@@ -7,7 +7,6 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from checkup_repos import Recorder, Repo, run
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -26,6 +25,7 @@ from podium.checkup import (
     todos,
 )
 from podium.checkup.context import CheckupError
+from slices.checkup.repos import Recorder, Repo, run
 
 PARTS = {
     "survey": survey,

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from checkup_repos import NOW, Repo
 
 from contract.context import RecordingContext
 from podium.agents.runtime import AgentSpec, Dependency, Runtime
 from podium.agents.runtimes import built_in
 from podium.checkup import graph
 from podium.kernel.errors import AttemptFailed
+from slices.checkup.repos import NOW, Repo
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from checkup_repos import Recorder, Repo, run
 
 from podium.checkup import (
     dependencies,
@@ -21,6 +20,7 @@ from podium.checkup import (
     tests,
     todos,
 )
+from slices.checkup.repos import Recorder, Repo, run
 
 PARTS = (survey, history, lint, secret_scan, dependencies, todos, large_files, tests)
 

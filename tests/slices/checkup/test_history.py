@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from checkup_repos import DAY, NOW, Recorder, Repo, findings, rows, run
 
 from podium.checkup import churn, history
+from slices.checkup.repos import DAY, NOW, Recorder, Repo, findings, rows, run
 
 HARD = "def hard(x):\n" + "".join(
     f"    if x == {n}:\n        for i in range({n}):\n            print(i)\n" for n in range(12)
@@ -187,7 +187,7 @@ _MEASURE = """
 import json, pathlib, resource, sys, time
 sys.path[:0] = json.loads(sys.argv[3])
 from podium.checkup import history
-from checkup_repos import Recorder
+from slices.checkup.repos import Recorder
 started = time.monotonic()
 output = history.run({"repo": sys.argv[1], "now": int(sys.argv[2])}, Recorder())
 print(json.dumps({

@@ -2,9 +2,8 @@
 
 import os
 
-from checkup_repos import Repo, findings, rows, run
-
 from podium.checkup import large_files
+from slices.checkup.repos import Repo, findings, rows, run
 
 MINIFIED = "var a=1;" * 10_000
 

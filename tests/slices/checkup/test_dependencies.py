@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checkup_repos import Repo, findings, rows, run
 
 from podium.checkup import dependencies
+from slices.checkup.repos import Repo, findings, rows, run
 
 
 def listed(output: dict[str, Any]) -> set[tuple[str, str, str, str]]:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from checkup_repos import Repo, findings, rows, run
 
 from podium.checkup import todos
+from slices.checkup.repos import Repo, findings, rows, run
 
 FILES = {
     "a.py": "a = 1  # TODO: first\nb = 2  # FIXME(ada): second\nTODO = 3\nc = 'XXX'\n",

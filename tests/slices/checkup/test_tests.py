@@ -1,9 +1,9 @@
 """Test discovery: how tests look in each language, what runs them, and whether CI does."""
 
 import pytest
-from checkup_repos import Repo, rows, run
 
 from podium.checkup import tests
+from slices.checkup.repos import Repo, rows, run
 
 LANGUAGES = {
     "Python": (

@@ -8,13 +8,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from checkup_repos import Repo
 
 from podium.agents.runtimes.command import CommandConfig
 from podium.agents.runtimes.function import FunctionConfig
 from podium.checkup import graph
 from podium.checkup.graph import Options
 from podium.tasks.model import BulkNew
+from slices.checkup.repos import Repo
 
 
 def test_every_task_comes_after_what_it_depends_on() -> None:

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from checkup_repos import Repo, findings, rows, run
 
 from podium.checkup import lint
 from podium.checkup.linters import data
+from slices.checkup.repos import Repo, findings, rows, run
 
 
 def rules(output: dict[str, object]) -> dict[tuple[str, str], dict[str, object]]:
