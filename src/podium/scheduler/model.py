@@ -33,7 +33,7 @@ class TaskState(StrEnum):
 class RetryPolicy(BaseModel):
     """When a failed attempt is followed by another one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     max_retries: int = Field(default=0, ge=0, le=1000, description="Attempts after the first.")
     backoff: Backoff = Field(default="exponential", description="How the wait grows.")
@@ -69,7 +69,7 @@ def _fibonacci(n: int) -> int:
 class Timeouts(BaseModel):
     """How long a task may wait, run and be silent; None means no limit."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     queue: float | None = Field(
         default=None, gt=0, le=31536000, description="Seconds until it must have started."

@@ -1,5 +1,6 @@
 """Tasks as clients see them. Durations are seconds, times UTC."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -8,6 +9,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -36,7 +38,15 @@ def _storable(moment: datetime) -> datetime:
     return moment
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_storable)]
+def _written(moment: object) -> object:
+    if not isinstance(moment, str | datetime) or re.fullmatch(r"[-+\d.\s]*", str(moment)):
+        raise ValueError("must be a moment in ISO 8601 with its time zone")
+    return moment
+
+
+Moment = Annotated[
+    AwareDatetime, Field(strict=False), BeforeValidator(_written), AfterValidator(_storable)
+]
 Text = Annotated[str, AfterValidator(_no_nul)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
@@ -48,7 +58,7 @@ JsonSchema = dict[str, JsonValue]
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class TaskNew(_Request):
@@ -91,7 +101,6 @@ class TaskNew(_Request):
     )
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"agent": "reviewer", "input": {"prompt": "Review the last commit."}},
@@ -148,7 +157,6 @@ class TaskEdit(_Request):
     retry: RetryPolicy | None = None
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"priority": 50, "labels": {"team": "core"}}]},
     )
 

@@ -18,7 +18,7 @@ from podium.agents.runtimes.function import FunctionRuntime
 from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass, InvalidInput
 
-SAMPLES = "function_samples"
+SAMPLES = "slices.agents.function_samples"
 Make = Callable[..., RecordingContext]
 
 

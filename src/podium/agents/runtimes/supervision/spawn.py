@@ -8,7 +8,7 @@ from .lifeline import LINUX, Launch, StartFailed
 from .processes import SIGKILL
 
 _PR_SET_PDEATHSIG = 1
-_IGNORED_BY_PYTHON = (13, 25)  # SIGPIPE and SIGXFSZ, which agents expect at their default
+_PERHAPS_IGNORED = (1, 2, 3, 13, 25)  # HUP, INT, QUIT by shells; PIPE, XFSZ by Python
 _OUT_OF_MEMORY_SCORE = b"300"  # the kernel ends agents before Podium and its PostgreSQL
 _ENOENT, _EACCES, _ENOMEM = 2, 13, 12
 
@@ -136,7 +136,7 @@ def _prepare(stdin: int, parent: int) -> None:
     os.setpgid(0, 0)
     os.dup2(stdin, 0)
     libc = ctypes.CDLL(None)
-    for number in _IGNORED_BY_PYTHON:
+    for number in _PERHAPS_IGNORED:
         libc.signal(number, None)
     if LINUX:
         libc.prctl(_PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
