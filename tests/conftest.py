@@ -13,6 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from installation import Installation
 from podium import app as composition
 from podium.events import retention
 from podium.kernel.settings import Settings
@@ -162,3 +163,14 @@ async def live_api(prepared: Settings) -> AsyncIterator[LiveApi]:
 def live_server(live_api: LiveApi) -> str:
     """URL of the API on a real socket of the loopback interface."""
     return live_api.url
+
+
+@pytest.fixture(scope="session")
+def installation() -> Iterator[Installation]:
+    """A Podium that all tests of the session share: they make projects and agents of their own."""
+    with tempfile.TemporaryDirectory(prefix="podium-home-") as folder:
+        found = Installation(Path(folder) / "home")
+        found.start()
+        yield found
+        found.end_all()
+        found.stop()

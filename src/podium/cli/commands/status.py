@@ -19,7 +19,9 @@ def status(json: Json = False) -> None:
         found = client.status()
         url = client.connection.url
     if json:
-        output.emit(found)
+        import msgspec
+
+        output.emit({"url": url} | msgspec.to_builtins(found))
         return
     _show(found, url)
 
