@@ -92,7 +92,7 @@ async def test_a_graph_of_tasks_from_submission_to_revocation(installation: Inst
         list(elsewhere.tasks.list())
     async with connect(f"{url.replace('http', 'ws', 1)}/ws/orchestration") as socket:
         await socket.send(json.dumps({"type": "subscribe", "token": secret, "project": "story"}))
-        assert cli("token", "revoke", token_id).status == 0
+        assert cli("token", "revoke", token_id, "--yes").status == 0
         await emptied(socket)
         assert socket.close_code == 4401
     with Podium(url, secret, project="story") as late, pytest.raises(Unauthenticated):
