@@ -17,6 +17,10 @@ from podium.storage.database import Database, driver_errors, raw_connection
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _OLDEST_SERVER = 150000
+_UNLIMITED = """
+    select set_config(name, '0', true) from pg_settings
+    where name in ('transaction_timeout', 'statement_timeout')
+"""
 _LOCK = "select pg_advisory_xact_lock(1886348393, 3)"
 
 
@@ -36,6 +40,7 @@ async def migrate(database: Database, slices: Sequence[str]) -> None:
     with driver_errors():
         async with database.engine.begin() as conn:
             await _require_supported(conn)
+            await conn.execute(text(_UNLIMITED))
             await conn.execute(text(_LOCK))
             await conn.run_sync(_upgrade)
             raw = await raw_connection(conn)

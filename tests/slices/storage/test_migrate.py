@@ -49,6 +49,18 @@ async def test_an_empty_database_is_brought_up_and_stays_so(empty: Database) -> 
     assert await state(empty) == made
 
 
+async def test_an_upgrade_takes_as_long_as_it_needs(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = (await empty.call("select current_database()"))[0][0]
+    await empty.call(f'alter database "{name}" set transaction_timeout = \'2s\'')
+    await empty.engine.dispose()
+    scripts = [*sql_files(composition.SQL_SLICES), "select pg_sleep(3)"]
+    monkeypatch.setattr(module, "sql_files", lambda _: scripts)
+    await migrate(empty, composition.SQL_SLICES)
+    await require_migrated(empty)
+
+
 async def test_several_processes_may_start_at_once(empty: Database) -> None:
     await asyncio.gather(*(migrate(empty, composition.SQL_SLICES) for _ in range(5)))
     await require_migrated(empty)
