@@ -45,6 +45,7 @@ check: $(STAMP) ## Format, lint, types, import contracts, docs and OpenAPI drift
 	$(BIN)/python -m podium.api.docs --check
 	$(BIN)/python scripts/generate_client.py --check
 	$(BIN)/python scripts/generate_cli_docs.py --check
+	$(BIN)/python scripts/generate_figures.py --check
 
 fmt: $(STAMP) ## Format the code and sort imports
 	$(BIN)/ruff format $(SOURCES)
@@ -55,6 +56,7 @@ docs: $(STAMP) ## Write openapi.json and the generated reference pages
 	$(BIN)/python -m podium.api.docs
 	$(BIN)/python scripts/generate_client.py
 	$(BIN)/python scripts/generate_cli_docs.py
+	$(BIN)/python scripts/generate_figures.py
 
 test: check ## Run every check and test, with branch coverage of at least 90 %
 	$(BIN)/coverage erase
