@@ -1,5 +1,6 @@
 """Real PostgreSQL and Valkey for every test; a database of its own for each that asks."""
 
+import signal
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -26,6 +27,13 @@ from podium.storage.valkey import Valkey
 from servers import LiveApi, ValkeyProcess
 
 PREFIX = "/api/v1/orchestration"
+
+
+def pytest_configure() -> None:
+    """Let what tests start be interrupted, also when a shell started them in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for each in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(each, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -202,7 +202,7 @@ print(json.dumps({
 
 
 def _measured(repo: Repo) -> dict[str, object]:
-    arguments = [str(repo.path), str(NOW), json.dumps([str(Path(__file__).parent)])]
+    arguments = [str(repo.path), str(NOW), json.dumps([str(Path(__file__).parents[2])])]
     ended = subprocess.run(
         [sys.executable, "-c", _MEASURE, *arguments], capture_output=True, text=True, check=True
     )
