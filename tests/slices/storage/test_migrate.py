@@ -53,7 +53,7 @@ async def test_an_upgrade_takes_as_long_as_it_needs(
     empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = (await empty.call("select current_database()"))[0][0]
-    await empty.call(f'alter database "{name}" set transaction_timeout = \'2s\'')
+    await empty.call(f"alter database \"{name}\" set transaction_timeout = '2s'")
     await empty.engine.dispose()
     scripts = [*sql_files(composition.SQL_SLICES), "select pg_sleep(3)"]
     monkeypatch.setattr(module, "sql_files", lambda _: scripts)
