@@ -229,7 +229,7 @@ def test_a_long_history_is_read_as_a_stream(tmp_path: Path, commits: int, limit:
 
 
 def test_a_part_that_runs_out_of_time_hands_back_what_it_has(tmp_path: Path) -> None:
-    repo = synthetic(tmp_path / "many", 3_000)
+    repo = synthetic(tmp_path / "many", 30_000)
     started = time.monotonic()
     output = run(history, repo, Recorder(), seconds=0.2)
     assert time.monotonic() - started < 10

@@ -56,7 +56,11 @@ async def test_an_upgrade_takes_as_long_as_it_needs(
     await empty.call(f"alter database \"{name}\" set transaction_timeout = '2s'")
     await empty.engine.dispose()
     scripts = [*sql_files(composition.SQL_SLICES), "select pg_sleep(3)"]
-    monkeypatch.setattr(module, "sql_files", lambda _: scripts)
+
+    def slow_files(_: object) -> list[str]:
+        return scripts
+
+    monkeypatch.setattr(module, "sql_files", slow_files)
     await migrate(empty, composition.SQL_SLICES)
     await require_migrated(empty)
 
