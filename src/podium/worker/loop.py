@@ -36,6 +36,8 @@ _stale = Counter("podium_attempts_stale", "Reports of attempts that no longer co
 _faults = Counter("podium_worker_errors", "Rounds of the worker's loops that failed.", ["loop"])
 
 _CLAIM_MOST = 200
+_UNSETTLED = 2
+"""Ends that wait to be settled, by slot, beyond which nothing is claimed."""
 _IDLE_SECONDS = (0.5, 5.0)
 """An idle worker looks by itself this often at first and at last, while it can be woken."""
 _BLIND_SECONDS = 0.25
@@ -129,6 +131,8 @@ class Incarnation:
         self._settles: Batcher[Settlement, bool] = Batcher(self._settle_batch)
         self._serving = True
         self._known: set[tuple[UUID, int]] = set()
+        self._busy = 0
+        """Slots taken. An attempt that only waits to be settled takes none."""
         self._attempts: dict[tuple[UUID, int], Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
@@ -218,7 +222,7 @@ class Incarnation:
         idle = _IDLE_SECONDS[0]
         while self._serving:
             self._look.clear()
-            free = self._options.concurrency - len(self._tasks)
+            free = self._free()
             if free > 0 and await self._claim_once(min(free, _CLAIM_MOST)):
                 idle = _IDLE_SECONDS[0]
                 continue
@@ -227,6 +231,12 @@ class Incarnation:
             if not self._serving:
                 return
             await _wait(self._look, self._pause(idle))
+
+    def _free(self) -> int:
+        """How many attempts may begin now."""
+        slots = self._options.concurrency
+        unsettled = len(self._tasks) - self._busy
+        return slots - self._busy if unsettled < _UNSETTLED * slots else 0
 
     def _pause(self, idle: float) -> float:
         if not self._wakeups.valkey.available:
@@ -246,6 +256,7 @@ class Incarnation:
             return 0
         for one in claimed:
             self._known.add((one.task_id, one.attempt))
+            self._take_slot(1)
             self._keep(self._attempt(one))
         return len(claimed)
 
@@ -256,7 +267,11 @@ class Incarnation:
 
     def _gone(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        _running.set(len(self._tasks))
+        self._look.set()
+
+    def _take_slot(self, taken: int) -> None:
+        self._busy += taken
+        _running.set(self._busy)
         self._look.set()
 
     async def _be_woken(self) -> None:
@@ -265,7 +280,7 @@ class Incarnation:
         while True:
             await self._room.wait()
             if await self._wakeups.valkey.pop(keys, 5):
-                if len(self._tasks) >= self._options.concurrency:
+                if self._free() <= 0:
                     self._wakeups.work(self._options.queues)
                     self._room.clear()
                 self._look.set()
@@ -275,26 +290,29 @@ class Incarnation:
     async def _attempt(self, claimed: Claimed) -> None:
         key = (claimed.task_id, claimed.attempt)
         try:
-            await self._carry_out(claimed, key)
+            try:
+                end = await self._carry_out(claimed, key)
+            finally:
+                self._take_slot(-1)
+            if end is not None:
+                await self._settle(end)
         finally:
             self._known.discard(key)
 
-    async def _carry_out(self, claimed: Claimed, key: tuple[UUID, int]) -> None:
+    async def _carry_out(self, claimed: Claimed, key: tuple[UUID, int]) -> Settlement | None:
         try:
             attempt = await self._executor.prepare(claimed)
         except PodiumError as error:
             _log.warning("attempt.not_prepared", task_id=str(key[0]), error=error.message)
-            await self._settle(Settlement(*key, "released"))
             await asyncio.sleep(_RETRY_SECONDS)
-            return
+            return Settlement(*key, "released")
         self._attempts[key] = attempt
-        _running.set(len(self._tasks))
         try:
             end = await self._run(attempt)
             if end is not None:
                 with suppress(PodiumError):
                     await self._reporter.flush(*key)
-                await self._settle(end)
+            return end
         finally:
             del self._attempts[key]
 
