@@ -12,9 +12,9 @@ from podium.api.sse import ServerSentEvents
 from podium.api.streams import Batch, EventStreams, Wish
 from podium.events import store
 from podium.events.live import Feed
-from podium.events.model import Cursor, Event
+from podium.events.model import Cursor, Event, EventFilter
 from podium.events.views import EventList, event_view
-from podium.kernel.errors import Unauthenticated
+from podium.kernel.errors import InvalidInput, Unauthenticated
 from podium.kernel.web import Limit, api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
@@ -74,26 +74,61 @@ async def list_events(
     database: Annotated[Database, Depends(provided(Database))],
     projects: Annotated[ProjectService, Depends(provided(ProjectService))],
     limit: Limit = 50,
+    last: Annotated[
+        int | None,
+        Query(ge=1, le=10_000, description="The newest so many, instead of `after` and `limit`."),
+    ] = None,
 ) -> EventList:
-    """Without `after`, from the oldest that is kept. `next` is where to go on, also when the page
-    is short or empty: all events so far were looked at once a page is empty and `next` stays."""
+    """Oldest first. Without `after` and `last`, from the oldest that is kept. `next` is where to
+    go on, also when the page is short or empty: all events so far were looked at once a page is
+    empty and `next` stays."""
     wanted = await streams.filter_for(reader, wish)
-    async with database.connect() as conn:
-        if wish.after is None:
-            cursor = await store.floor(conn)
-        else:
-            cursor = await feed.begin(wish.after)
-        found: list[Event] = []
-        deadline = time.monotonic() + _SEARCH_SECONDS
-        ended = False
-        while len(found) < limit and not ended and time.monotonic() < deadline:
-            more, cursor, ended = await store.scan(conn, cursor, wanted, limit - len(found))
-            found += more
+    if last is None:
+        start = await _start(feed, database, wish.after)
+        found, cursor = await _page(database, start, wanted, limit)
+    elif wish.after is None:
+        found, cursor = await _newest(database, wanted, last)
+    else:
+        raise InvalidInput("`after` and `last` exclude each other.", field="last")
     items = [
         event_view(each, await projects.name(each.project_id) if each.project_id else None)
         for each in found
     ]
     return EventList(items=items, next=str(cursor))
+
+
+async def _start(feed: Feed, database: Database, after: Cursor | None) -> Cursor:
+    if after is not None:
+        return await feed.begin(after)
+    async with database.connect() as conn:
+        return await store.floor(conn)
+
+
+async def _page(
+    database: Database, cursor: Cursor, wanted: EventFilter, limit: int
+) -> tuple[list[Event], Cursor]:
+    """Events after the cursor, as far as they are found in time, and where to go on."""
+    found: list[Event] = []
+    deadline, ended = time.monotonic() + _SEARCH_SECONDS, False
+    async with database.connect() as conn:
+        while len(found) < limit and not ended and time.monotonic() < deadline:
+            more, cursor, ended = await store.scan(conn, cursor, wanted, limit - len(found))
+            found += more
+    return found, cursor
+
+
+async def _newest(
+    database: Database, wanted: EventFilter, count: int
+) -> tuple[list[Event], Cursor]:
+    """The newest events that are found in time, oldest first, and where to go on after them."""
+    found: list[Event] = []
+    deadline, ended = time.monotonic() + _SEARCH_SECONDS, False
+    async with database.connect() as conn:
+        end = before = (await store.edge(conn)).cursor
+        while len(found) < count and not ended and time.monotonic() < deadline:
+            more, before, ended = await store.scan_back(conn, before, wanted, count - len(found))
+            found += more
+    return found[::-1], end
 
 
 _STREAM_DOCS: dict[int | str, dict[str, Any]] = {

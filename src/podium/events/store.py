@@ -1,6 +1,7 @@
 """The event table: append in the caller's transaction, read before the feed's edge."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -109,32 +110,62 @@ async def scan(
     """Matching complete events after the cursor, the cursor to go on from, and whether the end
     of the feed was reached. Looks at 20,000 events at most, so it may find none before the end.
     """
-    end = (await edge(conn)).cursor
-    found = await _scan_to(conn, after, end, wanted, limit)
+    span = _Span(after, (await edge(conn)).cursor)
+    found = await _matching(conn, span, wanted, limit)
     if len(found) == limit:
         return found, found[-1].cursor, False
-    window_end = None if wanted.subjects else await _window_end(conn, after, end)
-    return found, max(after, window_end or end), window_end is None
+    far = None if wanted.subjects else await _window_edge(conn, span)
+    return found, max(after, far or span.end), far is None
 
 
-async def _window_end(conn: AsyncConnection, after: Cursor, end: Cursor) -> Cursor | None:
-    query = sa.select(*_ORDER).where(_place > _literal(after), _place < _literal(end))
-    last = await conn.execute(query.order_by(*_ORDER).offset(_WINDOW - 1).limit(1))
-    row = last.one_or_none()
+async def scan_back(
+    conn: AsyncConnection, before: Cursor, wanted: EventFilter, limit: int
+) -> tuple[list[Event], Cursor, bool]:
+    """The same in the other direction: newest first, from a cursor back to the oldest that is
+    kept. ``before`` must not lie beyond the edge."""
+    span = _Span(BEGINNING, before, backwards=True)
+    found = await _matching(conn, span, wanted, limit)
+    if len(found) == limit:
+        return found, found[-1].cursor, False
+    far = None if wanted.subjects else await _window_edge(conn, span)
+    return found, far or BEGINNING, far is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The events between two cursors, which are not part of it, and how they are gone through."""
+
+    after: Cursor
+    end: Cursor
+    backwards: bool = False
+
+    @property
+    def condition(self) -> sa.ColumnElement[bool]:
+        return sa.and_(_place > _literal(self.after), _place < _literal(self.end))
+
+    def order(self, *columns: sa.ColumnElement[Any]) -> Sequence[sa.ColumnElement[Any]]:
+        return [each.desc() for each in columns] if self.backwards else columns
+
+
+async def _window_edge(conn: AsyncConnection, span: _Span) -> Cursor | None:
+    """The last event of a whole window; None when the span ends before."""
+    query = sa.select(*_ORDER).where(span.condition).order_by(*span.order(*_ORDER))
+    row = (await conn.execute(query.offset(_WINDOW - 1).limit(1))).one_or_none()
     return Cursor(*row) if row else None
 
 
-async def _scan_to(
-    conn: AsyncConnection, after: Cursor, end: Cursor, wanted: EventFilter, limit: int
+async def _matching(
+    conn: AsyncConnection, span: _Span, wanted: EventFilter, limit: int
 ) -> list[Event]:
-    window = sa.select(event).where(_place > _literal(after), _place < _literal(end))
+    window = sa.select(event).where(span.condition)
     if wanted.subjects:
         window = window.where(event.c.subject.in_(wanted.subjects))
     else:
-        window = window.order_by(*_ORDER).limit(_WINDOW)
+        window = window.order_by(*span.order(*_ORDER)).limit(_WINDOW)
     seen = window.subquery()
     query = sa.select(seen).where(*_conditions(wanted, seen.c))
-    rows = await conn.execute(query.order_by(seen.c.epoch, seen.c.xid, seen.c.id).limit(limit))
+    order = span.order(seen.c.epoch, seen.c.xid, seen.c.id)
+    rows = await conn.execute(query.order_by(*order).limit(limit))
     return [_event(row) for row in rows.mappings()]
 
 

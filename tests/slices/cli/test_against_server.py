@@ -214,6 +214,7 @@ def test_events(installation: Installation, podium: Run, echo: str) -> None:
     listed = podium("event", "list", "-t", "task.*", "--json").json
     assert next(e["type"] for e in listed) == "task.created"
     assert "task.completed" in podium("event", "list").out
+    assert podium("event", "list", "-t", "task.*", "-n", "2", "--json").json == listed[-2:]
     rest = podium("event", "list", "--after", listed[0]["cursor"], "--subject",
                   listed[0]["subject"], "-n", "1", "--json").json  # fmt: skip
     assert [e["cursor"] for e in rest] == [listed[1]["cursor"]]

@@ -190,6 +190,8 @@ async def test_events_are_listed_and_followed(podium: Any, echo: str, form: Form
     await podium.tasks.wait(task.id, timeout=60)
     listed = await items(podium.events.list(types=["task.*"], subjects=[task.id]))
     assert [each.type for each in listed][0::2] == ["task.created", "task.completed"]
+    newest = podium.events.list(types=["task.*"], subjects=[task.id], last=2)
+    assert [each.cursor for each in await items(newest)] == [each.cursor for each in listed[1:]]
     stream = podium.events(types=["task.*"], after=listed[0].cursor, timeout=30)
     stream = await stream if form == "sync" else stream
     followed = await items(stream, 2)

@@ -103,6 +103,41 @@ async def test_a_new_epoch_comes_after_the_old_one_whatever_its_transaction_ids(
     assert [event.cursor.epoch for event in events] == [1, 2]
 
 
+async def all_back(
+    database: Database, wanted: EventFilter, limit: int
+) -> tuple[list[Event], list[int]]:
+    """What going back from the edge finds, and how much each look found."""
+    found: list[Event] = []
+    looks: list[int] = []
+    async with database.connect() as conn:
+        before, ended = (await store.edge(conn)).cursor, False
+        while not ended:
+            more, before, ended = await store.scan_back(conn, before, wanted, limit)
+            found += more
+            looks.append(len(more))
+    return found, looks
+
+
+async def test_going_back_finds_the_same_in_the_other_order(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = uuid7()
+    for number in range(25):
+        await write(database, "common.one", project=ours if number % 2 else None)
+    await write(database, "rare.one", project=ours)
+    everything = (await complete(database))[::-1]
+    subject = everything[3].subject
+    monkeypatch.setattr(store, "_WINDOW", 10)
+    for wanted, looks in (
+        (EventFilter(), [4] * 6 + [2]),
+        (EventFilter(projects=frozenset({ours})), [4, 4, 4, 1]),
+        (EventFilter(types=("rare.*",)), [1, 0, 0]),
+        (EventFilter(subjects=frozenset({subject})), [1]),
+    ):
+        expected = [event for event in everything if wanted.matches(event)]
+        assert await all_back(database, wanted, 4) == (expected, looks)
+
+
 async def test_scan_filters_by_project_subject_and_type(database: Database) -> None:
     ours, theirs = uuid7(), uuid7()
     await write(database, "task.created", "task.ended", "agent.registered", project=ours)

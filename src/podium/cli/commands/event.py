@@ -1,5 +1,6 @@
 """``podium event``: what happened, and what happens."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,16 +33,16 @@ def list_events(
     subject: Subjects = None,
     after: After = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, metavar="NUMBER", help="At most so many.")
+        int,
+        typer.Option("--limit", "-n", min=1, max=10_000, metavar="NUMBER", help="At most so many."),
     ] = 100,
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """List events, oldest first."""
+    """List the newest events, or with --after those that came next; oldest first."""
     with connect(project) as client:
-        events = list(
-            client.events.list(types=type_ or (), subjects=subject or (), after=after, limit=limit)
-        )
+        found = partial(client.events.list, types=type_ or (), subjects=subject or ())
+        events = list(found(last=limit) if after is None else found(after=after, limit=limit))
     if json:
         output.emit(events)
         return

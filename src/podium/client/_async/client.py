@@ -60,8 +60,15 @@ class AsyncEvents(AsyncResource):
         subjects: Sequence[str] = (),
         after: str | None = None,
         limit: int | None = None,
+        last: int | None = None,
     ) -> AsyncIterator[Event]:
-        """Events that have happened, oldest first, after the cursor ``after``."""
+        """Events that have happened, oldest first: those after the cursor ``after``, at most
+        ``limit``, or the ``last`` so many (10,000 at most)."""
+        if last is not None:
+            query = self._query(type=[*types], subject=[*subjects], after=after, last=last)
+            for event in (await self._get("events", Page[Event], query)).items:
+                yield event
+            return
         left = limit
         while left is None or left > 0:
             size = _LARGEST_PAGE if left is None else min(left, _LARGEST_PAGE)

@@ -61,14 +61,22 @@ class Events(Resource):
         subjects: Sequence[str] = (),
         after: str | None = None,
         limit: int | None = None,
+        last: int | None = None,
     ) -> Iterator[Event]:
-        """Events that have happened, oldest first, after the cursor ``after``."""
+        """Events that have happened, oldest first: those after the cursor ``after``, at most
+        ``limit``, or the ``last`` so many (10,000 at most)."""
+        if last is not None:
+            query = self._query(type=[*types], subject=[*subjects], after=after, last=last)
+            for event in (self._get("events", Page[Event], query)).items:
+                yield event
+            return
         left = limit
         while left is None or left > 0:
             size = _LARGEST_PAGE if left is None else min(left, _LARGEST_PAGE)
             query = self._query(type=[*types], subject=[*subjects], after=after, limit=size)
             page = self._get("events", Page[Event], query)
-            yield from page.items
+            for event in page.items:
+                yield event
             # A page may be short because looking on took long; at the end the cursor stays.
             if not page.items and page.next in {after, None}:
                 return
