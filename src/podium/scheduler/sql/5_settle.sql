@@ -12,84 +12,139 @@ create or replace function settle_attempts(
 set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
-declare
-    n int := 0; settled uuid[]; outcomes text[]; ended uuid[]; left_gates uuid[];
-    parked ready[]; handed_back ready[]; keys text[];
 begin
     perform lock_events();
     perform lock_gates() where touches_gates(ids, hows);
     perform lock_endings_shared();
+    return query
+    select x.task_id, x.outcome, e.readied
+      from end_attempts(by_worker, ids, attempts, hows, outputs, errors, delays, park_keys,
+                        usages) e
+      cross join lateral unnest(e.settled, e.outcomes) as x (task_id, outcome);
+end $$;
+
+-- Moves attempts of this worker out of running: to their records, and to where the tasks go next.
+-- Returns the tasks whose attempt was there, what became of each, and how many others were readied.
+-- Beside the ends that workers report there is lost: again, counted as a loss. Attempts that were
+-- lost are recorded as such, also where their task ends by that, and the caller tells of the loss.
+-- The caller holds the locks.
+create or replace function end_attempts(
+    by_worker uuid, ids uuid[], attempts int[], hows text[], outputs text[], errors text[],
+    delays float8[], park_keys text[], usages text[], was_lost boolean default false,
+    out settled uuid[], out outcomes text[], out readied int
+) language plpgsql as $$
+#variable_conflict use_column
+declare
+    ended uuid[]; freed uuid[]; back ready[]; back_hows text[]; back_delays float8[];
+    back_keys text[]; keys text[] := '{}';
+begin
     with report as (
         select * from unnest(ids, attempts, hows, outputs, errors, delays, park_keys, usages)
                    as x (task_id, attempt, how, output, error, delay, park_key, usage)
          order by task_id   -- rows are locked in this order everywhere
     ), live as (
         delete from running r using report x
-         where r.task_id = x.task_id and r.attempt = x.attempt and r.worker_id = by_worker
-        returning r.*, x.output, x.error, x.delay, x.park_key, x.usage,
-                  case when r.cancel is not null and x.how in ('retry', 'released', 'parked')
-                       then 'cancelled' else x.how end as how
+         where r.task_id = x.task_id and r.attempt = x.attempt
+           and r.worker_id is not distinct from by_worker   -- "=" invites a join of all its tasks
+        returning r.task_id, r.attempt, r.lane_id, r.priority, r.failures, r.losses, r.gated,
+                  r.agent_id, r.agent_version, r.choice, r.confinement, r.queued_at, r.started_at,
+                  r.cancel, x.output, x.error, x.delay, x.park_key, x.usage,
+                  case when r.cancel is null or x.how in ('succeeded', 'failed', 'dead')
+                       then x.how else 'cancelled' end as how
     ), history as (
         insert into attempt (task_id, attempt, outcome, agent_id, agent_version, worker_id, choice,
                              confinement, queued_at, started_at, error, usage)
-        select task_id, attempt, case when how in ('retry', 'dead') then 'failed' else how end,
-               agent_id, agent_version, worker_id, choice, confinement, queued_at, started_at,
+        select task_id, attempt,
+               case when was_lost then 'lost' when how in ('retry', 'dead') then 'failed'
+                    else how end,
+               agent_id, agent_version, by_worker, choice, confinement, queued_at, started_at,
                error::jsonb, usage::jsonb
           from live
     ), closed as (
         update task t
            set outcome = l.how, output = l.output::jsonb,
-               error = coalesce(l.error::jsonb, cancelled_error(l.how, l.cancel)),
+               error = coalesce(cancelled_error(l.how, l.cancel), l.error::jsonb),
                attempt = l.attempt, started_at = l.started_at, finished_at = clock_timestamp()
           from live l
          where t.id = l.task_id and l.how in ('succeeded', 'failed', 'cancelled', 'dead')
-    ), later as (
-        insert into timer (task_id, fires_at, reason, lane_id, priority, attempt, failures, losses,
-                           gated)
-        select task_id, clock_timestamp() + make_interval(secs => coalesce(delay, 0)), 'retry',
-               lane_id, priority, attempt, failures + 1, losses, gated
-          from live where how = 'retry'
-    ), again as (
-        insert into ready (lane_id, priority, task_id, attempt, failures, losses)
-        select lane_id, priority, task_id, attempt, failures, losses
-          from live where how = 'released' and not gated
-    ), asked as (
-        insert into need (task_id, gate, units)
-        select task_id, park_key, 1 from live where how = 'parked'
-        on conflict do nothing
     ), told as (
         insert into event (type, project_id, subject, actor, data)
         select case l.how when 'succeeded' then 'task.completed' when 'retry' then 'task.retrying'
                           when 'parked' then 'task.waiting' else 'task.' || l.how end,
                lane.project_id, l.task_id, l.cancel ->> 'by',
-               jsonb_strip_nulls(jsonb_build_object(
-                   'attempt', l.attempt, 'error', l.error::jsonb, 'retry_in', l.delay,
-                   'waits_for', l.park_key))
+               case when l.how = 'succeeded' then jsonb_build_object('attempt', l.attempt)
+                    else jsonb_strip_nulls(jsonb_build_object(
+                        'attempt', l.attempt, 'retry_in', l.delay, 'waits_for', l.park_key,
+                        'error', coalesce(cancelled_error(l.how, l.cancel), l.error::jsonb)))
+                    end
           from live l join lane on lane.id = l.lane_id
+         where l.how <> 'lost'
     )
-    select array_agg(l.task_id), array_agg(l.how),
-           array_agg(l.task_id) filter (where l.how in ('succeeded', 'failed', 'cancelled', 'dead')),
-           array_agg(l.task_id) filter (where l.gated and l.how <> 'parked'),
-           array_agg(p.place) filter (where l.how = 'parked'),
-           array_agg(p.place) filter (where l.how = 'released' and l.gated)
-      into settled, outcomes, ended, left_gates, parked, handed_back
-      from live l
-      cross join lateral (
-        select place_of(l.task_id, l.lane_id, l.priority, l.attempt, l.failures, l.losses, l.gated)
-               as place) p;
-
+    select array_agg(task_id), array_agg(how),
+           array_agg(task_id) filter (where how in ('succeeded', 'failed', 'cancelled', 'dead')),
+           array_agg(task_id) filter (where gated and how <> 'parked'),
+           array_agg(place_of(task_id, lane_id, priority, attempt,
+                              failures + (how = 'retry')::int, losses + (how = 'lost')::int, gated))
+               filter (where how in ('retry', 'released', 'lost', 'parked')),
+           array_agg(how) filter (where how in ('retry', 'released', 'lost', 'parked')),
+           array_agg(delay) filter (where how in ('retry', 'released', 'lost', 'parked')),
+           array_agg(park_key) filter (where how in ('retry', 'released', 'lost', 'parked'))
+      into settled, outcomes, ended, freed, back, back_hows, back_delays, back_keys
+      from live;
+    readied := 0;
     if ended is not null then
-        n := release_dependents(ended);
+        readied := release_dependents(ended);
         if exists (select from expiry) then
             delete from expiry where task_id = any (ended);
         end if;
     end if;
-    if left_gates is not null or parked is not null then
-        keys := give_back(left_gates, coalesce(ended, '{}'));
-        keys := keys || queue_at_gates(handed_back, false) || queue_at_gates(parked, true);
-        n := n + serve_gates(keys);
+    if freed is not null then
+        keys := give_back(freed, coalesce(ended, '{}'));
     end if;
-    return query select *, n from unnest(settled, outcomes);
+    if back is not null then
+        keys := keys || put_back(back, back_hows, back_delays, back_keys);
+    end if;
+    readied := readied + serve_gates(keys);
+end $$;
+
+-- Puts tasks whose attempt ended but that did not end to where they wait for the next one. Returns
+-- the gates at which they queue; these must be served next.
+create or replace function put_back(
+    places ready[], hows text[], delays float8[], park_keys text[]
+) returns text[] language plpgsql as $$
+#variable_conflict use_column
+declare
+    again ready[]; parked ready[];
+begin
+    insert into timer (task_id, fires_at, reason, lane_id, priority, attempt, failures, losses,
+                       gated)
+    select task_id, clock_timestamp() + make_interval(secs => coalesce(delay, 0)), 'retry',
+           lane_id, priority, attempt, failures, losses, gated
+      from unnest(places, hows, delays)
+           as x (lane_id, priority, task_id, attempt, failures, losses, gated, queued_at, how, delay)
+     where how = 'retry';
+    insert into need (task_id, gate, units)
+    select task_id, park_key, 1
+      from unnest(places, hows, park_keys)
+           as x (lane_id, priority, task_id, attempt, failures, losses, gated, queued_at, how,
+                 park_key)
+     where how = 'parked'
+    on conflict do nothing;
+    with back as (
+        select * from unnest(places, hows)
+            as x (lane_id, priority, task_id, attempt, failures, losses, gated, queued_at, how)
+         where how <> 'retry'
+    ), requeued as (
+        insert into ready (lane_id, priority, task_id, attempt, failures, losses)
+        select lane_id, priority, task_id, attempt, failures, losses
+          from back where how <> 'parked' and not gated
+    )
+    select array_agg(place_of(task_id, lane_id, priority, attempt, failures, losses, gated))
+               filter (where how <> 'parked' and gated),
+           array_agg(place_of(task_id, lane_id, priority, attempt, failures, losses, gated))
+               filter (where how = 'parked')
+      into again, parked from back;
+    return queue_at_gates(again, false) || queue_at_gates(parked, true);
 end $$;
 
 -- Whether ending these attempts changes gates: they hold units, are about to park, or a task with
@@ -126,7 +181,8 @@ begin
     ), said as (
         update running r set progress = x.fraction, note = x.note
           from report x
-         where r.task_id = x.task_id and r.attempt = x.attempt and r.worker_id = by_worker
+         where r.task_id = x.task_id and r.attempt = x.attempt
+           and r.worker_id is not distinct from by_worker
         returning r.task_id, r.lane_id, r.attempt, r.progress, r.note
     )
     insert into event (type, project_id, subject, data)

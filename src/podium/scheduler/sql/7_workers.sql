@@ -24,7 +24,7 @@ set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as
 #variable_conflict use_column
 declare
     moment timestamptz := clock_timestamp();
-    corpses uuid[]; losers uuid[];
+    corpses uuid[];
 begin
     if not exists (select from worker where state in ('active', 'draining')
                                         and lease_until < moment) then
@@ -42,64 +42,30 @@ begin
     insert into event (type, subject, data)
     select 'worker.lost', w.id, jsonb_build_object('name', w.name, 'host', w.host)
       from worker w where w.id = any (corpses);
-    losers := take_back(corpses, max_losses);
-    return query
-    select c.id, (select count(*)::int from unnest(losers) as l (id) where l.id = c.id)
-      from unnest(corpses) as c (id);
+    return query select c.id, take_back(c.id, max_losses) from unnest(corpses) as c (id);
 end $$;
 
--- Ends the attempts of dead workers. Returns the worker of each.
-create or replace function take_back(corpses uuid[], max_losses int) returns uuid[]
+-- Ends the attempts of a dead worker; those to be stopped anyway are cancelled. Returns how many.
+create or replace function take_back(corpse uuid, max_losses int) returns int
 language plpgsql as $$
 #variable_conflict use_column
 declare
-    losers uuid[]; ended uuid[]; left_gates uuid[]; queueing ready[];
+    ids uuid[]; attempts int[]; hows text[]; nothing text[];
 begin
-    perform from running where worker_id = any (corpses) order by task_id for update;
-    with lost as (
-        delete from running where worker_id = any (corpses)
-        returning *, case when cancel is not null then 'cancelled'
-                          when losses + 1 >= max_losses then 'dead' else 'again' end as how
-    ), history as (
-        insert into attempt (task_id, attempt, outcome, agent_id, agent_version, worker_id, choice,
-                             confinement, queued_at, started_at, error)
-        select task_id, attempt, 'lost', agent_id, agent_version, worker_id, choice, confinement,
-               queued_at, started_at, lost_error()
-          from lost
-    ), closed as (
-        update task t
-           set outcome = l.how, attempt = l.attempt, started_at = l.started_at,
-               finished_at = clock_timestamp(),
-               error = coalesce(cancelled_error(l.how, l.cancel), lost_error())
-          from lost l where t.id = l.task_id and l.how <> 'again'
-    ), requeued as (
-        insert into ready (lane_id, priority, task_id, attempt, failures, losses)
-        select lane_id, priority, task_id, attempt, failures, losses + 1
-          from lost where how = 'again' and not gated
-    ), told as (
-        insert into event (type, project_id, subject, actor, data)
-        select x.type, lane.project_id, l.task_id, l.cancel ->> 'by',
-               jsonb_strip_nulls(jsonb_build_object(
-                   'attempt', l.attempt, 'worker_id', l.worker_id, 'error', x.error))
-          from lost l join lane on lane.id = l.lane_id
-          cross join lateral (
-            select 'task.lost' as type, null::jsonb as error
-            union all
-            select 'task.' || l.how, coalesce(cancelled_error(l.how, l.cancel), lost_error())
-             where l.how <> 'again') x
-    )
-    select array_agg(worker_id), array_agg(task_id) filter (where how <> 'again'),
-           array_agg(task_id) filter (where gated),
-           array_agg(place_of(task_id, lane_id, priority, attempt, failures, losses + 1, true))
-               filter (where gated and how = 'again')
-      into losers, ended, left_gates, queueing from lost;
-    if ended is not null then
-        delete from expiry where task_id = any (ended);
-        perform release_dependents(ended);
-    end if;
-    perform serve_gates(give_back(left_gates, coalesce(ended, '{}'))
-                        || queue_at_gates(queueing, false));
-    return losers;
+    select array_agg(task_id), array_agg(attempt),
+           array_agg(case when losses + 1 >= max_losses then 'dead' else 'lost' end),
+           array_agg(null::text)
+      into ids, attempts, hows, nothing
+      from (select * from running where worker_id = corpse order by task_id for update) r;
+    if ids is null then return 0; end if;
+    insert into event (type, project_id, subject, data)
+    select 'task.lost', lane.project_id, r.task_id,
+           jsonb_build_object('attempt', r.attempt, 'worker_id', corpse)
+      from running r join lane on lane.id = r.lane_id where r.worker_id = corpse;
+    perform from end_attempts(
+        corpse, ids, attempts, hows, nothing, array_fill(lost_error()::text, array[cardinality(ids)]),
+        nothing::float8[], nothing, nothing, was_lost => true);
+    return cardinality(ids);
 end $$;
 
 create or replace function lost_error() returns jsonb language sql immutable as $$
