@@ -35,8 +35,7 @@ create or replace function end_attempts(
 ) language plpgsql as $$
 #variable_conflict use_column
 declare
-    ended uuid[]; freed uuid[]; back ready[]; back_hows text[]; back_delays float8[];
-    back_keys text[]; keys text[] := '{}';
+    ended uuid[]; freed uuid[]; back ready[]; keys text[] := '{}';
 begin
     with report as (
         select * from unnest(ids, attempts, hows, outputs, errors, delays, park_keys, usages)
@@ -66,7 +65,7 @@ begin
                error = coalesce(cancelled_error(l.how, l.cancel), l.error::jsonb),
                attempt = l.attempt, started_at = l.started_at, finished_at = clock_timestamp()
           from live l
-         where t.id = l.task_id and l.how in ('succeeded', 'failed', 'cancelled', 'dead')
+         where t.id = l.task_id and is_end(l.how)
     ), told as (
         insert into event (type, project_id, subject, actor, data)
         select case l.how when 'succeeded' then 'task.completed' when 'retry' then 'task.retrying'
@@ -80,17 +79,12 @@ begin
           from live l join lane on lane.id = l.lane_id
          where l.how <> 'lost'
     )
-    select array_agg(task_id), array_agg(how),
-           array_agg(task_id) filter (where how in ('succeeded', 'failed', 'cancelled', 'dead')),
+    select array_agg(task_id), array_agg(how), array_agg(task_id) filter (where is_end(how)),
            array_agg(task_id) filter (where gated and how <> 'parked'),
            array_agg(place_of(task_id, lane_id, priority, attempt,
                               failures + (how = 'retry')::int, losses + (how = 'lost')::int, gated))
-               filter (where how in ('retry', 'released', 'lost', 'parked')),
-           array_agg(how) filter (where how in ('retry', 'released', 'lost', 'parked')),
-           array_agg(delay) filter (where how in ('retry', 'released', 'lost', 'parked')),
-           array_agg(park_key) filter (where how in ('retry', 'released', 'lost', 'parked'))
-      into settled, outcomes, ended, freed, back, back_hows, back_delays, back_keys
-      from live;
+               filter (where not is_end(how))
+      into settled, outcomes, ended, freed, back from live;
     readied := 0;
     if ended is not null then
         readied := release_dependents(ended);
@@ -102,45 +96,45 @@ begin
         keys := give_back(freed, coalesce(ended, '{}'));
     end if;
     if back is not null then
-        keys := keys || put_back(back, back_hows, back_delays, back_keys);
+        keys := keys || put_back(back, ids, hows, delays, park_keys);
     end if;
     readied := readied + serve_gates(keys);
 end $$;
 
--- Puts tasks whose attempt ended but that did not end to where they wait for the next one. Returns
--- the gates at which they queue; these must be served next.
+create or replace function is_end(how text) returns boolean language sql immutable as $$
+    select how in ('succeeded', 'failed', 'cancelled', 'dead')
+$$;
+
+-- Puts tasks whose attempt ended but that did not end to where they wait for the next one; the
+-- other arrays say how it ended. Returns the gates at which they queue; these must be served next.
 create or replace function put_back(
-    places ready[], hows text[], delays float8[], park_keys text[]
+    places ready[], ids uuid[], hows text[], delays float8[], park_keys text[]
 ) returns text[] language plpgsql as $$
 #variable_conflict use_column
 declare
     again ready[]; parked ready[];
 begin
-    insert into timer (task_id, fires_at, reason, lane_id, priority, attempt, failures, losses,
-                       gated)
-    select task_id, clock_timestamp() + make_interval(secs => coalesce(delay, 0)), 'retry',
-           lane_id, priority, attempt, failures, losses, gated
-      from unnest(places, hows, delays)
-           as x (lane_id, priority, task_id, attempt, failures, losses, gated, queued_at, how, delay)
-     where how = 'retry';
-    insert into need (task_id, gate, units)
-    select task_id, park_key, 1
-      from unnest(places, hows, park_keys)
-           as x (lane_id, priority, task_id, attempt, failures, losses, gated, queued_at, how,
-                 park_key)
-     where how = 'parked'
-    on conflict do nothing;
     with back as (
-        select * from unnest(places, hows)
-            as x (lane_id, priority, task_id, attempt, failures, losses, gated, queued_at, how)
-         where how <> 'retry'
+        select p.*, hows[i] as how, delays[i] as delay, park_keys[i] as park_key
+          from unnest(places) as p
+          cross join lateral (select array_position(ids, p.task_id) as i) x
+    ), later as (
+        insert into timer (task_id, fires_at, reason, lane_id, priority, attempt, failures, losses,
+                           gated)
+        select task_id, clock_timestamp() + make_interval(secs => coalesce(delay, 0)), 'retry',
+               lane_id, priority, attempt, failures, losses, gated
+          from back where how = 'retry'
     ), requeued as (
         insert into ready (lane_id, priority, task_id, attempt, failures, losses)
         select lane_id, priority, task_id, attempt, failures, losses
-          from back where how <> 'parked' and not gated
+          from back where how in ('released', 'lost') and not gated
+    ), asked as (
+        insert into need (task_id, gate, units)
+        select task_id, park_key, 1 from back where how = 'parked'
+        on conflict do nothing
     )
     select array_agg(place_of(task_id, lane_id, priority, attempt, failures, losses, gated))
-               filter (where how <> 'parked' and gated),
+               filter (where how in ('released', 'lost') and gated),
            array_agg(place_of(task_id, lane_id, priority, attempt, failures, losses, gated))
                filter (where how = 'parked')
       into again, parked from back;
