@@ -29,6 +29,7 @@ from podium.principals.service import PrincipalService
 from podium.projects import routes as projects
 from podium.projects.service import ProjectService
 from podium.tasks import routes as tasks
+from podium.tasks.log_stream import LogStreams
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 _Kind = TypeVar("_Kind")
@@ -95,6 +96,7 @@ def _own_services(services: Mapping[type, object]) -> Mapping[type, object]:
     return {
         Metrics: metrics,
         EventStreams: streams,
+        LogStreams: LogStreams(),
         status.Started: status.Started(),
         status.EndedTasks: status.EndedTasks(),
     }

@@ -12,8 +12,8 @@ import structlog
 
 from podium.api.metrics import Metrics
 from podium.events.live import Feed
-from podium.events.model import Cursor, Event, EventFilter
-from podium.kernel.errors import RateLimited, Unavailable
+from podium.events.model import Cursor, Event, EventFilter, TooManyStreams
+from podium.kernel.errors import Unavailable
 from podium.principals.model import Principal
 from podium.principals.service import PrincipalService
 from podium.projects.http import project_for
@@ -100,7 +100,7 @@ class EventStreams:
     async def begin(self, after: Cursor | None) -> Cursor:
         """Where to start; ``Gone`` when the cursor lies before what is kept."""
         if self._open >= _MOST_STREAMS:
-            raise RateLimited(
+            raise TooManyStreams(
                 f"This server serves {_MOST_STREAMS} streams already.",
                 hint="Close some, or follow several subjects in one.",
             )

@@ -26,6 +26,8 @@ _log = structlog.get_logger(__name__)
 
 FEED_CHANNEL = "podium:feed"
 WORK_LIST = "podium:work"
+_WORK_SECONDS = 60
+"""How long a list outlives the last wake-up: nobody may serve its queue any more."""
 _PAGE = 1000
 _POLL_SECONDS = {True: 1.0, False: 0.1}
 """How often the feed looks by itself while Valkey can be reached, and while it cannot."""
@@ -60,6 +62,7 @@ class Wakeups:
             key = f"{WORK_LIST}:{name}"
             self._send(("LPUSH", key, 1))
             self._send(("LTRIM", key, 0, 0))
+            self._send(("EXPIRE", key, _WORK_SECONDS))
 
     def tell(self, channel: str, data: str = "") -> None:
         """Publish on a channel of the caller's own."""

@@ -7,11 +7,18 @@ from datetime import datetime
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from podium.kernel.errors import InvalidInput
+from podium.kernel.errors import InvalidInput, RateLimited
 
 _CURSOR_TEXT = re.compile(r"([0-9]{1,5})\.([0-9]{1,19})\.([0-9]{1,19})")
 _MOST = (2**15 - 1, 2**63 - 1, 2**63 - 1)
 _TYPE_PATTERN = re.compile(r"[a-z][a-z_]*(\.[a-z][a-z_]*)*(\.\*)?")
+
+
+class TooManyStreams(RateLimited):
+    """The server serves as many streams as it may, in all or to the principal."""
+
+    code = "too_many_streams"
+    title = "Too many open streams"
 
 
 class Cursor(NamedTuple):

@@ -5,17 +5,18 @@ looks by itself now and then, more often while ``available`` is False.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, cast
 
 import redis.asyncio as redis
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import MaxConnectionsError
+
+from podium.kernel import background
+from podium.storage.channels import FAULTS, RETRY_SECONDS, Channels, Listener
 
 _log = structlog.get_logger(__name__)
-_FAULTS = (RedisError, OSError, TimeoutError)
-_RETRY_SECONDS = 1.0
 
 
 class Valkey:
@@ -23,6 +24,7 @@ class Valkey:
 
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=None)  # pyright: ignore[reportUnknownMemberType]
+        self._channels = Channels(self._client, self._lost)
         self.available = True
         self._back = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
@@ -37,7 +39,7 @@ class Valkey:
                     pipe.execute_command(*command)  # pyright: ignore[reportUnknownMemberType]
                 async with asyncio.timeout(2):
                     return await pipe.execute()
-        except _FAULTS as error:
+        except FAULTS as error:
             self._lost(error)
             return []
 
@@ -51,29 +53,28 @@ class Valkey:
         try:
             async with asyncio.timeout(seconds + 2):
                 found = await cast("Any", self._client).blpop(keys, timeout=seconds)
-        except _FAULTS as error:
+        except MaxConnectionsError as error:
+            self._lost(error)
+            await asyncio.sleep(min(seconds, RETRY_SECONDS))
+            return False
+        except FAULTS as error:
             self._lost(error)
             return False
         return found is not None
 
-    @asynccontextmanager
-    async def listen(self, *channels: str) -> AsyncGenerator["Listener"]:
-        """Messages of these channels, while the block runs."""
-        listener = Listener(self, self._client, channels)
-        try:
-            yield listener
-        finally:
-            await listener.close()
+    def listen(self, *channels: str) -> AbstractAsyncContextManager[Listener]:
+        """Messages of these channels, while the block runs. All listeners share a connection."""
+        return self._channels.listen(*channels)
 
     async def close(self) -> None:
-        if self._watcher:
-            self._watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watcher
+        await self._channels.close()
+        await background.end(self._watcher)
         await self._client.aclose()
 
     def _lost(self, error: BaseException) -> None:
-        if self.available:
+        if isinstance(error, MaxConnectionsError):  # it is there, and this process is busy
+            _log.warning("valkey.busy", error=str(error))
+        elif self.available:
             self.available = False
             self._back.clear()
             _log.warning("valkey.lost", error=str(error) or type(error).__name__)
@@ -81,58 +82,12 @@ class Valkey:
 
     async def _watch(self) -> None:
         while not self.available:
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
             try:
                 async with asyncio.timeout(2):
                     await self._client.ping()  # pyright: ignore[reportUnknownMemberType, reportGeneralTypeIssues]
-            except _FAULTS:
+            except FAULTS:
                 continue
             self.available = True
             self._back.set()
             _log.info("valkey.back")
-
-
-class Listener:
-    """One subscription that renews itself. A renewal counts as a message: some may be lost."""
-
-    def __init__(self, valkey: Valkey, client: redis.Redis, channels: Sequence[str]) -> None:
-        self._valkey = valkey
-        self._client = client
-        self._channels = channels
-        self._pubsub: Any = None
-
-    async def message(self, seconds: float) -> tuple[str, bytes] | None:
-        """The next (channel, data); None when nothing came in time.
-
-        After an outage it returns ``("", b"")`` once: whatever was sent meanwhile is lost.
-        """
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._next()
-        except TimeoutError:
-            return None
-
-    async def _next(self) -> tuple[str, bytes]:
-        while True:
-            try:
-                if self._pubsub is None:
-                    self._pubsub = self._client.pubsub(ignore_subscribe_messages=True)  # pyright: ignore[reportUnknownMemberType]
-                    await self._pubsub.subscribe(*self._channels)
-                    return "", b""
-                got = await self._pubsub.get_message(timeout=None)
-            except _FAULTS as error:
-                self._valkey._lost(error)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-                await self._drop()
-                await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            if got is not None:
-                return got["channel"].decode(), got["data"]
-
-    async def _drop(self) -> None:
-        if self._pubsub is not None:
-            with suppress(*_FAULTS):
-                await self._pubsub.aclose()
-            self._pubsub = None
-
-    async def close(self) -> None:
-        await self._drop()

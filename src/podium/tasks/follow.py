@@ -84,9 +84,9 @@ class LogFollower:
         output = asyncio.create_task(listener.message(seconds))
         try:
             await asyncio.wait({events, output}, return_when=asyncio.FIRST_COMPLETED)
-            if not events.done():
-                return cursor
-            return events.result()[1]
+            if output.done():
+                output.result()
+            return events.result()[1] if events.done() else cursor
         except (Gone, Unavailable):
             return None
         finally:

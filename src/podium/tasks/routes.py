@@ -1,20 +1,17 @@
 """Tasks over HTTP."""
 
 import re
-import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-import orjson
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events.live import Feed, Wakeups
 from podium.events.views import EventList, event_view
-from podium.kernel.errors import InvalidInput, Unauthenticated, Unavailable
+from podium.kernel.errors import InvalidInput
 from podium.kernel.web import api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
@@ -25,8 +22,9 @@ from podium.scheduler.service import Scheduler
 from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
 from podium.tasks import explain as explaining
-from podium.tasks.follow import LogBatch, LogFollower
+from podium.tasks.follow import LogFollower
 from podium.tasks.listing import TaskFilter
+from podium.tasks.log_stream import LogStreams, log_stream
 from podium.tasks.model import (
     ArtifactList,
     AttemptList,
@@ -35,7 +33,6 @@ from podium.tasks.model import (
     Cancelled,
     CancelRequest,
     Explanation,
-    LogItem,
     LogPage,
     Moment,
     Task,
@@ -62,7 +59,6 @@ Key = Annotated[
 ]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; ?[\w.-]+=[\w.-]+)*", re.ASCII)
-_STILL_HERE_SECONDS = 15.0
 
 
 async def _may_submit(
@@ -267,6 +263,8 @@ async def follow_logs(
     request: Request,
     task_id: Seen,
     follower: Annotated[LogFollower, Depends(_follower)],
+    reader: Reader,
+    streams: Annotated[LogStreams, Depends(provided(LogStreams))],
     principals: Annotated[PrincipalService, Depends(provided(PrincipalService))],
     after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     last_event_id: Annotated[
@@ -274,40 +272,15 @@ async def follow_logs(
     ] = None,
 ) -> StreamingResponse:
     """Output as it comes, until the task has ended."""
+    streams.require_place(reader.id)
     start = after if last_event_id is None else last_event_id
     credential = request.scope["state"]["credential"]
+    batches = follower.follow(task_id, start)
     return StreamingResponse(
-        _log_stream(follower.follow(task_id, start), principals, credential),
+        log_stream(batches, streams.place(reader.id), principals, credential),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
-
-
-async def _log_stream(
-    batches: AsyncGenerator[LogBatch], principals: PrincipalService, credential: str
-) -> AsyncGenerator[bytes]:
-    told = time.monotonic()
-    async with aclosing(batches):
-        async for batch in batches:
-            try:
-                await principals.authenticate(credential)
-            except Unauthenticated:
-                return  # the client finds out why when it comes back
-            except Unavailable:
-                pass  # it was proven before
-            if batch.items:
-                yield b"".join(map(_log_event, batch.items))
-                told = time.monotonic()
-            elif time.monotonic() - told > _STILL_HERE_SECONDS:
-                yield b": still here\n\n"
-                told = time.monotonic()
-            if batch.last:
-                yield b"event: end\ndata: {}\n\n"
-
-
-def _log_event(item: LogItem) -> bytes:
-    data = orjson.dumps(item.model_dump(mode="json"))
-    return b"id: %d\nevent: log\ndata: %s\n\n" % (item.id, data)
 
 
 @router.get("/{task_id}/artifacts", operation_id="listArtifacts")

@@ -300,3 +300,14 @@ async def test_many_readers_and_writers_while_valkey_and_connections_die(
     for reader in readers:
         assert reader.seen == readers[0].seen
         assert sorted(subject for subject, _ in reader.seen) == sorted(expected * 3)
+
+
+async def test_lists_of_queues_that_nobody_serves_do_not_stay(
+    valkey: Valkey, wakeups: Wakeups
+) -> None:
+    wakeups.work(["dead"])
+    await wakeups.close()
+    for name in ("", "dead"):
+        [left] = await valkey.send([("TTL", f"{live.WORK_LIST}:{name}")])
+        assert 0 < left <= live._WORK_SECONDS
+    assert await valkey.pop([f"{live.WORK_LIST}:dead"], 1)

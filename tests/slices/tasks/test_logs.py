@@ -3,13 +3,17 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from podium.kernel.web import PREFIX
+from podium.storage.valkey import Valkey
+from podium.tasks import log_stream
+from podium.tasks.follow import LogFollower
 from servers import LiveApi
 from slices.tasks.conftest import NOBODY, Desk
 
@@ -162,6 +166,61 @@ async def test_a_stream_outlives_an_outage_of_the_database(live_desk: Desk) -> N
         await desk.run("update task set outcome = 'succeeded' where id = :id", id=task["id"])
         seen = [data.get("text", event) async for event, _, data in stream]
     assert seen == ["line 0", "line 1", "line 2", "end"]
+
+
+async def refused(desk: Desk, task: dict[str, Any], **options: Any) -> httpx.Response:
+    return await desk.api.get(f"tasks/{task['id']}/logs/stream", **options)
+
+
+@pytest.mark.parametrize("limit", ["_MOST", "_MOST_EACH"])
+async def test_too_many_streams_are_refused_until_one_ends(
+    live_desk: Desk, live_api: LiveApi, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    desk = live_desk
+    task = await desk.create()
+    body = {"name": "t", "scopes": ["tasks:read"]}
+    other = (await desk.call("POST", "tokens", 201, json=body))["token"]
+    monkeypatch.setattr(log_stream, limit, 1)
+    async with following(desk, task):
+        answer = await refused(desk, task)
+        assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
+        assert int(answer.headers["retry-after"]) > 0
+        if limit == "_MOST":
+            answer = await refused(desk, task, headers={"Authorization": f"Bearer {other}"})
+            assert answer.status_code == 429
+        else:
+            async with following(desk, task, headers={"Authorization": f"Bearer {other}"}):
+                pass
+    async with asyncio.timeout(5):
+        while live_api.app.state.services[log_stream.LogStreams]._open:
+            await asyncio.sleep(0.05)
+    await desk.call("POST", f"tasks/{task['id']}/cancel")
+    async with following(desk, task) as stream:
+        assert [event async for event, _, _ in stream] == ["end"]
+
+
+async def test_many_streams_share_a_connection_to_valkey_and_do_not_spin(
+    live_desk: Desk, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, looks, look = live_desk, 0, LogFollower._look
+
+    async def counted(follower: LogFollower, task_id: UUID, after: int) -> Any:
+        nonlocal looks
+        looks += 1
+        return await look(follower, task_id, after)
+
+    monkeypatch.setattr(LogFollower, "_look", counted)
+    task = await desk.create()
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(following(desk, task)) for _ in range(90)]
+        [clients] = await valkey.send([("CLIENT", "LIST")])
+        assert len(clients.splitlines()) < 10
+        looks = 0
+        await asyncio.sleep(3)
+        assert looks <= 3 * len(streams)
+        await desk.call("POST", f"tasks/{task['id']}/cancel")
+        for stream in streams:
+            assert [event async for event, _, _ in stream] == ["end"]
 
 
 async def test_streams_of_unknown_tasks_and_wrong_places(desk: Desk) -> None:
