@@ -124,13 +124,17 @@ class Scheduler:
         self._wakeups.work(queues)
         self._wakeups.feed()
 
-    async def claim(self, worker_id: UUID, most: int) -> list[Claimed]:
-        """Take up to ``most`` tasks for a worker; raises ``LeaseLost`` when it holds none."""
+    async def claim(self, worker_id: UUID, most: int, queues: Sequence[str] = ()) -> list[Claimed]:
+        """Take up to ``most`` tasks for a worker; raises ``LeaseLost`` when it holds no lease.
+
+        ``queues`` are those that the worker is bound to: others that are may be woken for what it
+        leaves.
+        """
         claimed = await store.claim(self._database, worker_id, most)
         if claimed:
             self._wakeups.feed()
             if len(claimed) == most:
-                self._wakeups.work(())  # there may be more than this worker can take
+                self._wakeups.work(queues)  # there may be more than this worker can take
         return claimed
 
     async def settle(self, worker_id: UUID, ends: Sequence[Settlement]) -> dict[UUID, str]:

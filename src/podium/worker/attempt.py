@@ -1,10 +1,11 @@
 """One attempt in this worker: the context that its agent sees, and why it was told to stop."""
 
 import asyncio
-import re
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 from uuid import UUID
 
 from podium.agents.runtime import AgentSpec, Dependency, Json, Stream
@@ -18,12 +19,14 @@ from podium.worker import store
 from podium.worker.lease import LeaseClock
 from podium.worker.reporter import Reporter
 from podium.worker.store import LogLine
+from podium.worker.text import MAX_NAME, clean, is_name
 
 StopReason = Literal["cancelled", "run_timeout", "heartbeat_timeout", "released", "lease_lost"]
 
 _MAX_LINE = 64 * 1024
-_MAX_NAME = 255
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_STREAMS = get_args(Stream)
+_MAX_SPENT = 2.0**53
+"""Beyond this, numbers in JSON are not exact."""
 
 
 class Parked(BaseException):
@@ -34,16 +37,21 @@ class Parked(BaseException):
 
 
 class Attempt:
-    """What ``agents.runtime.AttemptContext`` promises, for one claimed task."""
+    """What ``agents.runtime.AttemptContext`` promises, for one claimed task.
+
+    Made when the task is claimed, so that it can be stopped at once; ``equip`` gives it what had
+    to be looked up before its agent sees it.
+    """
+
+    agent: AgentSpec
+    project: str
+    dependencies: Mapping[str, Dependency]
 
     def __init__(
         self,
         claimed: Claimed,
         *,
         worker_id: UUID,
-        project: str,
-        agent: AgentSpec,
-        dependencies: Mapping[str, Dependency],
         workspace: Path,
         server_url: str,
         lease: LeaseClock,
@@ -57,9 +65,6 @@ class Attempt:
         self.title = claimed.title
         self.input: Json = claimed.input
         self.labels: Mapping[str, str] = claimed.labels
-        self.project = project
-        self.agent = agent
-        self.dependencies = dependencies
         self.server_url = server_url
         self.lease = lease
         self.token = ""
@@ -72,6 +77,12 @@ class Attempt:
         self._artifacts = artifacts
         self._database = database
         self._task: asyncio.Task[Any] | None = None
+
+    def equip(self, project: str, agent: AgentSpec, dependencies: Mapping[str, Dependency]) -> None:
+        """Fill in what was looked up."""
+        self.project = project
+        self.agent = agent
+        self.dependencies = dependencies
 
     @property
     def workspace(self) -> Path:
@@ -98,24 +109,32 @@ class Attempt:
 
     def log(self, text: str, stream: Stream = "agent") -> None:
         self.last_sign = boottime()
-        clean = redact_text(text.replace("\x00", "\ufffd"))
+        if stream not in _STREAMS:
+            raise _wrong("log_stream", f"Output goes to {', '.join(_STREAMS)}.")
+        shown = redact_text(clean(text))
         if self.token:
-            clean = clean.replace(self.token, MASK)
-        for start in range(0, len(clean), _MAX_LINE):
-            piece = clean[start : start + _MAX_LINE]
+            shown = shown.replace(self.token, MASK)
+        for start in range(0, len(shown), _MAX_LINE):
+            piece = shown[start : start + _MAX_LINE]
             self._reporter.log(LogLine(self.task_id, self.attempt, stream, piece))
 
     def progress(self, fraction: float | None, note: str | None = None) -> None:
         self.last_sign = boottime()
         if fraction is not None:
+            fraction = _number("progress", fraction)
             fraction = min(max(fraction, 0.0), 1.0)
-        clean = redact_text(note.replace("\x00", "\ufffd"))[:1000] if note else note
-        self._reporter.progress(Progress(self.task_id, self.attempt, fraction, clean))
+        shown = redact_text(clean(note))[:1000] if note else None
+        self._reporter.progress(Progress(self.task_id, self.attempt, fraction, shown))
 
     def usage(self, **counts: float) -> None:
         self.last_sign = boottime()
         for name, count in counts.items():
-            self.spent[name] = self.spent.get(name, 0) + count
+            if not name or not is_name(name):
+                raise _wrong("usage", f"What was used needs a name of 1 to {MAX_NAME} characters.")
+            spent = self.spent.get(name, 0) + _number("usage", count)
+            if abs(spent) > _MAX_SPENT:
+                raise _wrong("usage", f"So much of {name} cannot have been used: {spent:g}.")
+            self.spent[name] = spent
 
     def heartbeat(self) -> None:
         self.last_sign = boottime()
@@ -124,17 +143,14 @@ class Attempt:
         self, name: str, content: bytes | Path, content_type: str = "application/octet-stream"
     ) -> None:
         self.last_sign = boottime()
-        if not name or len(name) > _MAX_NAME or _NOT_IN_NAMES.search(name):
-            raise AttemptFailed(
-                ErrorClass.AGENT,
+        if not name or not is_name(name):
+            raise _wrong(
                 "artifact_name",
-                f"An artifact's name must have 1 to {_MAX_NAME} characters, none of them a control "
+                f"An artifact's name must have 1 to {MAX_NAME} characters, none of them a control "
                 "character.",
             )
-        if len(content_type) > _MAX_NAME or _NOT_IN_NAMES.search(content_type):
-            raise AttemptFailed(
-                ErrorClass.AGENT, "artifact_type", "An artifact's content type is no media type."
-            )
+        if not is_name(content_type):
+            raise _wrong("artifact_type", "An artifact's content type is no media type.")
         try:
             await self._keep(name, content, content_type)
         except Unavailable as error:
@@ -144,9 +160,26 @@ class Attempt:
 
     async def _keep(self, name: str, content: bytes | Path, content_type: str) -> None:
         stored = await self._artifacts.put(self.task_id, self.attempt, name, content)
-        await store.record_artifact(
+        counts = await store.record_artifact(
             self._database, self._worker_id, self.task_id, self.attempt, name, content_type, stored
         )
+        if not counts:  # the database gave the task to somebody else: nothing here counts any more
+            self.stop("lease_lost")
 
     async def park(self, key: str) -> NoReturn:
+        if not key or not is_name(key):
+            raise _wrong("park_key", f"What is waited for needs 1 to {MAX_NAME} characters.")
         raise Parked(key)
+
+
+def _number(of: str, value: Any) -> float:
+    """``value`` as a number that JSON and PostgreSQL know, or ``AttemptFailed``."""
+    known = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    if not known or not math.isfinite(value):
+        raise _wrong(of, f"{value!r:.100} is no number.")
+    return value if isinstance(value, int) else float(value)
+
+
+def _wrong(code: str, message: str) -> AttemptFailed:
+    """What the agent's author did wrong, raised where he did it."""
+    return AttemptFailed(ErrorClass.AGENT, code, message)

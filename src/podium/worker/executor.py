@@ -3,9 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,11 @@ import structlog
 
 from podium.agents.runtime import AgentSpec, Dependency, RuntimeSet
 from podium.kernel.clock import boottime
-from podium.kernel.errors import AttemptFailed, ErrorClass
+from podium.kernel.errors import AttemptFailed, ErrorClass, Unavailable
 from podium.scheduler.model import Claimed, Settlement
 from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
-from podium.worker import outcome, store
+from podium.worker import faults, outcome, store, workspaces
 from podium.worker.attempt import Attempt, Parked
 from podium.worker.lease import LeaseClock
 from podium.worker.reporter import Reporter
@@ -52,20 +50,12 @@ class Executor:
         self._lease = lease
         self._reporter = reporter
 
-    async def prepare(self, claimed: Claimed) -> Attempt:
-        """Gather what the attempt needs; raises ``PodiumError`` when it cannot be had."""
+    def begin(self, claimed: Claimed) -> Attempt:
+        """The attempt of a task that was claimed, which ``run`` runs."""
         around = self._around
-        agent = await around.agent_spec(claimed.agent_id, claimed.agent_version)
-        found: Mapping[str, Dependency] = {}
-        if claimed.spec.get("depends"):
-            rows = await store.dependencies(around.database, claimed.task_id)
-            found = {row["name"]: _dependency(row) for row in rows}
         return Attempt(
             claimed,
             worker_id=self._worker_id,
-            project=await around.project_name(claimed.project_id),
-            agent=agent,
-            dependencies=found,
             workspace=around.workspaces / str(claimed.task_id) / str(claimed.attempt),
             server_url=around.server_url,
             lease=self._lease,
@@ -76,34 +66,50 @@ class Executor:
 
     async def run(self, attempt: Attempt) -> Settlement | None:
         """Run the agent; how the attempt ended, or None when its lease is gone."""
-        watches = self._watch(attempt)
+        watches: list[asyncio.TimerHandle] = []
         try:
+            try:
+                await self._prepare(attempt)
+            except Unavailable as error:
+                faults.note("prepare", error)
+                await asyncio.sleep(faults.RETRY_SECONDS)  # so that it does not come back at once
+                return outcome.released(attempt)
+            self._watch(attempt, watches)
             return await self._run(attempt)
         except Parked as parked:
             return outcome.parked(attempt, parked.key)
         except asyncio.CancelledError:
             if attempt.stop_reason is None:
                 raise
-            return None if attempt.stop_reason == "lease_lost" else outcome.stopped(attempt)
+            return outcome.stopped(attempt)
         except AttemptFailed as error:
-            if attempt.stop_reason:
-                return None if attempt.stop_reason == "lease_lost" else outcome.stopped(attempt)
-            return outcome.failed(attempt, error)
-        except Exception as error:  # noqa: BLE001 - an adapter's fault must not end the worker
-            _log.exception(
-                "attempt.crashed", task_id=str(attempt.task_id), agent=attempt.agent.name
+            return (
+                outcome.stopped(attempt) if attempt.stop_reason else outcome.failed(attempt, error)
             )
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it must not end the worker
+            _log.exception("attempt.crashed", task_id=str(attempt.task_id))
             return outcome.failed(attempt, _unexpected(error))
         finally:
             for watch in watches:
                 watch.cancel()
             if attempt.workspace_used:
-                await asyncio.to_thread(_remove, attempt.workspace)
+                await asyncio.to_thread(workspaces.remove, attempt.workspace)
+
+    async def _prepare(self, attempt: Attempt) -> None:
+        """Gather what the attempt needs; ``Unavailable`` is no fault of the task."""
+        around, claimed = self._around, attempt.claimed
+        agent = await around.agent_spec(claimed.agent_id, claimed.agent_version)
+        found: Mapping[str, Dependency] = {}
+        if claimed.spec.get("depends"):
+            rows = await store.dependencies(around.database, claimed.task_id)
+            found = {row["name"]: _dependency(row) for row in rows}
+        attempt.equip(await around.project_name(claimed.project_id), agent, found)
+        runtime = around.runtimes[agent.runtime]
+        if runtime.isolated(agent.config):
+            await self._isolate(attempt, runtime.conditions(agent.config)["confinement"])
 
     async def _run(self, attempt: Attempt) -> Settlement:
         runtime = self._around.runtimes[attempt.agent.runtime]
-        if runtime.isolated(attempt.agent.config):
-            await self._isolate(attempt, runtime.conditions(attempt.agent.config)["confinement"])
         output = await runtime.run(attempt)
         text = outcome.to_json(output)
         outcome.check_output(attempt.claimed, text)
@@ -128,16 +134,14 @@ class Executor:
         await attempt.artifact("output.json", text.encode(), "application/json")
         return outcome.to_json({"artifact": "output.json", "size": len(text)})
 
-    def _watch(self, attempt: Attempt) -> list[asyncio.TimerHandle]:
-        """Timers that stop the attempt when it runs or is silent for too long."""
+    def _watch(self, attempt: Attempt, watches: list[asyncio.TimerHandle]) -> None:
+        """Set timers that stop the attempt when it runs or is silent for too long."""
         limits: Mapping[str, float | None] = attempt.claimed.spec.get("timeouts", {})
         loop = asyncio.get_running_loop()
-        watches: list[asyncio.TimerHandle] = []
         if run := limits.get("run"):
             watches.append(loop.call_later(run, attempt.stop, "run_timeout"))
         if silence := limits.get("heartbeat"):
             self._listen(attempt, silence, watches, len(watches))
-        return watches
 
     def _listen(
         self, attempt: Attempt, silence: float, watches: list[asyncio.TimerHandle], place: int
@@ -163,7 +167,7 @@ def _dependency(row: Mapping[str, Any]) -> Dependency:
     )
 
 
-def _unexpected(error: Exception) -> AttemptFailed:
+def _unexpected(error: BaseException) -> AttemptFailed:
     kind = type(error).__name__
     return AttemptFailed(
         ErrorClass.UNKNOWN,
@@ -171,9 +175,3 @@ def _unexpected(error: Exception) -> AttemptFailed:
         f"The runtime failed: {kind}: {str(error)[:1000]}",
         hint="This is a fault of the runtime's adapter, not of the agent; see the worker's log.",
     )
-
-
-def _remove(workspace: Path) -> None:
-    shutil.rmtree(workspace, ignore_errors=True)
-    with suppress(OSError):
-        workspace.parent.rmdir()

@@ -1,7 +1,9 @@
 """How the end of an agent's run becomes the end of an attempt."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import orjson
 
@@ -11,12 +13,14 @@ from podium.kernel.json_text import holds_nul
 from podium.kernel.redaction import redact
 from podium.scheduler.model import Claimed, RetryPolicy, Settlement
 from podium.worker.attempt import Attempt
+from podium.worker.text import clean
 
 _STOPPED = {
     "run_timeout": "The attempt ran longer than its run timeout of {run:g} s.",
     "heartbeat_timeout": "The attempt gave no sign of life for {heartbeat:g} s.",
 }
 _MAX_ERROR_CHARS = 16_000
+_LONGEST_WAIT = 365 * 86400.0
 
 
 def succeeded(attempt: Attempt, output: str) -> Settlement:
@@ -33,12 +37,20 @@ def parked(attempt: Attempt, key: str) -> Settlement:
     )
 
 
-def stopped(attempt: Attempt) -> Settlement:
-    """The attempt ended because it was told to."""
+def released(attempt: Attempt) -> Settlement:
+    """The attempt is handed back for no fault of its own."""
+    return Settlement(attempt.task_id, attempt.attempt, "released", usage=_usage(attempt))
+
+
+def stopped(attempt: Attempt) -> Settlement | None:
+    """The attempt ended because it was told to; None when its lease is gone."""
     reason = attempt.stop_reason
-    if reason in ("cancelled", "released"):
-        how = "cancelled" if reason == "cancelled" else "released"
-        return Settlement(attempt.task_id, attempt.attempt, how, usage=_usage(attempt))
+    if reason == "lease_lost":
+        return None
+    if reason == "released":
+        return released(attempt)
+    if reason == "cancelled":
+        return Settlement(attempt.task_id, attempt.attempt, "cancelled", usage=_usage(attempt))
     code = reason or "run_timeout"
     limits = {"run": 0.0, "heartbeat": 0.0} | {
         name: value for name, value in attempt.claimed.spec.get("timeouts", {}).items() if value
@@ -55,7 +67,7 @@ def failed(attempt: Attempt, error: AttemptFailed) -> Settlement:
     delay = None
     if retryable and claimed.failures < policy.max_retries:
         how = "retry"
-        delay = max(policy.delay(claimed.failures + 1), error.retry_after or 0.0)
+        delay = max(policy.delay(claimed.failures + 1), _asked(error.retry_after))
     else:
         how = "dead" if retryable and policy.max_retries else "failed"
     return Settlement(
@@ -66,6 +78,42 @@ def failed(attempt: Attempt, error: AttemptFailed) -> Settlement:
         delay=delay,
         usage=_usage(attempt),
     )
+
+
+def _asked(seconds: float | None) -> float:
+    """How long the agent wants to wait, as far as that makes sense."""
+    return min(seconds, _LONGEST_WAIT) if seconds and math.isfinite(seconds) else 0.0
+
+
+def unexpected(task_id: UUID, attempt: int, error: BaseException) -> Settlement:
+    """The attempt ended in a way that nobody thought of: it failed for good, and says why."""
+    return _plainly_failed(
+        task_id, attempt, "runtime_crashed", f"The attempt ended with {_told(error)}"
+    )
+
+
+def unsettleable(end: Settlement, error: Exception) -> Settlement:
+    """The database refused this very result: the attempt failed, and says why."""
+    return _plainly_failed(
+        end.task_id,
+        end.attempt,
+        "output_refused",
+        f"The output could not be stored: {_told(error)}",
+    )
+
+
+def _plainly_failed(task_id: UUID, attempt: int, code: str, message: str) -> Settlement:
+    """Nothing of the agent's is in it that could be refused once more."""
+    failure = AttemptFailed(ErrorClass.AGENT, code, message)
+    return Settlement(task_id, attempt, "failed", error=error_json(failure))
+
+
+def _told(error: BaseException) -> str:
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {str(error)[:500]}"
+    except Exception:  # noqa: BLE001 - an exception of the agent's own that cannot be shown
+        return kind
 
 
 def check_output(claimed: Claimed, output: str) -> None:
@@ -98,10 +146,26 @@ def _usage(attempt: Attempt) -> str | None:
 
 
 def error_json(failure: AttemptFailed) -> str:
-    """The error as it is stored: redacted, and bounded in size."""
-    error: Mapping[str, Any] = redact(failure.as_dict())
-    text = orjson.dumps(error, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    """The error as it is stored: redacted, cleaned and bounded in size."""
+    error: Mapping[str, Any] = _cleaned(redact(failure.as_dict()))
+    text = orjson.dumps(error).decode()
     if len(text) > _MAX_ERROR_CHARS:
-        short = {name: error[name] for name in ("class", "code")}
+        short = {name: str(error[name])[:200] for name in ("class", "code")}
         text = orjson.dumps(short | {"message": str(error["message"])[:4000]}).decode()
-    return text.replace("\\u0000", "\\ufffd")
+    return text
+
+
+def _cleaned(value: Any) -> Any:
+    """A copy of what ``redact`` gives that JSON and PostgreSQL can hold."""
+    match value:
+        case str():
+            return clean(value)
+        case dict():
+            items = cast("Mapping[Any, Any]", value).items()
+            return {clean(str(name)): _cleaned(item) for name, item in items}
+        case list():
+            return [_cleaned(item) for item in cast("list[Any]", value)]
+        case int() if abs(value) >= 2**63:
+            return str(value)
+        case _:
+            return value

@@ -1,21 +1,26 @@
 """Gathers what attempts say (output, progress) and writes it in batches."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
 
 from podium.events.live import Wakeups
+from podium.kernel import background
 from podium.kernel.errors import PodiumError
 from podium.scheduler.model import Progress
 from podium.scheduler.service import Scheduler
 from podium.storage.database import Database
 from podium.tasks.follow import log_channel
-from podium.worker import store
+from podium.worker import faults, store
 from podium.worker.store import LogLine
 
 _log = structlog.get_logger(__name__)
+
+Row = TypeVar("Row", LogLine, Progress)
 
 _FLUSH_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.25
@@ -23,6 +28,7 @@ _LINES_A_BATCH = 1000
 _CHARS_A_BATCH = 1_000_000
 _CHARS_KEPT = 32_000_000
 """Beyond this, while the database is away, output is dropped and the drop is said."""
+_DROPPED = "[output was dropped here: it could not be stored, or came faster than that]"
 
 
 class Reporter:
@@ -39,34 +45,42 @@ class Reporter:
         self._chars = 0
         self._dropped: set[tuple[UUID, int]] = set()
         self._progress: dict[tuple[UUID, int], Progress] = {}
+        self._speakers: set[tuple[UUID, int]] = set()
+        """Attempts that said something and were not flushed since."""
         self._said = asyncio.Event()
         self._writing = asyncio.Lock()
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(faults.outlive("report", self._run))
 
     def log(self, line: LogLine) -> None:
+        key = (line.task_id, line.attempt)
         if self._chars + len(line.text) > _CHARS_KEPT:
-            self._dropped.add((line.task_id, line.attempt))
-            return
-        self._lines.append(line)
-        self._chars += len(line.text)
-        self._said.set()
+            self._dropped.add(key)
+        else:
+            self._lines.append(line)
+            self._chars += len(line.text)
+        self._speak(key)
 
     def progress(self, said: Progress) -> None:
-        self._progress[said.task_id, said.attempt] = said
+        key = (said.task_id, said.attempt)
+        self._progress[key] = said
+        self._speak(key)
+
+    def _speak(self, key: tuple[UUID, int]) -> None:
+        self._speakers.add(key)
         self._said.set()
 
     async def flush(self, task_id: UUID, attempt: int) -> None:
-        """Make durable what this attempt said before it settles."""
-        self._progress.pop((task_id, attempt), None)
-        if any(line.task_id == task_id for line in self._lines) or self._writing.locked():
-            await self._write_logs()
+        """Make durable what this attempt said; it settles afterwards."""
+        key = (task_id, attempt)
+        if key in self._speakers:
+            await self._write()
+            self._speakers.discard(key)
 
     async def close(self) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        """Stop, after one more try to write what is left."""
+        await background.end(self._task)
         with suppress(PodiumError):
-            await self._write_logs()
+            await self._write()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -74,30 +88,35 @@ class Reporter:
         while True:
             await self._said.wait()
             await asyncio.sleep(_FLUSH_SECONDS)
-            self._said.clear()
-            try:
-                await self._write_logs()
-                if self._progress and loop.time() >= progress_at:
-                    progress_at = loop.time() + _PROGRESS_SECONDS
-                    said, self._progress = self._progress, {}
-                    await self._scheduler.progress(self._worker_id, list(said.values()))
-            except PodiumError as error:
-                _log.warning("reporter.write_failed", error=error.message)
-                await asyncio.sleep(1)
-            if self._lines or self._progress:
-                self._said.set()
+            now = loop.time()
+            if now >= progress_at:
+                progress_at = now + _PROGRESS_SECONDS
+                await self._write()
+            else:
+                async with self._writing:
+                    await self._write_logs()
+            if not (self._lines or self._dropped or self._progress):
+                self._said.clear()
+
+    async def _write(self) -> None:
+        async with self._writing:
+            await self._write_logs()
+            await self._write_progress()
 
     async def _write_logs(self) -> None:
-        async with self._writing:
-            while batch := self._take():
-                try:
-                    await store.append_logs(self._database, self._worker_id, batch)
-                except BaseException:
-                    self._lines[:0] = batch
-                    self._chars += sum(len(line.text) for line in batch)
-                    raise
-                for task_id in {line.task_id for line in batch}:
-                    self._wakeups.tell(log_channel(task_id))
+        while batch := self._take():
+            tasks = {line.task_id for line in batch}
+            try:
+                for line in await _write_rows(self._append, batch):
+                    self._dropped.add((line.task_id, line.attempt))
+            finally:
+                self._lines[:0] = batch  # what was not written
+                self._chars += sum(len(line.text) for line in batch)
+            for task_id in tasks:
+                self._wakeups.tell(log_channel(task_id))
+
+    async def _append(self, lines: Sequence[LogLine]) -> None:
+        await store.append_logs(self._database, self._worker_id, lines)
 
     def _take(self) -> list[LogLine]:
         chars = count = 0
@@ -110,6 +129,47 @@ class Reporter:
         del self._lines[:count]
         self._chars -= chars
         dropped, self._dropped = self._dropped, set()
-        note = "[output was dropped here: it came faster than it could be stored]"
-        batch += [LogLine(task_id, attempt, "agent", note) for task_id, attempt in dropped]
+        batch += [LogLine(task_id, attempt, "agent", _DROPPED) for task_id, attempt in dropped]
         return batch
+
+    async def _write_progress(self) -> None:
+        said, self._progress = self._progress, {}
+        rows = list(said.values())
+        try:
+            if rows:
+                await _write_rows(self._tell, rows)
+        finally:
+            left = {(row.task_id, row.attempt): row for row in rows}
+            self._progress = left | self._progress  # what was said meanwhile is newer
+
+    async def _tell(self, said: Sequence[Progress]) -> None:
+        await self._scheduler.progress(self._worker_id, said)
+
+
+async def _write_rows(
+    write: Callable[[Sequence[Row]], Awaitable[None]], rows: list[Row]
+) -> list[Row]:
+    """Write rows and take them off the list; gives those that the database refuses.
+
+    A batch that is refused is tried again row by row. Raises ``PodiumError`` when the database
+    is away; the rows that are still on the list were not written then.
+    """
+    try:
+        await write(rows)
+    except PodiumError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one of them is at fault, the others are not
+        faults.note("report", error)
+    else:
+        rows.clear()
+    refused: list[Row] = []
+    while rows:
+        try:
+            await write(rows[:1])
+        except PodiumError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            _log.warning("report.refused", task_id=str(rows[0].task_id), error=str(error))
+            refused.append(rows[0])
+        del rows[0]
+    return refused

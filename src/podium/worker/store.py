@@ -1,6 +1,6 @@
 """What attempts write besides their end: logs, artifacts, credentials, late usage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -35,6 +35,7 @@ _ISOLATED = (
     "update running set token_hash = $4, confinement = $5"
     " where task_id = $1 and attempt = $2 and worker_id = $3"
 )
+_LIVE = "select task_id, attempt from running where task_id = any ($1)"
 _DEPENDENCIES = (
     "select d.name, t.id, t.outcome, t.output, t.error,"
     " extract(epoch from a.started_at - a.queued_at)::float8 as queued_seconds,"
@@ -111,6 +112,12 @@ async def mark_isolated(
 ) -> None:
     """Note the credential of an attempt and how its processes are confined."""
     await database.call(_ISOLATED, task_id, attempt, worker_id, token_hash, confinement)
+
+
+async def live_attempts(database: Database, tasks: Collection[UUID]) -> set[tuple[UUID, int]]:
+    """The attempts of these tasks that run, on whatever worker."""
+    rows = await database.call(_LIVE, list(tasks)) if tasks else []
+    return {(row["task_id"], row["attempt"]) for row in rows}
 
 
 async def dependencies(database: Database, task_id: UUID) -> list[Mapping[str, Any]]:

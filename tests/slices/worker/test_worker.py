@@ -163,10 +163,7 @@ async def _begun_again(shop: Shop) -> bool:
     return [row.state for row in workers] == ["dead", "active"] and began == 2
 
 
-async def test_hands_back_a_claim_whose_answer_was_lost(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("podium.worker.loop._LOST_CLAIM_SECONDS", 0.5)
+async def test_hands_back_a_claim_whose_answer_was_lost(shop: Shop) -> None:
     task = await shop.submit("echo", 5, queue="elsewhere")
     async with shop.worker(queues=("default",)):
         worker = await shop.until(lambda: shop.engine.run("select id from worker"))

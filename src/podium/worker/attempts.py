@@ -1,0 +1,134 @@
+"""The attempts that a worker has begun: they run, and then they are settled."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from uuid import UUID
+
+import structlog
+from prometheus_client import Gauge
+
+from podium.kernel.errors import AttemptFailed, ErrorClass
+from podium.scheduler.model import Claimed, Settlement
+from podium.worker import outcome
+from podium.worker.attempt import Attempt, StopReason
+from podium.worker.executor import Executor
+from podium.worker.lease import LeaseClock
+from podium.worker.settling import Settler
+
+_log = structlog.get_logger(__name__)
+_running = Gauge("podium_attempts_running", "Attempts that this worker runs now.")
+
+_UNSETTLED = 2
+"""Ends that wait to be settled, by slot, beyond which nothing more may begin."""
+
+Key = tuple[UUID, int]
+"""Task and number of an attempt."""
+
+
+class Attempts:
+    """Those of one incarnation, from their claim to their settlement.
+
+    An attempt takes a slot until its run has ended. While it waits to be settled the next may run,
+    but there are not more such ends than memory and the database can bear. ``changed`` is called
+    whenever there may be room for more.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        settler: Settler,
+        lease: LeaseClock,
+        slots: int,
+        changed: Callable[[], None],
+    ) -> None:
+        self._executor = executor
+        self._settler = settler
+        self._lease = lease
+        self._slots = slots
+        self._changed = changed
+        self._running: dict[Key, Attempt] = {}
+        self._open: dict[Key, asyncio.Task[None]] = {}
+        """All that are not settled, with those that are handed back."""
+        _running.set_function(lambda: len(self._running))
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._open
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def room(self) -> int:
+        """How many may begin now."""
+        unsettled = len(self._open) - len(self._running)
+        return self._slots - len(self._running) if unsettled < _UNSETTLED * self._slots else 0
+
+    def begin(self, claimed: Claimed) -> None:
+        """Run a task that was claimed, and settle it."""
+        key = (claimed.task_id, claimed.attempt)
+        attempt = self._running[key] = self._executor.begin(claimed)
+        self._keep(key, self._see_through(key, attempt))
+
+    def hand_back(self, key: Key) -> None:
+        """Release a task that was claimed and never begun."""
+        self._keep(key, self._settler.settle(Settlement(*key, "released")))
+
+    def stop(self, key: Key, reason: StopReason) -> None:
+        """Ask an attempt to end, if it runs."""
+        if attempt := self._running.get(key):
+            attempt.stop(reason)
+
+    def stop_all(self, reason: StopReason) -> None:
+        """Ask all that run to end."""
+        for attempt in self._running.values():
+            attempt.stop(reason)
+
+    async def ended(self, seconds: float | None = None) -> None:
+        """Wait until all are settled or given up, for at most so long."""
+        if self._open:
+            await asyncio.wait(self._open.values(), timeout=seconds)
+
+    def _keep(self, key: Key, work: Coroutine[None, None, None]) -> None:
+        task = self._open[key] = asyncio.create_task(work)
+        task.add_done_callback(partial(self._gone, key))
+
+    def _gone(self, key: Key, task: asyncio.Task[None]) -> None:
+        del self._open[key]
+        self._changed()
+        if not task.cancelled() and (error := task.exception()):
+            _log.error("attempt.abandoned", task_id=str(key[0]), attempt=key[1], exc_info=error)
+
+    async def _see_through(self, key: Key, attempt: Attempt) -> None:
+        try:
+            end = await self._run(attempt)
+        except BaseException as error:  # whatever it is, the task must not be run for ever
+            if _is_being_cancelled():
+                raise
+            _log.error("attempt.ended_oddly", task_id=str(key[0]), exc_info=error)
+            end = outcome.unexpected(*key, error)
+        finally:
+            del self._running[key]
+            self._changed()
+        if end is not None:
+            await self._settler.settle(end)
+
+    async def _run(self, attempt: Attempt) -> Settlement | None:
+        """Run it in a task of its own, which others may cancel: requests to stop, and the agent."""
+        if self._lease.expired():
+            return None
+        running = asyncio.create_task(self._executor.run(attempt))
+        attempt.run_in(running)
+        try:
+            return await running
+        except asyncio.CancelledError:
+            if _is_being_cancelled():
+                raise
+            if attempt.stop_reason is not None:
+                return outcome.stopped(attempt)
+            message = "The agent cancelled the task that runs it."
+            return outcome.failed(attempt, AttemptFailed(ErrorClass.AGENT, "exception", message))
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
