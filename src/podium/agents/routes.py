@@ -17,18 +17,18 @@ from podium.agents.views import (
     agent_view,
 )
 from podium.events.http import Change
-from podium.events.live import Wakeups
 from podium.kernel.web import Limit, PageCursor, api_router, page_cursor, page_key, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
 from podium.projects.http import CurrentProject
+from podium.scheduler.service import Scheduler
 from podium.storage.database import Database
 
 router = api_router("/agents", "agents")
 
 _Agents = Annotated[AgentService, Depends(provided(AgentService))]
 _Database = Annotated[Database, Depends(provided(Database))]
-_Wakeups = Annotated[Wakeups, Depends(provided(Wakeups))]
+_Scheduler = Annotated[Scheduler, Depends(provided(Scheduler))]
 _Reader = Annotated[Principal, Depends(require("agents:read"))]
 _Writer = Annotated[Principal, Depends(require("agents:write"))]
 _Key = Annotated[str, Path(alias="agent", max_length=100, description="Name or id.")]
@@ -58,7 +58,7 @@ async def register_agent(
     project: CurrentProject,
     agents: _Agents,
     change: Change,
-    wakeups: _Wakeups,
+    scheduler: _Scheduler,
 ) -> Agent:
     """Agents that run code on a worker's machine also need the scope `agents:execute`."""
     definition = Definition(
@@ -73,7 +73,7 @@ async def register_agent(
     )
     async with change() as conn:
         agent = await agents.register(conn, writer, project.id, definition)
-    wakeups.work(())
+    scheduler.wake()
     return agent_view(agent, project.name)
 
 
@@ -93,7 +93,7 @@ async def edit_agent(
     project: CurrentProject,
     agents: _Agents,
     change: Change,
-    wakeups: _Wakeups,
+    scheduler: _Scheduler,
 ) -> Agent:
     """Another runtime or config makes a new version; running attempts keep theirs."""
     wanted = edit.model_dump(exclude_unset=True, exclude={"version"})
@@ -101,7 +101,7 @@ async def edit_agent(
         wanted["capabilities"] = tuple(sorted(set(edit.capabilities)))
     async with change() as conn:
         agent = await agents.change(conn, writer, project.id, key, wanted, edit.version)
-    wakeups.work(())
+    scheduler.wake()
     return agent_view(agent, project.name)
 
 
@@ -142,7 +142,7 @@ async def probe_agent(
     agents: _Agents,
     database: _Database,
     change: Change,
-    wakeups: _Wakeups,
+    scheduler: _Scheduler,
 ) -> Probe:
     """The probe runs on the server's machine; an unhealthy agent is given no tasks."""
     async with database.connect() as conn:
@@ -150,5 +150,5 @@ async def probe_agent(
     health = await agents.probe(agent)
     async with change() as conn:
         await agents.record(conn, writer, agent, health)
-    wakeups.work(())
+    scheduler.wake()
     return Probe(ok=health.ok, detail=health.detail)

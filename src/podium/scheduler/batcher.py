@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import structlog
 
@@ -66,6 +66,8 @@ class Batcher(Generic[Row, Result]):
                 for (_, done), result in zip(batch, results, strict=True):
                     if not done.done():
                         done.set_result(result)
+        # Not a moment later: who comes now must not count on this runner.
+        self._runners.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _take(self) -> list[tuple[Row, asyncio.Future[Result]]]:
         batch: list[tuple[Row, asyncio.Future[Result]]] = []
@@ -89,12 +91,12 @@ class Batcher(Generic[Row, Result]):
         self, batch: list[tuple[Row, asyncio.Future[Result]]], error: Exception
     ) -> None:
         """Give each caller the result or the error of its own row."""
-        if len(batch) == 1 or _away(error):
+        if len(batch) == 1 or away(error):
             for _, done in batch:
                 _fail(done, error)
             return
         for row, done in batch:
-            if _away(error):
+            if away(error):
                 _fail(done, error)
                 continue
             try:
@@ -107,8 +109,8 @@ class Batcher(Generic[Row, Result]):
                     done.set_result(result)
 
 
-def _away(error: Exception) -> bool:
-    """Whether the database cannot be used: no row will fare better."""
+def away(error: Exception) -> bool:
+    """Whether the database cannot be used now: nothing else will fare better."""
     return isinstance(error, Unavailable) and not isinstance(error, Contended)
 
 

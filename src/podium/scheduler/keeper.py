@@ -20,7 +20,9 @@ from podium.kernel.clock import boottime
 from podium.kernel.errors import PodiumError
 from podium.kernel.ids import uuid7
 from podium.scheduler import store
+from podium.scheduler.batcher import away
 from podium.scheduler.service import TIMER_CHANNEL
+from podium.scheduler.waking import Waker
 from podium.storage.database import Database
 from podium.storage.valkey import Listener
 
@@ -40,6 +42,9 @@ this process was stopped or the database did not answer."""
 _CHORE_LOOK_SECONDS = 60.0
 _RESIGN_SECONDS = 2.0
 _BATCH = 500
+_WORKERS_SECONDS = 3600.0
+_WORKERS_DAYS = 7
+"""How long workers that ended stay on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,11 @@ class Keeper:
     ) -> None:
         self._database = database
         self._wakeups = wakeups
+        self._waker = Waker(database, wakeups)
         self._identity = identity
         self._lease_seconds = lease_seconds
         self._max_losses = max_losses
-        self._chores = chores
+        self._chores = (Chore("workers", _WORKERS_SECONDS, self._forget_workers), *chores)
         self._loops: list[asyncio.Task[None]] = []
         self._lead: dict[str, tuple[bool, float]] = {}
         """Of each role: whether this process plays it, and until when that need not be asked."""
@@ -83,6 +89,7 @@ class Keeper:
     async def close(self) -> None:
         """Stop, and leave the roles to others at once."""
         await background.end(*self._loops)
+        await self._waker.close()
         if any(leads for leads, _ in self._lead.values()):
             with suppress(PodiumError, TimeoutError):
                 async with asyncio.timeout(_RESIGN_SECONDS):
@@ -122,7 +129,7 @@ class Keeper:
         expired = await store.expire_tasks(self._database, _BATCH)
         if not fired and not expired:
             return _HELD_SECONDS
-        self._wakeups.work(())
+        self._waker.wake()
         self._wakeups.feed()
         return 0.0
 
@@ -136,7 +143,8 @@ class Keeper:
                 if self._fit_to_judge() and await self._leads("reaper"):
                     await self._reap(seen)
             except Exception as error:  # noqa: BLE001
-                self._fit_since = self._seen_at = boottime()
+                if away(error):  # so it may be for all workers, and they could not renew
+                    self._fit_since = self._seen_at = boottime()
                 self._failed("reaper", error)
 
     def _fit_to_judge(self) -> bool:
@@ -156,7 +164,7 @@ class Keeper:
         for worker_id, tasks in reaped:
             _reaped.inc(tasks)
             _log.warning("worker.reaped", worker_id=str(worker_id), tasks=tasks)
-            self._wakeups.work(())
+            self._waker.wake()
             self._wakeups.feed()
 
     # -- chores ----------------------------------------------------------------------------------
@@ -172,6 +180,9 @@ class Keeper:
             except Exception as error:  # noqa: BLE001
                 self._failed(chore.name, error)
             await asyncio.sleep(min(chore.seconds, _CHORE_LOOK_SECONDS))
+
+    async def _forget_workers(self) -> None:
+        await store.forget_workers(self._database, _WORKERS_DAYS)
 
     def _failed(self, loop: str, error: Exception) -> None:
         _errors.labels(loop).inc()

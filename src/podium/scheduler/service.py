@@ -26,9 +26,11 @@ from podium.scheduler.model import (
     SubmitCall,
     Submitted,
 )
+from podium.scheduler.waking import Waker
 from podium.storage.database import Database, after_commit
 
 TIMER_CHANNEL = "podium:timer"
+_LANES_KNOWN = 10_000
 
 
 def worker_channel(worker_id: UUID) -> str:
@@ -49,6 +51,7 @@ class Scheduler:
     ) -> None:
         self._database = database
         self._wakeups = wakeups
+        self._waker = Waker(database, wakeups)
         self._idempotency_hours = idempotency_hours
         self.gates = gates
         self._lanes: dict[Demand, int] = {}
@@ -60,6 +63,8 @@ class Scheduler:
             return known
         async with self._database.transaction() as conn:
             made = await store.ensure_lane(conn, demand)
+        if len(self._lanes) >= _LANES_KNOWN:
+            self._lanes.clear()
         self._lanes[demand] = made
         return made
 
@@ -143,7 +148,7 @@ class Scheduler:
         if any(end.how == "retry" for end in ends):
             self._wakeups.tell(TIMER_CHANNEL)
         if readied or any(end.how == "released" for end in ends):
-            self._wakeups.work(())
+            self.wake()
         self._wakeups.feed()
         return outcomes
 
@@ -175,6 +180,7 @@ class Scheduler:
     async def reprioritise(self, conn: AsyncConnection, task_id: UUID, priority: int) -> None:
         """Change the place of a waiting task, which the caller has locked, among others."""
         await store.reprioritise(conn, task_id, priority)
+        self._wake_after(conn)
 
     async def expire_in(self, conn: AsyncConnection, task_id: UUID, seconds: float | None) -> None:
         """Set how long from now a task may still wait to start; None takes the limit away."""
@@ -186,17 +192,23 @@ class Scheduler:
         await store.signal(conn, keys)
         self._wake_after(conn)
 
+    def wake(self) -> None:
+        """Wake workers: something was committed that may let tasks start."""
+        self._waker.wake()
+
     def feed_after(self, conn: AsyncConnection) -> None:
-        """Tell readers of events, once the transaction is committed, that there are new ones."""
-        after_commit(conn, self._wakeups.feed)
+        """Tell readers of events, once the transaction is committed, that there are new ones; and
+        workers, as claims passed over the tasks that the transaction held."""
+        self._wake_after(conn)
 
     def _wake_after(self, conn: AsyncConnection) -> None:
-        after_commit(conn, partial(self._wakeups.work, ()))
+        after_commit(conn, self._waker.wake)
         after_commit(conn, self._wakeups.feed)
 
     async def close(self) -> None:
         """Finish what was accepted."""
         await self._submits.drain()
+        await self._waker.close()
 
 
 def _made_before(

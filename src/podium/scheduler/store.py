@@ -33,6 +33,17 @@ _REMEMBER = "select * from remember_calls($1, $2, $3, $4, $5)"
 _CLAIM = "select * from claim_tasks($1, $2)"
 _SETTLE = "select * from settle_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _PROGRESS = "select report_progress($1, $2, $3, $4, $5)"
+_FORGET_CALLS = (
+    "with gone as (delete from idempotency where ctid = any (array("
+    "  select ctid from idempotency where expires_at < now() order by expires_at limit $1))"
+    " returning 1) select count(*) as n from gone"
+)
+_FORGET_WORKERS = (
+    "delete from worker w where w.state in ('stopped', 'dead')"
+    " and w.lease_until < now() - make_interval(days => $1)"
+    " and not exists (select from running r where r.worker_id = w.id)"
+)
+_FORGET_AT_ONCE = 5000
 
 
 def _submit_arguments(tasks: Sequence[NewTask]) -> tuple[Any, ...]:
@@ -318,5 +329,17 @@ async def resign(database: Database, who: UUID) -> None:
 
 
 async def forget_calls(database: Database) -> None:
-    """Drop idempotency keys whose time is over."""
-    await database.call("delete from idempotency where expires_at < now()")
+    """Drop idempotency keys whose time is over, so many in each transaction."""
+    while (await database.call(_FORGET_CALLS, _FORGET_AT_ONCE))[0]["n"] == _FORGET_AT_ONCE:
+        continue
+
+
+async def forget_workers(database: Database, days: int) -> None:
+    """Drop workers that ended so long ago."""
+    await database.call(_FORGET_WORKERS, days)
+
+
+async def bound_queues(database: Database) -> list[str]:
+    """Queues with ready tasks that a live worker is bound to."""
+    rows = await database.call("select bound_queues() as queue")
+    return [row["queue"] for row in rows]

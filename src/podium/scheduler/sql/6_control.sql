@@ -205,7 +205,9 @@ declare
     n int; waiters ready[];
 begin
     perform lock_events();
-    perform lock_gates() where exists (select from timer where fires_at <= moment and gated);
+    perform lock_gates() where exists (
+        select from (select gated from timer where fires_at <= moment
+                      order by fires_at limit most) due where gated);
     with due as (
         delete from timer where ctid = any (array(
             select ctid from timer where fires_at <= moment
