@@ -22,9 +22,10 @@ PostgreSQL end. A second signal lets workers hand back what they run at once.
 It prints one JSON line: ``{"status": "started" | "running", ...server.json}``. When another one
 is starting on the same directory it waits for that one.
 
-**Idle.** With ``--idle SECONDS`` the API process asks ``podium.app.idle_for(app)`` (seconds since
-the last request, 0 while a task is open) and exits with ``ExitStatus.IDLE`` once that is enough.
-The supervisor takes this as the order to stop everything, unless a client is just knocking.
+**Idle.** With ``--idle SECONDS``, or rather the setting ``idle_shutdown_seconds`` where it is made,
+the API process asks ``podium.app.idle_for(app)`` (seconds since the last request, 0 while a task is
+open) and exits with ``ExitStatus.IDLE`` once that is enough. The supervisor takes this as the order
+to stop everything, unless a client is just knocking.
 
 **Lifeline.** A child's standard input is one end of a socket pair. When its other end closes,
 because the supervisor stopped, crashed or was killed, the child stops by itself within

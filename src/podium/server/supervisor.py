@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from podium import __version__
+from podium.kernel import background
 from podium.kernel.errors import PodiumError, Unavailable
 from podium.kernel.settings import Settings
 from podium.kernel.telemetry import rotate, rotate_in_place
@@ -188,17 +188,17 @@ class Supervisor:
         return [*self._workers, *([self._api] if self._api else [])]
 
     async def _stop_all(self) -> None:
-        """Workers first, while the API can still say what they do; PostgreSQL last."""
+        """Workers first, while the API can still say what they do; PostgreSQL last, and in any
+        case."""
         drain = self._settings.drain_seconds + _WORKER_MARGIN_SECONDS
-        await asyncio.gather(*(worker.stop(drain) for worker in self._workers))
-        self._listener.close()
-        if self._api is not None:
-            await self._api.stop(_API_STOP_SECONDS)
-        for helper in self._helpers:
-            helper.cancel()
-            with suppress(asyncio.CancelledError):
-                await helper
-        await self._servers.stop()
+        try:
+            await asyncio.gather(*(worker.stop(drain) for worker in self._workers))
+            self._listener.close()
+            if self._api is not None:
+                await self._api.stop(_API_STOP_SECONDS)
+            await background.end(*self._helpers)
+        finally:
+            await self._servers.stop()
         log.info("stopped")
 
     async def _rotate_logs(self) -> None:

@@ -14,6 +14,7 @@ from podium.server.runfiles import RunFiles, home
 
 if TYPE_CHECKING:
     from podium.kernel.errors import PodiumError
+    from podium.kernel.settings import Settings
 
 START_SECONDS = 180.0
 _LOOK_SECONDS = 0.05
@@ -74,7 +75,7 @@ def _supervise(files: RunFiles, *, idle: float | None, ready: int | None = None)
         order = Order(
             tell_ready=say_ready(settings) if ready is None else tell,
             detached=ready is not None,
-            idle_seconds=idle,
+            idle_seconds=_idle_seconds(idle, settings),
         )
 
         async def supervise() -> int:
@@ -86,6 +87,12 @@ def _supervise(files: RunFiles, *, idle: float | None, ready: int | None = None)
         return ExitStatus.FAILED
     finally:
         files.release()
+
+
+def _idle_seconds(asked: float | None, settings: "Settings") -> float | None:
+    """Whoever starts a server for itself knows the default only; a setting that was made wins."""
+    made = "idle_shutdown_seconds" in settings.model_fields_set
+    return settings.idle_shutdown_seconds if asked is not None and made else asked
 
 
 def _tell_failure(error: "PodiumError", ready: int | None) -> None:

@@ -397,3 +397,34 @@ async def test_a_long_path_with_spaces(made_home: Path, tmp_path: Path) -> None:
         told = await stack.detach()
         assert (await get(told["url"], "/x")).status_code == 200
         await stack.stop()
+
+
+async def test_an_idle_stack_heeds_the_settings_file(stack: Stack) -> None:
+    """What starts a server for itself knows the environment only."""
+    (stack.home / "settings.toml").write_text("idle_shutdown_seconds = 0.5\n")
+    stack.stand_in()
+    told = await stack.detach("--idle", "300")
+    await eventually(lambda: not psutil.pid_exists(told["pid"]))
+    await eventually(lambda: local_server(stack.home) is None)
+
+
+async def test_the_servers_are_stopped_though_a_helper_failed(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = RunFiles(home)
+    assert files.acquire() is not None
+    monkeypatch.setenv("PODIUM_HOME", str(home))
+    supervisor = Supervisor(
+        Settings(home=home, port=0, workers=0), files, Order(tell_ready=lambda _: None)
+    )
+
+    async def fail() -> None:
+        raise OSError("no space left")
+
+    await supervisor._servers.start()
+    supervisor._helpers.append(asyncio.create_task(fail()))
+    await asyncio.sleep(0)
+    await supervisor._stop_all()
+    assert set(supervisor._servers.states.values()) == {"stopped"}
+    files.release()
+    assert Stack(home, home.parent).processes() == []

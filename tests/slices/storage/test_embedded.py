@@ -1,6 +1,7 @@
 """The embedded servers: start, stop, restart, and what a crash leaves behind."""
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ from podium.storage.embedded.credentials import Credentials
 from podium.storage.embedded.paths import MAX_SOCKET_BYTES, Layout
 from podium.storage.embedded.postgres import Postgres
 from podium.storage.embedded.process import running_in
+from podium.storage.embedded.valkey import Valkey
 
 HOLDER = """
 import asyncio, sys
@@ -216,6 +218,50 @@ async def test_a_server_that_cannot_come_back_is_tried_again(home: Path) -> None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the tie to the parent is Linux's")
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), ValueError("odd")])
+@pytest.mark.parametrize("name", ["postgres", "valkey"])
+async def test_a_server_whose_files_cannot_be_written_is_tried_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception
+) -> None:
+    seen: list[tuple[str, ServerState]] = []
+    servers = EmbeddedServers(home, on_change=lambda who, state: seen.append((who, state)))
+    urls = await servers.start()
+    watch = asyncio.create_task(servers.watch())
+    try:
+        server = next(server for server in servers._servers if server.name == name)
+        tries = 0
+
+        def fail(*_: object) -> None:
+            nonlocal tries
+            tries += 1
+            raise error
+
+        with monkeypatch.context() as broken:
+            broken.setattr(type(server), "_configure", fail)
+            assert server.process is not None
+            server.process.kill()
+            await eventually(lambda: tries >= 3)
+        await eventually(lambda: seen[-1] == (name, ServerState.RUNNING))
+        assert not watch.done()
+        assert await query(urls, "select 1") == 1
+        assert await ping(urls.valkey_url)
+    finally:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+        await servers.stop()
+
+
+async def test_a_start_without_room_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Valkey, "_configure", fail)
+    with pytest.raises(Unavailable, match=r"valkey cannot be started: .*No space left"):
+        await EmbeddedServers(home).start()
+    assert all_processes(home) == []
+
+
 async def test_servers_end_with_a_killed_owner(home: Path) -> None:
     holder = await asyncio.to_thread(hold, home)
     assert holder.stdout is not None

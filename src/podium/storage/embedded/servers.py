@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from podium.kernel.errors import Conflict, PodiumError
+from podium.kernel.errors import Conflict, PodiumError, Unavailable
 from podium.storage.embedded.account import server_account
 from podium.storage.embedded.credentials import Credentials
 from podium.storage.embedded.paths import Layout
@@ -133,6 +133,12 @@ class EmbeddedServers:
         except PodiumError:
             self._set_state(server, ServerState.FAILED)
             raise
+        except OSError as error:
+            self._set_state(server, ServerState.FAILED)
+            raise Unavailable(
+                f"The embedded {server.name} cannot be started: {error}.",
+                hint="See that the disk has room and that its files can be written.",
+            ) from error
         self._set_state(server, ServerState.RUNNING)
 
     async def _keep(self, server: Server) -> None:
@@ -149,7 +155,7 @@ class EmbeddedServers:
                 try:
                     await self._start(server)
                     break
-                except PodiumError:
+                except Exception:  # whatever it is, it may be gone the next time
                     log.exception("embedded server cannot be restarted", server=server.name)
             log.warning("embedded server restarted", server=server.name)
 
