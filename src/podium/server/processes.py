@@ -38,8 +38,16 @@ def run_api(*, listener: int | None = None, idle: float | None = None, tied: boo
 
 
 def run_worker(name: str | None = None, *, tied: bool = False) -> int:
-    """Serve as a worker until asked to stop; the exit status."""
-    return _run(name or "worker", _work, tied=tied)
+    """Serve as a worker until asked to stop; the exit status.
+
+    One that runs apart leaves the database to its server, and ends when it is not up to date.
+    """
+
+    async def work(settings: Settings, order: StopOrder) -> ExitStatus:
+        await _prepare_worker(settings, tied=tied)
+        return await _work(settings, order)
+
+    return _run(name or "worker", work, tied=tied)
 
 
 def _run(name: str, work: Work, *, tied: bool) -> int:
@@ -143,10 +151,25 @@ async def _until_idle(limit: float, idle_seconds: Callable[[], Awaitable[float]]
         await asyncio.sleep(min(5.0, max(0.05, (limit - quiet) / 2)))
 
 
+async def _prepare_worker(settings: Settings, *, tied: bool) -> None:
+    from podium import app as composition
+    from podium.storage.database import Database
+    from podium.storage.migrate import require_migrated
+
+    if tied:  # the API of this `up` does the same, whichever comes first
+        await composition.prepare(settings)
+        return
+    assert settings.database_url is not None, "it was required before"  # noqa: S101
+    database = Database(settings.database_url.get_secret_value(), pool_size=1)
+    try:
+        await require_migrated(database, composition.SQL_SLICES)
+    finally:
+        await database.close()
+
+
 async def _work(settings: Settings, order: StopOrder) -> ExitStatus:
     from podium import app as composition
 
-    await composition.prepare(settings)
     log.info("worker starts")
     worker = asyncio.create_task(composition.run_worker(settings, order.stop))
     hurry = asyncio.create_task(order.hurry.wait())

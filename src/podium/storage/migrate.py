@@ -12,8 +12,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from podium.kernel.errors import PodiumError, Unavailable
-from podium.storage.database import Database, driver_errors, raw_connection
+from podium.kernel.errors import Unavailable
+from podium.storage import functions
+from podium.storage.database import Database, driver_errors
+from podium.storage.functions import DatabaseUnsupported
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _OLDEST_SERVER = 150000
@@ -24,15 +26,8 @@ _UNLIMITED = """
 _LOCK = "select pg_advisory_xact_lock(1886348393, 3)"
 
 
-class DatabaseUnsupported(PodiumError):
-    """The database server, or the schema in it, is not one that this version can use."""
-
-    code = "database_unsupported"
-    title = "Database cannot be used"
-
-
 async def migrate(database: Database, slices: Sequence[str]) -> None:
-    """Upgrade the schema and (re)install the SQL functions of the named packages.
+    """Upgrade the schema and install the SQL functions of the named packages.
 
     One transaction under a lock: safe when several processes start at once, and an interrupted
     upgrade leaves nothing half-done. ``slices`` are packages with a folder ``sql``.
@@ -43,13 +38,12 @@ async def migrate(database: Database, slices: Sequence[str]) -> None:
             await conn.execute(text(_UNLIMITED))
             await conn.execute(text(_LOCK))
             await conn.run_sync(_upgrade)
-            raw = await raw_connection(conn)
-            for script in sql_files(slices):
-                await raw.execute(script)
+            await functions.install(conn, sql_files(slices))
 
 
-async def require_migrated(database: Database) -> None:
-    """Raise ``Unavailable`` unless the database answers and has this version's schema."""
+async def require_migrated(database: Database, slices: Sequence[str] = ()) -> None:
+    """Raise ``Unavailable`` unless the database answers and has this version's schema, and the
+    functions of the named packages; ``DatabaseUnsupported`` when those are of a newer version."""
     head = await asyncio.to_thread(_head)
     async with database.connect() as conn:
         present = (await conn.execute(text("select to_regclass('alembic_version')"))).scalar_one()
@@ -57,6 +51,8 @@ async def require_migrated(database: Database) -> None:
         if present:
             query = text("select version_num from alembic_version")
             found = (await conn.execute(query)).scalar_one_or_none()
+        if found == head and slices:
+            await functions.require_installed(conn, sql_files(slices))
     if found != head:
         raise Unavailable(
             f"The database has schema {found or 'none'}, this version needs {head}.",

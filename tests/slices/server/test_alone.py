@@ -19,6 +19,7 @@ from podium.kernel.errors import SettingsInvalid, Unavailable
 from podium.kernel.settings import Settings
 from podium.server import network, processes
 from podium.server.exits import ExitStatus
+from podium.storage.database import Database
 
 COMMAND = (sys.executable, "-P", "-m", "podium.server")
 
@@ -85,6 +86,31 @@ async def test_a_server_and_a_worker_apart(environment: dict[str, str]) -> None:
         with pytest.raises(httpx.ConnectError):
             async with httpx.AsyncClient(base_url=url) as client:
                 await client.get("/health/ready")
+
+
+async def test_a_worker_apart_leaves_the_database_as_it_is(
+    environment: dict[str, str], database: Database, tmp_path: Path
+) -> None:
+    await database.call("drop function claim_tasks")
+    await database.call(
+        """update meta set value = value || '{"digest": "older"}' where key = 'functions'"""
+    )
+    status, _, err = await run(environment, "worker")
+    assert status == ExitStatus.FAILED
+    line = json.loads(err.splitlines()[-1])
+    assert line["event"].startswith("The functions in the database are of Podium")
+    assert "podium server" in line["hint"]
+    assert not await database.call("select from pg_proc where proname = 'claim_tasks'")
+    assert not (tmp_path / "admin-token").exists()
+    await database.call(
+        """update meta set value = value || '{"version": "99.1"}' where key = 'functions'"""
+    )
+    for command in ("worker", "server"):
+        status, _, err = await run(environment, command, *(["--port=0"] * (command == "server")))
+        assert status == ExitStatus.FAILED
+        line = json.loads(err.splitlines()[-1])
+        assert line["event"].startswith("The database was upgraded by Podium 99.1")
+        assert "Upgrade this one to 99.1" in line["hint"]
 
 
 @pytest.mark.parametrize("command", ["server", "worker"])

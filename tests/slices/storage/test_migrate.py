@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from podium import app as composition
 from podium.kernel.errors import Unavailable
+from podium.storage import functions
 from podium.storage import migrate as module
 from podium.storage.database import Database
 from podium.storage.migrate import DatabaseUnsupported, migrate, require_migrated, sql_files
@@ -122,3 +123,90 @@ def test_the_sql_of_a_package_comes_in_order() -> None:
     assert "function lock_events" in events
     joined = "\n".join(scheduler)
     assert joined.index("function lock_gates") < joined.index("function claim_tasks")
+
+
+async def written(database: Database, name: str) -> list[tuple[str, str]]:
+    """Signature and writing transaction of the functions of a name."""
+    rows = await database.call(
+        "select oid::regprocedure::text, xmin::text from pg_proc where proname = $1"
+        " order by oid::regprocedure::text",
+        name,
+    )
+    return [tuple(row) for row in rows]
+
+
+def function(name: str, arguments: str, gives: str) -> str:
+    return (
+        f"create or replace function {name}({arguments}) returns {gives}"
+        f" language sql as $$ select '{len(arguments)}'::{gives} $$;\n"
+    )
+
+
+async def install(database: Database, *scripts: str) -> None:
+    async with database.engine.begin() as conn:
+        await functions.install(conn, scripts)
+
+
+async def test_functions_that_are_there_are_left_alone(empty: Database) -> None:
+    await migrate(empty, composition.SQL_SLICES)
+    before = await written(empty, "claim_tasks")
+    await migrate(empty, composition.SQL_SLICES)
+    assert await written(empty, "claim_tasks") == before
+
+
+async def test_an_older_program_does_not_put_its_functions_back(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = sql_files(composition.SQL_SLICES)
+    with monkeypatch.context() as newer:
+        newer.setattr(functions, "__version__", "9.0.1")
+        newer.setattr(module, "sql_files", lambda _: [*scripts, function("added", "", "int")])  # pyright: ignore[reportUnknownLambdaType]
+        await migrate(empty, composition.SQL_SLICES)
+    before = await written(empty, "added"), await written(empty, "claim_tasks")
+    for refused in (migrate, require_migrated):
+        with pytest.raises(DatabaseUnsupported, match=r"upgraded by Podium 9\.0\.1") as told:
+            await refused(empty, composition.SQL_SLICES)
+        assert "Upgrade this one to 9.0.1" in (told.value.hint or "")
+    assert (await written(empty, "added"), await written(empty, "claim_tasks")) == before
+
+
+async def test_a_newer_program_replaces_the_functions_of_an_older(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(empty, composition.SQL_SLICES)
+    monkeypatch.setattr(functions, "__version__", "9.0.1")
+    scripts = sql_files(composition.SQL_SLICES)
+    monkeypatch.setattr(module, "sql_files", lambda _: [*scripts, function("added", "", "int")])  # pyright: ignore[reportUnknownLambdaType]
+    with pytest.raises(Unavailable, match=r"this is Podium 9\.0\.1"):
+        await require_migrated(empty, composition.SQL_SLICES)
+    await migrate(empty, composition.SQL_SLICES)
+    await require_migrated(empty, composition.SQL_SLICES)
+    assert await written(empty, "added")
+
+
+async def test_a_function_with_another_signature_takes_the_place_of_the_old(
+    database: Database,
+) -> None:
+    await database.call(function("others", "n int", "int"))
+    await install(database, function("a", "n int", "int") + function("b", "", "int"))
+    same = await written(database, "others")
+    await install(database, function("a", "n int, m int", "int") + function("b", "", "int"))
+    assert [name for name, _ in await written(database, "a")] == ["a(integer,integer)"]
+    for gives in ("bigint", "int"):
+        await install(database, function("a", "k int", gives) + function("b", "", "int"))
+        [row] = await database.call("select pg_typeof(a(1))::text = $1::regtype::text", gives)
+        assert row[0]
+    assert [name for name, _ in await written(database, "b")] == ["b()"]
+    await install(database, function("a", "k int", "int"))
+    assert await written(database, "b") == []
+    assert await written(database, "others") == same
+
+
+async def test_functions_are_on_record_once_all_are_installed(database: Database) -> None:
+    await install(database, function("a", "", "int"))
+    before = await written(database, "a")
+    with pytest.raises(asyncpg.PostgresSyntaxError):
+        await install(database, function("a", "", "bigint"), "nonsense")
+    assert await written(database, "a") == before
+    await install(database, function("a", "", "bigint"))
+    assert await written(database, "a") != before
