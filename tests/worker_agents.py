@@ -1,7 +1,9 @@
 """Agents that the tests of the worker run as functions inside it."""
 
 import asyncio
-from typing import Any
+import sys
+from decimal import Decimal
+from typing import Any, cast
 
 from podium.kernel.errors import AttemptFailed, ErrorClass
 
@@ -73,3 +75,78 @@ async def nul(given: Any) -> str:
 async def keep(given: dict[str, str], ctx: Any) -> None:
     """Keeps an empty file under any name and type."""
     await ctx.artifact(given["name"], b"", given.get("type", "text/plain"))
+
+
+class Tantrum(BaseException):
+    """No ``Exception``, so that ordinary handlers let it through."""
+
+
+async def odd(given: str, ctx: Any) -> str:
+    """Says or does something that could stand in the way of its own settlement."""
+    match given:
+        case "decimal usage":
+            ctx.usage(cost_usd=Decimal("0.25"))
+        case "endless usage":
+            ctx.usage(tokens=float("inf"))
+        case "huge usage":
+            ctx.usage(tokens=10**30)
+        case "usage of a strange name":
+            ctx.usage(**{"tokens\x00\ud800": 1})
+        case "usage that is no number":
+            ctx.usage(tokens="many")
+        case "strange words":
+            ctx.log("a\ud800b\x00c")
+            ctx.progress(0.5, "d\udfffe\x00f")
+        case "strange stream":
+            ctx.log("text", "somewhere")
+        case "progress that is no number":
+            ctx.progress(float("nan"))
+        case "strange gate":
+            await ctx.park("a\x00\ud800")
+        case _:
+            await _end_oddly(given)
+    return "said"
+
+
+async def _end_oddly(given: str) -> None:
+    match given:
+        case "strange exception":
+            raise ValueError("a\ud800b\x00c")
+        case "strange failure":
+            detail = {"\ud800": ["\x00", 2**70, {1: float("nan")}]}
+            raise AttemptFailed(ErrorClass.AGENT, "c\ud800\x00", "m\ud800", detail=detail)
+        case "strange wish":
+            raise AttemptFailed(ErrorClass.AGENT, "later", "Later.", retry_after=float("inf"))
+        case "no error class":
+            raise AttemptFailed(cast("Any", "agent"), "wrong", "This is no class.")
+        case "exit":
+            sys.exit(3)
+        case "tantrum":
+            raise Tantrum("\ud800")
+        case _:
+            task = asyncio.current_task()
+            assert task
+            task.cancel()
+            await asyncio.sleep(1)
+
+
+async def last_words(given: int, ctx: Any) -> None:
+    """Says so many lines and that it is done, and ends at once."""
+    for n in range(given):
+        ctx.log(f"line {n}")
+    ctx.progress(1.0, "done")
+
+
+async def keep_and_wait(given: float, ctx: Any) -> None:
+    """Keeps a file after so many seconds, and goes on for long."""
+    calls.append(("keeps", given))
+    await asyncio.sleep(given)
+    await ctx.artifact("late.txt", b"late")
+    await asyncio.sleep(30)
+
+
+async def settle_in(given: Any, ctx: Any) -> str:
+    """Leaves a file in its workspace for others to see while it runs."""
+    (ctx.workspace / "here").touch()
+    await asyncio.sleep(given)
+    return str(ctx.workspace)

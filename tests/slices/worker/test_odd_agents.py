@@ -1,0 +1,95 @@
+"""Agents inside the worker that say or do what nobody expects: each ends, once, and hurts none."""
+
+from typing import Any
+
+import pytest
+
+from podium.scheduler.model import Progress
+from podium.worker import outcome
+from podium.worker.attempt import Attempt
+from podium.worker.reporter import Reporter
+from podium.worker.store import LogLine
+from slices.worker.conftest import Shop
+
+
+@pytest.mark.parametrize(
+    ("oddity", "code", "says"),
+    [
+        ("endless usage", "usage", "inf is no number"),
+        ("huge usage", "usage", "cannot have been used"),
+        ("usage of a strange name", "usage", "name"),
+        ("usage that is no number", "usage", "'many' is no number"),
+        ("strange stream", "log_stream", "stdout"),
+        ("progress that is no number", "progress", "nan is no number"),
+        ("strange gate", "park_key", "waited for"),
+        ("strange exception", "exception", "a\ufffdb\ufffdc"),
+        ("strange failure", "c\ufffd\ufffd", "m\ufffd"),
+        ("strange wish", "later", "Later."),
+        ("no error class", "runtime_crashed", "AttributeError"),
+        ("exit", "runtime_crashed", "SystemExit"),
+        ("tantrum", "runtime_crashed", "Tantrum"),
+        ("cancels itself", "exception", "cancelled"),
+    ],
+)
+async def test_an_odd_agent_fails_once_and_is_told_why(
+    shop: Shop, oddity: str, code: str, says: str
+) -> None:
+    async with shop.worker():
+        done = await shop.ended(await shop.submit("odd", oddity))
+        assert (done.outcome, done.attempt, done.error["code"]) == ("failed", 1, code)
+        assert says in done.error["message"]
+        assert (await shop.ended(await shop.submit("echo", 1))).output == 1
+
+
+async def test_odd_words_that_can_be_kept_are(shop: Shop) -> None:
+    async with shop.worker():
+        spent = await shop.submit("odd", "decimal usage")
+        said = await shop.submit("odd", "strange words")
+        assert [(await shop.ended(each)).outcome for each in (spent, said)] == ["succeeded"] * 2
+    assert (await shop.rows("attempt", spent))[0].usage == {"cost_usd": 0.25}
+    assert [line.text for line in await shop.rows("log", said)] == ["a\ufffdb\ufffdc"]
+    query = "select data from event where subject = :id and type = 'task.progress'"
+    [told] = await shop.engine.run(query, id=said)
+    assert told.data["note"] == "d\ufffde\ufffdf"
+
+
+async def test_a_retry_is_never_put_off_for_ever(shop: Shop) -> None:
+    policy = {"max_retries": 1, "initial": 0.01}
+    async with shop.worker():
+        done = await shop.ended(await shop.submit("odd", "strange wish", spec={"retry": policy}))
+    assert (done.outcome, done.attempt) == ("dead", 2)
+
+
+async def test_an_end_that_the_database_refuses_becomes_a_failure(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_attempt: Attempt) -> str:
+        return '{"tokens": "\\u0000"}'
+
+    monkeypatch.setattr(outcome, "_usage", refused)
+    async with shop.worker():
+        odd, other = await shop.submit("echo", 1), await shop.submit("sleep", 0)
+        done = [await shop.ended(each) for each in (odd, other)]
+    assert [each.error["code"] for each in done] == ["output_refused"] * 2
+    assert [each.attempt for each in done] == [1, 1]
+
+
+async def test_what_cannot_be_written_does_not_take_the_rest_along(shop: Shop) -> None:
+    task = await shop.submit("echo", 1)
+    worker = await shop.engine.worker()
+    [claimed] = await shop.engine.claim(worker)
+    reporter = Reporter(shop.engine.database, shop.engine.scheduler, shop.wakeups, worker)
+    for text in ("first", "bad\x00", "last"):
+        reporter.log(LogLine(task, claimed.attempt, "agent", text))
+    reporter.progress(Progress(task, claimed.attempt, 0.5, "bad\x00"))
+    texts = await shop.until(lambda: _said(shop, task, 3))
+    assert texts[:2] == ["first", "last"]
+    assert "dropped" in texts[2]
+    reporter.log(LogLine(task, claimed.attempt, "agent", "on it goes"))
+    assert (await shop.until(lambda: _said(shop, task, 4)))[3] == "on it goes"
+    await reporter.close()
+
+
+async def _said(shop: Shop, task: Any, lines: int) -> list[str] | None:
+    texts = [line.text for line in await shop.rows("log", task)]
+    return texts if len(texts) >= lines else None

@@ -1,0 +1,238 @@
+"""A worker whose database, connections or own parts fail it: no task is lost, none runs twice."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prometheus_client import REGISTRY
+
+import worker_agents
+from podium.agents.runtime import AgentSpec
+from podium.agents.runtimes.function import FunctionRuntime
+from podium.kernel.errors import Unavailable
+from podium.scheduler import store as leases
+from podium.scheduler.model import Claimed, Settlement
+from podium.worker import claiming, store
+from slices.worker.conftest import Shop
+
+
+class Troubled:
+    """Does what ``call`` does, but fails with ``error`` as often as it is told to."""
+
+    def __init__(self, call: Callable[..., Awaitable[Any]], error: Exception, times: int) -> None:
+        self._call = call
+        self._error = error
+        self.left = times
+
+    async def __call__(self, *args: Any) -> Any:
+        if self.left:
+            self.left -= 1
+            raise self._error
+        return await self._call(*args)
+
+
+def _faults(loop: str) -> float:
+    return REGISTRY.get_sample_value("podium_worker_errors_total", {"loop": loop}) or 0.0
+
+
+async def _outcomes(shop: Shop, task: UUID) -> list[str]:
+    return [each.outcome for each in await shop.rows("attempt", task)]
+
+
+@pytest.fixture
+def held_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Answers of claims that bring something arrive when the event is set, and not before."""
+    arrive = asyncio.Event()
+    claim = shop.engine.scheduler.claim
+
+    async def slow(*args: Any) -> list[Claimed]:
+        claimed = await claim(*args)
+        if claimed:
+            await arrive.wait()
+        return claimed
+
+    monkeypatch.setattr(shop.engine.scheduler, "claim", slow)
+    return arrive
+
+
+async def test_a_slow_claim_is_not_taken_for_a_lost_one(
+    shop: Shop, held_back: asyncio.Event
+) -> None:
+    task = await shop.submit("sleep", 0.51)
+    async with shop.worker(lease=1):
+        await shop.until(lambda: shop.rows("running", task))
+        await asyncio.sleep(2)  # many renewals
+        held_back.set()
+        assert (await shop.ended(task)).outcome == "succeeded"
+    assert await _outcomes(shop, task) == ["succeeded"]
+    assert worker_agents.calls.count(("started", 0.51)) == 1
+
+
+async def test_a_claim_that_takes_too_long_is_given_up_and_handed_back(
+    shop: Shop, held_back: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "_CLAIM_SECONDS", 0.3)
+    task = await shop.submit("sleep", 0.52)
+    async with shop.worker(lease=1):
+        await shop.until(lambda: shop.rows("attempt", task))
+        held_back.set()
+        assert (await shop.ended(task)).outcome == "succeeded"
+    outcomes = await _outcomes(shop, task)
+    assert (set(outcomes[:-1]), outcomes[-1]) == ({"released"}, "succeeded")
+    assert worker_agents.calls.count(("started", 0.52)) == 1
+
+
+async def test_a_slot_is_free_while_the_end_before_it_is_settled(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But what waits to be settled is bounded: two ends a slot."""
+    settle, let = shop.engine.scheduler.settle, asyncio.Event()
+
+    async def later(worker_id: UUID, ends: Sequence[Settlement]) -> Any:
+        await let.wait()
+        return await settle(worker_id, ends)
+
+    monkeypatch.setattr(shop.engine.scheduler, "settle", later)
+    tasks = [await shop.submit("sleep", 0.01 * n) for n in range(5)]
+    async with shop.worker(concurrency=1):
+        await shop.until(lambda: _count(shop, 2))
+        await asyncio.sleep(1)
+        assert await _count(shop, 2)
+        let.set()
+        assert [(await shop.ended(task)).outcome for task in tasks] == ["succeeded"] * 5
+
+
+async def _count(shop: Shop, running: int) -> bool:
+    return len(await shop.engine.run("select 1 from running")) == running
+
+
+async def test_trouble_of_the_database_before_an_attempt_is_no_fault_of_its_task(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def isolated(_self: FunctionRuntime, _config: object) -> bool:
+        return True
+
+    monkeypatch.setattr(FunctionRuntime, "isolated", isolated)
+    troubled = Troubled(store.mark_isolated, Unavailable("It is away."), 1)
+    monkeypatch.setattr(store, "mark_isolated", troubled)
+    async with shop.worker():
+        task = await shop.submit("echo", 1)
+        assert (await shop.ended(task)).outcome == "succeeded"
+    assert await _outcomes(shop, task) == ["released", "succeeded"]
+
+
+async def test_all_that_was_said_is_kept_before_the_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubled = Troubled(store.append_logs, Unavailable("It is away."), 3)
+    monkeypatch.setattr(store, "append_logs", troubled)
+    async with shop.worker():
+        task = await shop.submit("last_words", 3)
+        await shop.ended(task)
+        lines = [line.text for line in await shop.rows("log", task)]
+    assert troubled.left == 0
+    assert lines == ["line 0", "line 1", "line 2"]
+
+
+async def test_the_last_progress_is_told(shop: Shop) -> None:
+    async with shop.worker():
+        task = await shop.submit("last_words", 0)
+        await shop.ended(task)
+    query = "select data from event where subject = :id and type = 'task.progress'"
+    assert [row.data["note"] for row in await shop.engine.run(query, id=task)] == ["done"]
+
+
+async def test_a_drain_stops_attempts_that_are_being_prepared(shop: Shop) -> None:
+    async def never(_agent: UUID, _version: int) -> AgentSpec:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    shop.around = replace(shop.around, agent_spec=never)
+    task = await shop.submit("echo", 1)
+    async with asyncio.timeout(5):
+        async with shop.worker(drain=0.2) as stop:
+            await shop.until(lambda: shop.rows("running", task))
+            stop.set()
+    assert await _outcomes(shop, task) == ["released"]
+
+
+async def test_a_renewal_that_fails_oddly_is_counted_and_tried_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _faults("renew")
+    troubled = Troubled(leases.renew, RuntimeError("a bug"), 2)
+    monkeypatch.setattr(leases, "renew", troubled)
+    async with shop.worker(lease=4):
+        await shop.until(lambda: _is(_faults("renew") >= before + 2))
+        task = await shop.submit("sleep", 1.5)
+        assert (await shop.ended(task)).outcome == "succeeded"
+    assert await _outcomes(shop, task) == ["succeeded"]
+
+
+async def test_a_worker_that_cannot_renew_ends_all_it_runs(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubled = Troubled(leases.renew, RuntimeError("a bug"), -1)  # always
+    monkeypatch.setattr(leases, "renew", troubled)
+    async with shop.worker(lease=2):
+        task = await shop.submit("sleep", 34)
+        await shop.until(lambda: _is(("ended", 34) in worker_agents.calls), 5)
+        troubled.left = 0
+        await shop.until(lambda: _outcomes(shop, task))
+    assert (await _outcomes(shop, task))[0] == "lost"
+
+
+async def test_messages_are_listened_to_after_an_odd_failure(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, listen = _faults("obey"), shop.wakeups.valkey.listen
+
+    def fails(*_channels: str) -> Any:
+        monkeypatch.setattr(shop.wakeups.valkey, "listen", listen)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(shop.wakeups.valkey, "listen", fails)
+    async with shop.worker(lease=60):
+        task = await shop.submit("sleep", 35)
+        await shop.until(lambda: _is(_faults("obey") > before))
+        await asyncio.sleep(0.7)
+        await shop.until(lambda: shop.rows("running", task))
+        await shop.engine.cancel(task)
+        assert (await shop.ended(task, 3)).outcome == "cancelled"
+
+
+async def _is(value: object) -> object:
+    return value
+
+
+async def test_an_attempt_that_does_not_count_any_more_ends_when_it_keeps_a_file(
+    shop: Shop,
+) -> None:
+    async with shop.worker():
+        task = await shop.submit("keep_and_wait", 0.6)
+        await shop.until(lambda: _is(("keeps", 0.6) in worker_agents.calls))
+        await shop.engine.run("delete from running where task_id = :id", id=task)
+        async with asyncio.timeout(3):
+            while REGISTRY.get_sample_value("podium_attempts_running"):
+                await asyncio.sleep(0.01)
+    assert await shop.rows("artifact", task) == []
+
+
+async def test_workspaces_of_workers_that_were_killed_are_removed(shop: Shop) -> None:
+    root = shop.around.workspaces
+    task = await shop.submit("settle_in", 1.5)
+    kept = [root / "notes" / "1", root / str(task) / "other"]
+    left = [root / str(task) / "7", root / "01a1fd23-a4ea-7cd8-9b52-67f3f0011c83" / "1"]
+    for folder in (*kept, *left):
+        folder.mkdir(parents=True)
+        (folder / "file").touch()
+    async with shop.worker():
+        await shop.until(lambda: _is((root / str(task) / "1" / "here").exists()))
+        async with shop.worker():  # another one, which sweeps when it begins
+            await shop.until(lambda: _is(not any(folder.exists() for folder in left)))
+            assert (root / str(task) / "1" / "here").exists()
+        await shop.ended(task)
+    assert all((folder / "file").exists() for folder in kept)
