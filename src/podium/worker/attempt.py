@@ -52,7 +52,7 @@ class Attempt:
         claimed: Claimed,
         *,
         worker_id: UUID,
-        workspace: Path,
+        workspaces: Path,
         server_url: str,
         lease: LeaseClock,
         reporter: Reporter,
@@ -71,8 +71,9 @@ class Attempt:
         self.spent: dict[str, float] = {}
         self.stop_reason: StopReason | None = None
         self.last_sign = boottime()
+        self.made_workspace: Path | None = None
         self._worker_id = worker_id
-        self._workspace = workspace
+        self._workspaces = workspaces
         self._reporter = reporter
         self._artifacts = artifacts
         self._database = database
@@ -87,12 +88,11 @@ class Attempt:
     @property
     def workspace(self) -> Path:
         """Made when it is first asked for: most attempts inside the worker need none."""
-        self._workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self._workspace
-
-    @property
-    def workspace_used(self) -> bool:
-        return self._workspace.exists()
+        if self.made_workspace is None:
+            made = self._workspaces / str(self.task_id) / str(self.attempt)
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.made_workspace = made
+        return self.made_workspace
 
     def run_in(self, task: asyncio.Task[Any]) -> None:
         """The asyncio task that a request to stop cancels."""

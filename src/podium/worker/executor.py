@@ -56,7 +56,7 @@ class Executor:
         return Attempt(
             claimed,
             worker_id=self._worker_id,
-            workspace=around.workspaces / str(claimed.task_id) / str(claimed.attempt),
+            workspaces=around.workspaces,
             server_url=around.server_url,
             lease=self._lease,
             reporter=self._reporter,
@@ -92,8 +92,8 @@ class Executor:
         finally:
             for watch in watches:
                 watch.cancel()
-            if attempt.workspace_used:
-                await asyncio.to_thread(workspaces.remove, attempt.workspace)
+            if attempt.made_workspace:
+                await asyncio.to_thread(workspaces.remove, attempt.made_workspace)
 
     async def _prepare(self, attempt: Attempt) -> None:
         """Gather what the attempt needs; ``Unavailable`` is no fault of the task."""
