@@ -49,6 +49,12 @@ async def test_a_lone_caller_does_not_wait_for_others(recorder: Recorder) -> Non
     assert recorder.batches == [[1]]
 
 
+async def test_who_comes_as_a_runner_ends_does_not_count_on_it(recorder: Recorder) -> None:
+    batcher = Batcher(recorder.flush, parallel=1)
+    async with asyncio.timeout(1):
+        assert [await batcher.put(n) for n in range(5)] == [0, 2, 4, 6, 8]
+
+
 async def test_two_flushes_run_side_by_side_and_no_more(recorder: Recorder) -> None:
     running = most = 0
 

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from podium.kernel.ids import uuid7
-from podium.scheduler.model import Claimed, SubmitCall
+from podium.scheduler import service
+from podium.scheduler.model import Claimed, Demand, SubmitCall
 from podium.storage.database import Database
 from slices.scheduler.engine import Engine
 
@@ -316,3 +317,13 @@ async def test_a_named_agent_may_be_chosen_too(engine: Engine, worker: UUID) -> 
     third = await engine.submit(capabilities=("x",))
     assert set(await engine.claim_ids(worker)) == {first, second}
     assert await engine.state(third) == "ready"
+
+
+async def test_only_so_many_lanes_are_remembered(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_LANES_KNOWN", 3)
+    demands = [Demand(engine.project, f"q{n}", engine.agents["echo"]) for n in range(10)]
+    first = [await engine.scheduler.lane(each) for each in demands]
+    assert len(engine.scheduler._lanes) <= 3
+    assert [await engine.scheduler.lane(each) for each in demands] == first

@@ -1,6 +1,7 @@
 """Idempotency keys: the same call gives the same tasks, another one is refused."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -113,3 +114,24 @@ async def test_a_call_that_broke_off_goes_on_by_the_keys_of_its_chunks(engine: E
     assert first == ids
     assert second == [task.id for task in again[1].tasks]
     assert await _count(engine) == 1000
+
+
+async def test_keys_are_forgotten_a_few_at_a_time(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(8):
+        await engine.submit_keyed(f"k{n}", b"1")
+    await engine.run("update idempotency set expires_at = now() - interval '1 s' where key <> 'k3'")
+    calls = 0
+    call = engine.database.call
+
+    async def counted(statement: str, *args: Any) -> list[Any]:
+        nonlocal calls
+        calls += 1
+        return await call(statement, *args)
+
+    monkeypatch.setattr(engine.database, "call", counted)
+    monkeypatch.setattr(store, "_FORGET_AT_ONCE", 3)
+    await store.forget_calls(engine.database)
+    assert [row.key for row in await engine.run("select key from idempotency")] == ["k3"]
+    assert calls == 3

@@ -23,7 +23,7 @@ from podium.scheduler import store
 from podium.scheduler.keeper import Chore, Keeper
 from podium.scheduler.model import SubmitCall
 from podium.scheduler.service import Scheduler
-from podium.storage.database import Database
+from podium.storage.database import Contended, Database
 from podium.storage.valkey import Valkey
 from servers import ValkeyProcess
 from slices.scheduler.engine import Engine
@@ -347,6 +347,32 @@ async def test_a_reap_that_was_delayed_does_nothing(engine: Engine) -> None:
     assert await store.reap(engine.database, 3, seen, 3) == [(worker, 0)]
 
 
+@pytest.mark.parametrize(
+    ("error", "anew"),
+    [(Contended("deadlock"), False), (ValueError("a bug"), False), (Unavailable("away"), True)],
+)
+async def test_only_trouble_that_workers_may_have_too_makes_the_reaper_wait_anew(
+    engine: Engine,
+    valkey: Valkey,
+    quick: None,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    anew: bool,  # noqa: FBT001
+) -> None:
+    async with keeping(engine.database, valkey, lease=0.8) as keeper:
+        corpse = await engine.worker(lease=0.1)
+        await until(lambda: _dead(engine, corpse), 5)
+        since, before = keeper._fit_since, _errors("reaper")
+
+        async def fails(*_: object) -> list[Any]:
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "reap", fails)
+            await until(lambda: _is(_errors("reaper") > before))
+        assert (keeper._fit_since > since) == anew
+
+
 # -- chores ------------------------------------------------------------------------------------
 
 
@@ -391,3 +417,14 @@ async def test_a_chore_that_fails_is_counted_and_done_again(engine: Engine, valk
     async with keeping(engine.database, valkey, Chore("fails once", 0.1, fails_once)):
         await until(lambda: _is(calls >= 2))
     assert _errors("fails once") == before + 1
+
+
+async def test_workers_of_long_ago_are_forgotten_by_itself(engine: Engine, valkey: Valkey) -> None:
+    old = await engine.worker()
+    await engine.run("update worker set state = 'dead', lease_until = now() - interval '8 days'")
+    async with keeping(engine.database, valkey):
+        await until(lambda: _gone(engine, old))
+
+
+async def _gone(engine: Engine, worker: UUID) -> bool:
+    return not await engine.run("select 1 from worker where id = :id", id=worker)

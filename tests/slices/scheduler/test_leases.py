@@ -244,3 +244,33 @@ async def test_a_role_is_played_by_one(engine: Engine) -> None:
     assert await store.lead(engine.database, "clock", second, 60)
     await store.resign(engine.database, second)
     assert await store.lead(engine.database, "clock", first, 60)
+
+
+async def test_workers_that_ended_long_ago_are_forgotten(engine: Engine) -> None:
+    names = ("live", "late", "recent", "dead", "stopped", "holds")
+    live, late, recent, dead, stopped, holds = [await engine.worker() for _ in names]
+    await engine.submit()
+    await engine.claim(holds)
+    for worker, state in ((recent, "dead"), (dead, "dead"), (stopped, "stopped"), (holds, "dead")):
+        await engine.run("update worker set state = :s where id = :id", s=state, id=worker)
+    await engine.run(
+        "update worker set lease_until = now() - interval '8 days' where id = any (:ids)",
+        ids=[late, dead, stopped, holds],
+    )
+    await store.forget_workers(engine.database, 7)
+    left = {row.id for row in await engine.run("select id from worker")}
+    assert left == {live, late, recent, holds}
+
+
+async def test_only_queues_that_have_work_for_bound_workers_are_told_of(engine: Engine) -> None:
+    await engine.worker()
+    await engine.submit(queue="gpu")
+    assert await store.bound_queues(engine.database) == []
+    await engine.worker(queues=("gpu", "cpu"))
+    await engine.worker(queues=("gpu", "tpu"))
+    gone = await engine.worker(queues=("npu",))
+    await engine.submit(queue="npu")
+    await engine.submit(queue="gpu", capabilities=("x",))
+    await engine.submit(queue="tpu", needs={"g": 1})
+    await engine.die(gone)
+    assert await store.bound_queues(engine.database) == ["gpu"]

@@ -121,3 +121,30 @@ async def test_nothing_on_the_hot_path_scans_a_table(database: Database) -> None
     after = await _statistics(engine)
     assert {name: after[name][0] - before[name][0] for name in after} == dict.fromkeys(after, 0)
     assert all(after[name][1] > before[name][1] for name in ("task", "ready", "running", "wait"))
+
+
+async def test_timers_are_fired_without_a_look_at_all_that_are_due(database: Database) -> None:
+    engine = await Engine.create(database)
+    await engine.submit(start_at=datetime.now(UTC) + timedelta(minutes=5))
+    assert await engine.fire() == 1
+    lane = (await engine.task()).lane_id
+    await engine.run(
+        "insert into timer (task_id, fires_at, reason, lane_id, priority)"
+        " select gen_random_uuid(), now() - n * interval '1 s', 'delay', :lane, 0"
+        "   from generate_series(1, 20000) n",
+        lane=lane,
+    )
+    before = await _statistics(engine)
+    for _ in range(5):
+        assert await store.fire_timers(database, 20) == 20
+    after = await _statistics(engine)
+    assert after["timer"][1] - before["timer"][1] < 1000  # of 20,000
+
+
+async def test_gated_timers_among_those_due_are_fired(engine: Engine, worker: UUID) -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=5)
+    await engine.submit_many(5, start_at=soon)
+    gated = await engine.submit(start_at=soon, needs={"g": 1})
+    await engine.set_gates(g=1)
+    assert await engine.fire() == 6
+    assert gated in await engine.claim_ids(worker)
