@@ -21,7 +21,7 @@ _ANYWHERE = {
     422: "A value of the request cannot be.",
     429: "Too many requests; `Retry-After` says when to go on.",
     500: "Podium failed; its log tells more under the request's id.",
-    503: "PostgreSQL cannot be used now; nothing was changed.",
+    503: "PostgreSQL cannot be used now. Nothing was changed, unless `code` is `outcome_unknown`.",
 }
 _PUBLIC = (400, 421, 422, 429, 500, 503)
 _DESCRIPTION = """\

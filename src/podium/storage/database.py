@@ -1,8 +1,10 @@
 """The one door to PostgreSQL: a pool, transactions, and calls of the scheduler's functions."""
 
+import re
+import traceback
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 import asyncpg
 import orjson
@@ -17,11 +19,8 @@ metadata = MetaData()
 """The tables of every slice; each ``store.py`` declares its own here."""
 
 _AWAY = (
-    OSError,
-    TimeoutError,
     PoolTimeout,
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that the server ended, but did not close yet
     asyncpg.InsufficientResourcesError,  # the disk is full, there are too many connections, …
     asyncpg.OperatorInterventionError,  # it shuts down, a statement took too long, …
@@ -32,7 +31,11 @@ _AWAY = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
+_ENDED = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+"""The server's last words on a connection, whatever it did before."""
 _CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_GONE = re.compile(r"\b(closed|closing|cancelling)\b")
+"""In what the driver says when it is used on a connection that is no more."""
 _AFTER_COMMIT = "podium_after_commit"
 _LOCK_EVENTS = text("select lock_events()")
 _MISSING = "PD404"
@@ -45,6 +48,13 @@ _IDLE_IN_TRANSACTION = "30s"
 
 class Contended(Unavailable):
     """Two transactions stood in each other's way and this one gave in; nothing was changed."""
+
+
+class OutcomeUnknown(Unavailable):
+    """PostgreSQL was lost before it answered: the change was made, or it was not."""
+
+    code = "outcome_unknown"
+    title = "Outcome unknown"
 
 
 class LeaseLost(PodiumError):
@@ -69,8 +79,9 @@ class Database:
     in a transaction of its own, which is what the hot path is made of.
     Errors of the driver leave as ``Unavailable`` when PostgreSQL cannot be reached, cannot take
     the write or does not answer within ``patience`` seconds (None: waits for ever), as
-    ``Contended`` after a deadlock, as ``NotFound`` (``missing`` in its context says what) or
-    ``LeaseLost`` when a function of ours raised them.
+    ``OutcomeUnknown`` when that happens while it commits, as ``Contended`` after a deadlock, as
+    ``NotFound`` (``missing`` in its context says what) or ``LeaseLost`` when a function of ours
+    raised them.
     """
 
     def __init__(
@@ -94,19 +105,21 @@ class Database:
         ``after_commit`` runs when the commit is done.
         """
         callbacks: list[Callable[[], None]] = []
-        with driver_errors():
+        with driver_errors() as errors:
             async with self.engine.begin() as conn:
                 await conn.execution_options(**{_AFTER_COMMIT: callbacks})
                 await conn.execute(_LOCK_EVENTS)
                 yield conn
+                errors.committing = True
         for callback in callbacks:
             callback()
 
     async def call(self, statement: str, *args: Any) -> list[Any]:
         """Rows of one statement, run and committed in one round trip. Arguments are ``$1, $2…``."""
-        with driver_errors():
+        with driver_errors() as errors:
             async with self.engine.connect() as conn:
                 raw = await raw_connection(conn)
+                errors.committing = True
                 return await raw.fetch(statement, *args)
 
     async def close(self) -> None:
@@ -166,32 +179,70 @@ def _to_json(value: Any) -> str:
 
 
 class driver_errors:  # noqa: N801 - reads as a verb where it is used
-    """Turns the driver's errors into Podium's as they leave the block."""
+    """Turns the driver's errors into Podium's as they leave the block, and no others.
 
-    def __enter__(self) -> None:
-        return None
+    ``committing`` says that changes may have been made by the time of the error.
+    """
+
+    def __init__(self) -> None:
+        self.committing = False
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if error is None or isinstance(error, PodiumError):
             return
         cause = _driver_error(error)
-        state = getattr(cause, "sqlstate", None)
-        if state == _MISSING:
-            missing = getattr(cause, "detail", None)
-            said = _said(cause)
-            raise NotFound(f"{said[0].upper()}{said[1:]}.", missing=missing) from error
-        if state == _NO_LEASE:
-            raise LeaseLost("The worker holds no lease any more.") from error
+        _raise_ours(cause, error)
         if isinstance(cause, _CONTENDED) or _missed_its_partition(cause):
             raise Contended(
                 "Others were changing the same things at the same time.",
                 hint="Try again; nothing was changed.",
             ) from error
-        if isinstance(cause, _AWAY) and not isinstance(cause, ValueError):  # a fault of ours
-            raise Unavailable(
-                f"PostgreSQL cannot be used now: {_said(cause)}.",
-                hint="Try again; nothing was changed. `podium status` shows the servers.",
+        if not _away(cause):
+            return
+        if self.committing and not _answered(cause):
+            raise OutcomeUnknown(
+                f"PostgreSQL was lost before it answered: {_said(cause)}.",
+                hint="What was to be changed may have been changed. Send the request again: with "
+                "its idempotency key that does nothing twice.",
             ) from error
+        raise Unavailable(
+            f"PostgreSQL cannot be used now: {_said(cause)}.",
+            hint="Try again; nothing was changed. `podium status` shows the servers.",
+        ) from error
+
+
+def _raise_ours(cause: BaseException, error: BaseException) -> None:
+    """What functions of ours raised, as what they mean."""
+    state = getattr(cause, "sqlstate", None)
+    if state == _MISSING:
+        missing = getattr(cause, "detail", None)
+        said = _said(cause)
+        raise NotFound(f"{said[0].upper()}{said[1:]}.", missing=missing) from error
+    if state == _NO_LEASE:
+        raise LeaseLost("The worker holds no lease any more.") from error
+
+
+def _away(cause: BaseException) -> bool:
+    """Whether PostgreSQL, and not what we ask of it, is the reason."""
+    if isinstance(cause, asyncpg.InterfaceError):  # most of them are faults of ours
+        return not isinstance(cause, ValueError) and bool(_GONE.search(str(cause)))
+    if isinstance(cause, OSError):  # timeouts are some, too
+        return _is_of_driver(cause)
+    return isinstance(cause, _AWAY)
+
+
+def _is_of_driver(error: BaseException) -> bool:
+    """Whether it comes from within the driver: files and timeouts of ours fail in the same way."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get("__name__", "").startswith("asyncpg.") for frame, _ in frames)
+
+
+def _answered(cause: BaseException) -> bool:
+    """Whether the server itself refused, so that nothing was changed."""
+    return isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, _ENDED)
 
 
 def _said(cause: BaseException) -> str:

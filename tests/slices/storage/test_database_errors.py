@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import asyncpg
 import pytest
@@ -10,7 +11,15 @@ from sqlalchemy.exc import DBAPIError
 
 from podium.kernel.errors import NotFound, Unavailable
 from podium.scheduler.batcher import Batcher
-from podium.storage.database import Contended, Database, LeaseLost, after_commit, call_in
+from podium.storage.database import (
+    Contended,
+    Database,
+    LeaseLost,
+    OutcomeUnknown,
+    after_commit,
+    call_in,
+    driver_errors,
+)
 
 Way = Callable[[Database, str], Awaitable[object]]
 
@@ -106,6 +115,93 @@ async def test_faults_of_ours_are_not_disguised(database: Database, way: Way) ->
 async def test_arguments_that_do_not_fit_are_faults_of_ours(database: Database) -> None:
     with pytest.raises(asyncpg.DataError, match="int32"):
         await database.call("select $1::int", 2**40)
+
+
+async def test_wrong_use_of_the_driver_is_a_fault_of_ours(database: Database) -> None:
+    with pytest.raises(asyncpg.InterfaceError, match="expects 1 argument"):
+        await database.call("select $1::int", 1, 2)
+    async with database.connect() as conn:
+        waiting = asyncio.create_task(call_in(conn, "select pg_sleep(0.3)"))
+        await asyncio.sleep(0.05)
+        with pytest.raises(asyncpg.InterfaceError, match="in progress"), driver_errors():
+            await call_in(conn, "select 1")
+        await waiting
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("x"), TimeoutError("y"), OSError(28, "full")])
+@pytest.mark.parametrize("door", [Database.connect, Database.transaction])
+async def test_what_fails_beside_the_database_is_not_blamed_on_it(
+    database: Database, door: Callable[[Database], Any], error: Exception
+) -> None:
+    async def fail() -> None:
+        async with door(database) as conn:
+            await conn.execute(text("select 1"))
+            raise error
+
+    with pytest.raises(type(error)) as told:
+        await fail()
+    assert told.value is error
+
+
+async def test_a_limit_of_time_of_ours_is_not_blamed_on_the_database(database: Database) -> None:
+    async def hurry() -> None:
+        async with database.connect() as conn, asyncio.timeout(0.1):
+            await conn.execute(text("select pg_sleep(20)"))
+
+    with pytest.raises(TimeoutError):
+        await hurry()
+
+
+async def end_others(database: Database, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    await database.call(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()"
+    )
+
+
+async def test_a_connection_that_is_lost_in_a_commit_leaves_the_outcome_open(
+    database: Database,
+) -> None:
+    await database.call("create table mark (n int)")
+    await database.call(
+        "create function dawdle() returns trigger language plpgsql as"
+        " 'begin perform pg_sleep(5); return null; end'"
+    )
+    await database.call(
+        "create constraint trigger slow after insert on mark deferrable initially deferred"
+        " for each row execute function dawdle()"
+    )
+    ending = asyncio.create_task(end_others(database, 0.5))
+    with pytest.raises(OutcomeUnknown) as told:
+        await in_transaction(database, "insert into mark values (1)")
+    await ending
+    assert "nothing was changed" not in f"{told.value.message} {told.value.hint}"
+    assert "idempotency key" in (told.value.hint or "")
+    assert (told.value.code, told.value.status) == ("outcome_unknown", 503)
+
+
+async def test_a_statement_whose_answer_is_lost_leaves_the_outcome_open(
+    database: Database, hasty: Database
+) -> None:
+    ending = asyncio.create_task(end_others(database, 0.3))
+    with pytest.raises(OutcomeUnknown):
+        await database.call("select pg_sleep(5)")
+    await ending
+    with pytest.raises(OutcomeUnknown):
+        await hasty.call("select pg_sleep(20)")
+
+
+async def test_a_connection_that_is_lost_before_the_commit_changed_nothing(
+    database: Database, hasty: Database
+) -> None:
+    ending = asyncio.create_task(end_others(database, 0.3))
+    for door, seconds in ((database, 5), (hasty, 20)):
+        with pytest.raises(Unavailable) as told:
+            await in_transaction(door, f"select pg_sleep({seconds})")
+        assert not isinstance(told.value, OutcomeUnknown)
+        assert "nothing was changed" in (told.value.hint or "")
+    await ending
 
 
 @pytest.mark.parametrize("way", WAYS)
