@@ -17,6 +17,7 @@ from podium.scheduler import store
 from podium.scheduler.batcher import Batcher
 from podium.scheduler.gates import Gate
 from podium.scheduler.model import (
+    CallKey,
     Claimed,
     Demand,
     Need,
@@ -77,6 +78,11 @@ class Scheduler:
         if self.gates:
             call = replace(call, tasks=await self._with_needs(call.tasks))
         return await self._submits.put(call)
+
+    async def made_before(self, keys: Sequence[CallKey]) -> list[list[UUID]] | None:
+        """The task ids of calls of one project that were all made before; None unless all were."""
+        made = await store.made_before(self._database, keys)
+        return made if len(made) == len(keys) else None
 
     async def _with_needs(self, tasks: Sequence[NewTask]) -> list[NewTask]:
         needs: dict[UUID, list[Need]] = {}

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from podium.events import store as events
 from podium.events.model import NewEvent
 from podium.scheduler.model import (
+    CallKey,
     Claimed,
     Demand,
     Held,
@@ -33,6 +34,11 @@ _REMEMBER = "select * from remember_calls($1, $2, $3, $4, $5)"
 _CLAIM = "select * from claim_tasks($1, $2)"
 _SETTLE = "select * from settle_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _PROGRESS = "select report_progress($1, $2, $3, $4, $5)"
+_MADE_BEFORE = (
+    "select i.task_ids from unnest($2::text[], $3::bytea[]) with ordinality as c (key, hash, place)"
+    " join idempotency i on i.project_id = $1 and i.key = c.key and i.request_hash = c.hash"
+    " where i.expires_at > now() order by c.place"
+)
 _FORGET_CALLS = (
     "with gone as (delete from idempotency where ctid = any (array("
     "  select ctid from idempotency where expires_at < now() order by expires_at limit $1))"
@@ -105,6 +111,17 @@ async def remember_calls(
         hours,
     )
     return {(row["project_id"], row["key"]): (row["request_hash"], row["task_ids"]) for row in rows}
+
+
+async def made_before(database: Database, keys: Sequence[CallKey]) -> list[list[UUID]]:
+    """The task ids of those calls of one project that were made before, in the order given."""
+    rows = await database.call(
+        _MADE_BEFORE,
+        keys[0].project_id,
+        [key.key for key in keys],
+        [key.request_hash for key in keys],
+    )
+    return [row["task_ids"] for row in rows]
 
 
 async def claim(database: Database, worker_id: UUID, most: int) -> list[Claimed]:

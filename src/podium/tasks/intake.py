@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
+from itertools import chain
 from typing import Protocol
 from uuid import UUID
 
@@ -74,12 +75,31 @@ class Intake:
             dependencies=dependencies,
             max_bytes=self._max_bytes,
         )
-        call_key = None
-        if key is not None:
-            call_key = CallKey(project_id, key, drafting.request_hash([request]))
+        call_key = None if key is None else _call_key(project_id, request, key)
         with _naming_dependencies([(None, request)]):
             made = await self._scheduler.submit(SubmitCall([task], call_key))
         return task, made
+
+    async def accepted_before(self, project_id: UUID, request: TaskNew, key: str) -> UUID | None:
+        """The task that the same call was given when it came before."""
+        made = await self._scheduler.made_before([_call_key(project_id, request, key)])
+        return made[0][0] if made else None
+
+    async def accepted_many_before(
+        self, project_id: UUID, requests: Sequence[TaskInBulk], key: str
+    ) -> BulkCreated | None:
+        """The tasks that the same call was given when it came before, if all of them were."""
+        call_hash = drafting.request_hash(requests)
+        chunks = range(0, len(requests), _CHUNK)
+        made = await self._scheduler.made_before(
+            [_chunk_key(project_id, key, number, call_hash) for number in range(len(chunks))]
+        )
+        if made is None:
+            return None
+        by_place = dict(zip(drafting.ordered(requests), chain.from_iterable(made), strict=True))
+        ids = [by_place[place] for place in range(len(requests))]
+        refs = {name: ids[place] for name, place in drafting.refs_of(requests).items()}
+        return BulkCreated(ids=ids, refs=refs)
 
     async def accept_many(
         self, project_id: UUID, who: str, requests: Sequence[TaskInBulk], key: str | None
@@ -100,7 +120,7 @@ class Intake:
                 call = [_again(tasks[place], requests[place], refs) for place in chunk]
             made = await self._submit_chunk(
                 call,
-                _chunk_key(project_id, key, number, call_hash),
+                None if key is None else _chunk_key(project_id, key, number, call_hash),
                 [(place, requests[place]) for place in chunk],
             )
             for place, task_id in zip(chunk, made.ids, strict=True):
@@ -181,10 +201,12 @@ class Intake:
                 )
 
 
-def _chunk_key(project_id: UUID, key: str | None, number: int, call_hash: bytes) -> CallKey | None:
+def _call_key(project_id: UUID, request: TaskNew, key: str) -> CallKey:
+    return CallKey(project_id, key, drafting.request_hash([request]))
+
+
+def _chunk_key(project_id: UUID, key: str, number: int, call_hash: bytes) -> CallKey:
     """The key of one chunk. It holds a character that no header can, so that it is nobody's own."""
-    if key is None:
-        return None
     hashed = sha256(call_hash + number.to_bytes(4, "big")).digest()
     return CallKey(project_id, f"{key}\x1f{number}", hashed)
 

@@ -4,8 +4,8 @@ The ids of a page are picked state by state, each from where it is found in orde
 are few, before the rest of the rows is looked up: a million tasks of another state cost nothing.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -37,7 +37,7 @@ class TaskFilter:
     states: frozenset[TaskState] = frozenset()
     agents: tuple[UUID, ...] = ()
     queue: str | None = None
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     created_after: datetime | None = None
     created_before: datetime | None = None
 
@@ -73,7 +73,7 @@ async def page(
         "most": limit,
         "agents": list(wanted.agents),
         "queue": wanted.queue,
-        "labels": dict(wanted.labels),
+        "labels": wanted.labels,
         "created_after": wanted.created_after,
         "created_before": wanted.created_before,
         "before": before,

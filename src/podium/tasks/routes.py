@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events.live import Feed, Wakeups
 from podium.events.views import EventList, event_view
-from podium.kernel.errors import InvalidInput
+from podium.kernel.errors import Forbidden, InvalidInput, NotFound
 from podium.kernel.web import api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
@@ -82,8 +82,14 @@ async def create_task(
     body: TaskNew, tasks: Tasks, principal: Writer, project: CurrentProject, key: Key = None
 ) -> Task:
     """Submit one task."""
-    await _may_submit(tasks, principal, project.id, [body])
-    return await tasks.create(project.id, project.name, principal.name, body, key)
+    try:
+        await _may_submit(tasks, principal, project.id, [body])
+        return await tasks.create(project.id, project.name, principal.name, body, key)
+    except (Forbidden, NotFound):  # its agent may have gone or changed since the key came first
+        made = await tasks.created_before(project.id, body, key) if key else None
+        if made is None:
+            raise
+        return made
 
 
 @router.post("/bulk", status_code=201, operation_id="createTasks")
@@ -91,8 +97,14 @@ async def create_tasks(
     body: BulkNew, tasks: Tasks, principal: Writer, project: CurrentProject, key: Key = None
 ) -> BulkCreated:
     """Submit up to 10,000 tasks, which may depend on each other by their refs."""
-    await _may_submit(tasks, principal, project.id, body.tasks)
-    return await tasks.create_many(project.id, principal.name, body.tasks, key)
+    try:
+        await _may_submit(tasks, principal, project.id, body.tasks)
+        return await tasks.create_many(project.id, principal.name, body.tasks, key)
+    except (Forbidden, NotFound):  # as above
+        made = await tasks.created_many_before(project.id, body.tasks, key) if key else None
+        if made is None:
+            raise
+        return made
 
 
 @router.get("", operation_id="listTasks")
@@ -117,21 +129,30 @@ async def list_tasks(
             states=frozenset(state),
             agents=await tasks.agent_ids(conn, project.id, agent) if agent else (),
             queue=queue,
-            labels=tuple(_label(each) for each in label),
+            labels=_labels(label),
             created_after=created_after,
             created_before=created_before,
         )
-        items = await tasks.page(conn, project.id, project.name, wanted, cursor, limit)
-    return TaskPage(items=items, next=str(items[-1].id) if len(items) == limit else None)
+        found = await tasks.page(conn, project.id, project.name, wanted, cursor, limit + 1)
+    items = found[:limit]
+    return TaskPage(items=items, next=str(items[-1].id) if len(found) > limit else None)
 
 
-def _label(text: str) -> tuple[str, str]:
-    key, colon, value = text.partition(":")
-    if not colon:
-        raise InvalidInput(
-            f"{text!r} is no label filter.", hint="Write it as key:value.", field="label"
-        )
-    return key, value
+def _labels(given: Sequence[str]) -> dict[str, str]:
+    labels: dict[str, str] = {}
+    for text in given:
+        key, colon, value = text.partition(":")
+        if not colon:
+            raise InvalidInput(
+                f"{text!r} is no label filter.", hint="Write it as key:value.", field="label"
+            )
+        if labels.setdefault(key, value) != value:
+            raise InvalidInput(
+                f"The label {key!r} is asked for with two values; a task has only one.",
+                hint="Ask once for each value.",
+                field="label",
+            )
+    return labels
 
 
 async def _seen(task_id: UUID, tasks: Tasks, database: Db, principal: Reader) -> UUID:
@@ -228,8 +249,9 @@ async def task_logs(
 ) -> LogPage:
     """Output of the task's attempts, in order."""
     async with database.connect() as conn:
-        items = await tasks.logs(conn, task_id, after, attempt, limit)
-    return LogPage(items=items, next=items[-1].id if len(items) == limit else None)
+        found = await tasks.logs(conn, task_id, after, attempt, limit + 1)
+    items = found[:limit]
+    return LogPage(items=items, next=items[-1].id if len(found) > limit else None)
 
 
 async def _follower(

@@ -75,6 +75,20 @@ class TaskService:
                 return await self.get(conn, made.ids[0])
         return views.accepted(task, request, project, made.at)
 
+    async def created_before(self, project_id: UUID, request: TaskNew, key: str) -> Task | None:
+        """The task that the same request with the same key gave before."""
+        task_id = await self._intake.accepted_before(project_id, request, key)
+        if task_id is None:
+            return None
+        async with self._database.connect() as conn:
+            return await self.get(conn, task_id)
+
+    async def created_many_before(
+        self, project_id: UUID, requests: Sequence[TaskInBulk], key: str
+    ) -> BulkCreated | None:
+        """The tasks that the same call with the same key gave before, if it gave all of them."""
+        return await self._intake.accepted_many_before(project_id, requests, key)
+
     async def create_many(
         self, project_id: UUID, who: str, requests: Sequence[TaskInBulk], key: str | None
     ) -> BulkCreated:

@@ -117,3 +117,25 @@ async def test_a_bulk_call_that_broke_off_goes_on_with_its_key(desk: Desk) -> No
         task = await desk.get(made["ids"][n])
         assert [one["id"] for one in task["depends_on"]] == [made["refs"][f"r{n - 500}"]]
         assert made["refs"][f"r{n}"] == task["id"]
+
+
+async def test_a_repeat_gives_its_tasks_when_their_agent_is_gone(desk: Desk) -> None:
+    await desk.agent()
+    body = {"agent": "echo", "input": 1}
+    first = await desk.call("POST", "tasks", 201, json=body, **key("k"))
+    tasks: list[dict[str, Any]] = [
+        {"agent": "echo", "ref": f"r{n}", "depends_on": [f"r{n + 1}"] if n < 700 else []}
+        for n in range(701)
+    ]
+    many = await desk.bulk(tasks, **key("k"))
+    for task_id in (first["id"], many["refs"]["r700"]):
+        await desk.call("POST", f"tasks/{task_id}/cancel")
+    await desk.call("DELETE", "agents/echo", 204)
+    again = await desk.call("POST", "tasks", 201, json=body, **key("k"))
+    assert (again["id"], again["state"]) == (first["id"], "cancelled")
+    assert await desk.bulk(tasks, **key("k")) == many
+    for changed in (key("other"), {"json": {**body, "input": 2}, **key("k")}):
+        problem = await desk.call("POST", "tasks", 404, **({"json": body} | changed))
+        assert problem["field"] == "agent"
+    await desk.call("POST", "tasks/bulk", 404, json={"tasks": tasks[:2]}, **key("other"))
+    assert await count(desk) == 702

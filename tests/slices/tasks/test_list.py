@@ -113,6 +113,7 @@ async def test_tasks_of_a_deleted_agent_are_found_by_its_name(desk: Desk) -> Non
         ({"agent": "nobody"}, 404),
         ({"state": "done"}, 422),
         ({"label": "team"}, 422),
+        ({"label": ["team:a", "team:b"]}, 422),
         ({"limit": 0}, 422),
         ({"limit": 1001}, 422),
         ({"cursor": "x"}, 422),
@@ -134,6 +135,16 @@ async def test_shows_only_its_project(desk: Desk) -> None:
     assert await ids(desk) == [mine["id"]]
     assert await ids(desk, project=other) == [theirs["id"]]
     assert await ids(desk, project=other, state="queued") == [theirs["id"]]
+
+
+async def test_a_last_page_that_is_full_has_no_next(desk: Desk) -> None:
+    await desk.agent()
+    made = (await desk.bulk([{"agent": "echo"}] * 4))["ids"]
+    first = await desk.call("GET", "tasks", params={"limit": 2})
+    assert first["next"] == first["items"][-1]["id"]
+    rest = await desk.call("GET", "tasks", params={"limit": 2, "cursor": first["next"]})
+    assert rest["next"] is None
+    assert {task["id"] for page in (first, rest) for task in page["items"]} == set(made)
 
 
 @pytest.mark.parametrize("states", [[], ["queued"], ["queued", "pending", "succeeded"]])

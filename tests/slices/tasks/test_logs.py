@@ -72,6 +72,7 @@ async def test_pages_of_output(desk: Desk) -> None:
     rest = await desk.get(task, "logs", after=first["next"])
     assert [item["text"] for item in rest["items"]] == ["line 4", "again"]
     assert rest["next"] is None
+    assert (await desk.get(task, "logs", after=first["next"], limit=2))["next"] is None
     assert (rest["items"][0]["attempt"], rest["items"][0]["stream"]) == (1, "stdout")
     only = await desk.get(task, "logs", attempt=2)
     assert [item["text"] for item in only["items"]] == ["again"]

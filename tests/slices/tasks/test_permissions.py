@@ -63,6 +63,22 @@ async def test_a_viewer_reads_and_changes_nothing(desk: Desk) -> None:
         assert problem["missing"] == ["tasks:write"]
 
 
+async def test_a_repeat_needs_the_project_and_not_the_power_to_run_code(desk: Desk) -> None:
+    body = {"capabilities": ["unknown"]}
+    headers = {"Idempotency-Key": "k"}
+    first = await desk.call("POST", "tasks", 201, json=body, headers=headers)
+    many = await desk.call("POST", "tasks/bulk", 201, json={"tasks": [body]}, headers=headers)
+    async with holding(desk, MEMBER, desk.project) as member:
+        again = await member.call("POST", "tasks", 201, json=body, headers=headers)
+        assert again["id"] == first["id"]
+        bulk = await member.call("POST", "tasks/bulk", 201, json={"tasks": [body]}, headers=headers)
+        assert bulk == many
+    async with holding(desk, READ, desk.project) as viewer:
+        await viewer.call("POST", "tasks", 403, json=body, headers=headers)
+    async with holding(desk, MEMBER, "default") as stranger:
+        await stranger.call("POST", "tasks", 404, json=body, headers=headers)
+
+
 async def test_running_code_is_a_power_of_its_own(desk: Desk) -> None:
     task = await desk.create(capabilities=[])
     await desk.agent("sleep", capabilities=["x"])
