@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from podium.agents import routes as agents
 from podium.api import events, health, status, websocket
 from podium.api.access_log import AccessLog
+from podium.api.counts import TaskCounts
 from podium.api.description import describe
 from podium.api.errors import handle_errors
 from podium.api.metrics import Metrics
@@ -28,6 +29,7 @@ from podium.principals import routes as principals
 from podium.principals.service import PrincipalService
 from podium.projects import routes as projects
 from podium.projects.service import ProjectService
+from podium.storage.database import Database
 from podium.tasks import routes as tasks
 from podium.tasks.log_stream import LogStreams
 
@@ -98,7 +100,7 @@ def _own_services(services: Mapping[type, object]) -> Mapping[type, object]:
         EventStreams: streams,
         LogStreams: LogStreams(),
         status.Started: status.Started(),
-        status.EndedTasks: status.EndedTasks(),
+        TaskCounts: TaskCounts(_of(services, Database)),
     }
 
 

@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problems: the one place where Podium's errors become HTTP answers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -109,6 +109,9 @@ def handle_errors(app: FastAPI) -> None:
         return _answer(request, error)
 
     async def invalid(request: Request, error: RequestValidationError) -> Response:
+        allowed = _methods_of_its_own(request)
+        if allowed and request.method not in allowed:  # a route with a parameter took it
+            return _answer(request, _not_allowed(request, allowed))
         return _answer(request, from_validation(error.errors()))
 
     async def http_error(request: Request, error: HTTPException) -> Response:
@@ -141,12 +144,7 @@ def from_http(request: Request, error: HTTPException) -> PodiumError:
     if error.status_code == NotFound.status:
         return NotFound("There is nothing at this path.", hint="/openapi.json lists all paths.")
     if error.status_code == MethodNotAllowed.status:
-        allowed = _methods(request)
-        return MethodNotAllowed(
-            f"{request.method[:20]} is not possible here.",
-            hint=f"Possible: {', '.join(allowed)}.",
-            allowed=allowed,
-        )
+        return _not_allowed(request, _methods_of_its_own(request) or _methods(request))
     if error.status_code == TooLarge.status:
         return TooLarge("The request is too large.")
     return MalformedRequest(f"The request cannot be read: {error.detail}.")
@@ -160,13 +158,30 @@ def _message(item: Mapping[str, Any]) -> str:
     return str(item["msg"]).removeprefix("Value error, ")[:500]
 
 
-def _methods(request: Request) -> list[str]:
+def _not_allowed(request: Request, allowed: list[str]) -> MethodNotAllowed:
+    return MethodNotAllowed(
+        f"{request.method[:20]} is not possible here.",
+        hint=f"Possible: {', '.join(allowed)}.",
+        allowed=allowed,
+    )
+
+
+def _methods_of_its_own(request: Request) -> list[str]:
+    """What can be done at the path of the request when it is a route's, such as ``tasks/bulk``;
+    none when it only fits one with parameters."""
+    return _methods(request, lambda route, path: route.path == path)
+
+
+def _methods(
+    request: Request,
+    fits: Callable[[APIRoute, str], object] = lambda route, path: route.path_regex.match(path),
+) -> list[str]:
     """What can be done at the path of the request."""
     path: str = request.scope["path"]
     found = (
         route.methods or ()
         for route in request.app.routes
-        if isinstance(route, APIRoute) and route.path_regex.match(path)
+        if isinstance(route, APIRoute) and fits(route, path)
     )
     return sorted({method for methods in found for method in methods})
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from starlette.responses import HTMLResponse
 
+from podium.api.counts import TaskCounts
 from podium.api.metrics import Metrics
 from podium.events.live import Feed
 from podium.kernel.errors import Unavailable
@@ -78,11 +79,12 @@ async def get_metrics(
     metrics: Annotated[Metrics, Depends(provided(Metrics))],
     feed: Annotated[Feed, Depends(provided(Feed))],
     database: Annotated[Database, Depends(provided(Database))],
+    counts: Annotated[TaskCounts, Depends(provided(TaskCounts))],
 ) -> Response:
     metrics.feed_lag.set(feed.lag)
+    for state, count in (await counts.open()).items():
+        metrics.tasks.labels(state).set(count)
     async with database.connect() as conn:
-        for state, count in (await overview.open_tasks(conn)).items():
-            metrics.tasks.labels(state).set(count)
         for state, count in (await overview.worker_states(conn)).items():
             metrics.workers.labels(state).set(count)
     text = await asyncio.to_thread(metrics.render)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import text
 
 from podium import __version__
+from podium.api.counts import TaskCounts
 from podium.events.live import Feed
 from podium.kernel.settings import Settings
 from podium.kernel.web import api_router, provided
@@ -24,7 +25,6 @@ router = api_router("", "server")
 
 _Reader = Annotated[Principal, Depends(require("workers:read"))]
 _Database = Annotated[Database, Depends(provided(Database))]
-_COUNTED_SECONDS = 10.0
 
 
 class DatabaseStatus(BaseModel):
@@ -85,22 +85,6 @@ class Status(BaseModel):
     )
 
 
-class EndedTasks:
-    """The number of ended tasks, counted now and then: with millions it takes a while."""
-
-    def __init__(self) -> None:
-        self._counted_at = -_COUNTED_SECONDS
-        self._counts: Mapping[str, int] = {}
-
-    async def counts(self, database: Database) -> Mapping[str, int]:
-        now = time.monotonic()
-        if now - self._counted_at >= _COUNTED_SECONDS:
-            self._counted_at = now
-            async with database.connect() as conn:
-                self._counts = await overview.ended_tasks(conn)
-        return self._counts
-
-
 class Started:
     """When this process began to serve."""
 
@@ -123,12 +107,10 @@ async def get_status(
     settings: Annotated[Settings, Depends(provided(Settings))],
     feed: Annotated[Feed, Depends(provided(Feed))],
     started: Annotated[Started, Depends(provided(Started))],
-    ended: Annotated[EndedTasks, Depends(provided(EndedTasks))],
+    counts: Annotated[TaskCounts, Depends(provided(TaskCounts))],
 ) -> Status:
-    counts = await ended.counts(database)
     async with database.connect() as conn:
         workers = [_view(worker) for worker in await overview.workers(conn)]
-        counts = {**await overview.open_tasks(conn), **counts}
         version = (await conn.execute(text("show server_version"))).scalar_one()
     serving = [worker for worker in workers if worker.state in ("active", "draining")]
     return Status(
@@ -137,7 +119,7 @@ async def get_status(
         database=DatabaseStatus(ok=True, version=version, embedded=settings.embedded_postgres),
         valkey=ValkeyStatus(ok=valkey.available, embedded=settings.embedded_valkey),
         workers=serving,
-        counts=counts,
+        counts=await counts.all(),
         confinement=serving[0].confinement if serving else None,
         feed_lag_seconds=round(feed.lag, 3),
     )

@@ -13,6 +13,7 @@ from podium.scheduler.tables import attempt, blocked, dependency, gate, need, ta
 from podium.tasks.model import Blocker
 
 _DEPENDENCIES_MOST = 100
+_AHEAD_MOST = 1000
 
 
 async def blockers(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) -> list[Blocker]:
@@ -83,7 +84,7 @@ async def _waits(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) ->
         units=row.units,
         used=row.used,
         capacity=row.capacity,
-        ahead=row.ahead,
+        ahead=await _ahead(conn, row),
         since=row.since,
     )
     kind = "parked" if row.parked else "gate"
@@ -96,14 +97,6 @@ async def _waits(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) ->
 
 
 async def _wait(conn: AsyncConnection, task_id: UUID) -> Any | None:
-    other = wait.alias("other")
-    ahead = sa.select(sa.func.count()).where(
-        other.c.gate == wait.c.gate,
-        sa.or_(
-            other.c.priority > wait.c.priority,
-            sa.and_(other.c.priority == wait.c.priority, other.c.task_id < wait.c.task_id),
-        ),
-    )
     query = (
         sa.select(
             wait.c.gate,
@@ -112,7 +105,7 @@ async def _wait(conn: AsyncConnection, task_id: UUID) -> Any | None:
             sa.func.coalesce(gate.c.used, 0).label("used"),
             sa.func.coalesce(gate.c.capacity, 0).label("capacity"),
             sa.func.coalesce(gate.c.one_shot, sa.true()).label("one_shot"),
-            ahead.scalar_subquery().label("ahead"),
+            wait.c.priority,
             wait.c.since,
             wait.c.parked,
             wait.c.attempt,
@@ -122,6 +115,17 @@ async def _wait(conn: AsyncConnection, task_id: UUID) -> Any | None:
         .where(wait.c.task_id == task_id)
     )
     return (await conn.execute(query)).one_or_none()
+
+
+async def _ahead(conn: AsyncConnection, row: Any) -> int:
+    """How many others come first at the gate; counts no further than to a thousand."""
+    first = sa.or_(
+        wait.c.priority > row.priority,
+        sa.and_(wait.c.priority == row.priority, wait.c.task_id < row.task_id),
+    )
+    some = sa.select(wait.c.task_id).where(wait.c.gate == row.gate, first).limit(_AHEAD_MOST)
+    counted = sa.select(sa.func.count()).select_from(some.subquery())
+    return (await conn.execute(counted)).scalar_one()
 
 
 def _signal(row: Any) -> str:
@@ -138,7 +142,8 @@ def _counter(waiting: GateWait) -> str:
         return f"It waits for {waiting.key}, which lets nobody through: signal it, or widen it."
     units = "1 unit" if waiting.units == 1 else f"{waiting.units} units"
     taken = f"{waiting.used} of {waiting.capacity} are taken"
-    come = "1 other task comes" if waiting.ahead == 1 else f"{waiting.ahead} other tasks come"
+    count = f"at least {waiting.ahead}" if waiting.ahead == _AHEAD_MOST else str(waiting.ahead)
+    come = "1 other task comes" if waiting.ahead == 1 else f"{count} other tasks come"
     first = f", and {come} first" if waiting.ahead else ""
     return f"It waits for {units} of {waiting.key}: {taken}{first}."
 

@@ -75,9 +75,22 @@ async def test_errors_are_problems(
     assert told["detail"].endswith(".")
 
 
-async def test_a_wrong_method_names_the_right_ones(api: httpx.AsyncClient) -> None:
-    answer = await api.patch("/projects")
-    assert set(answer.headers["allow"].split(", ")) == {"GET", "POST"}
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/projects", {"GET", "POST"}),
+        ("PATCH", "/projects/x", {"GET", "PUT", "DELETE"}),
+        ("PUT", "/tasks/bulk", {"POST"}),
+        ("GET", "/tasks/bulk", {"POST"}),
+        ("PATCH", "/tasks/bulk", {"POST"}),
+    ],
+)
+async def test_a_wrong_method_names_the_right_ones(
+    api: httpx.AsyncClient, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = await api.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert set(answer.headers["allow"].split(", ")) == allowed
 
 
 async def test_wrong_fields_are_named_and_never_repeated(api: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,6 +13,7 @@ from podium.kernel.ids import uuid7
 from podium.scheduler.gates import GateWait
 from podium.scheduler.model import Need, NewTask
 from podium.scheduler.service import Scheduler
+from podium.tasks import held
 from slices.tasks.conftest import NOBODY, Desk
 
 
@@ -255,6 +257,25 @@ async def test_a_gate_tells_its_own_reason_or_the_counter_does(
     async with desk.database.transaction() as conn:
         await scheduler.signal(conn, ["signal:c"])
     assert (await desk.get(signalled))["state"] == "queued"
+
+
+async def test_a_long_queue_at_a_gate_is_not_counted_to_its_end(
+    own_desk: Desk, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = own_desk
+    app.state.services[Scheduler].gates = (Keys(),)
+    monkeypatch.setattr(held, "_AHEAD_MOST", 3)
+    tasks = [await desk.create(title="pool:b 1") for _ in range(5)]
+    async with desk.database.transaction() as conn:
+        await app.state.services[Scheduler].set_capacity(conn, {"pool:b": 1})
+    for task, ahead in zip(
+        tasks[1:],
+        ("", ", and 1 other task comes first", ", and 2 other tasks come first",
+         ", and at least 3 other tasks come first"),
+        strict=True,
+    ):  # fmt: skip
+        [(_, detail)] = await blockers(desk, task)
+        assert detail == f"It waits for 1 unit of pool:b: 1 of 1 are taken{ahead}."
 
 
 async def test_it_gave_up_its_slot(own_desk: Desk) -> None:
