@@ -10,7 +10,6 @@ import orjson
 from pydantic import SerializeAsAny, TypeAdapter
 
 from podium.kernel.errors import DependencyCycle, InvalidInput, SchemaMismatch, TooLarge
-from podium.kernel.ids import uuid7
 from podium.kernel.json_schema import mismatch, require_schema
 from podium.kernel.json_text import holds_nul
 from podium.scheduler.model import Edge, NewTask
@@ -184,7 +183,3 @@ def edges(names: Sequence[str], ids: Mapping[str, UUID]) -> tuple[Edge, ...]:
                 ) from None
         found[own] = Edge(own, name)
     return tuple(found.values())
-
-
-def new_ids(count: int) -> list[UUID]:
-    return [uuid7() for _ in range(count)]

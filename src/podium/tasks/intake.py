@@ -11,7 +11,7 @@ from uuid import UUID
 
 from podium.agents.model import CODE_RUNTIMES
 from podium.kernel.errors import NotFound, PodiumError
-from podium.kernel.ids import uuid7
+from podium.kernel.ids import uuid7, uuid7s
 from podium.scheduler.model import CallKey, Demand, NewTask, SubmitCall, Submitted
 from podium.scheduler.service import Scheduler
 from podium.storage.database import Database
@@ -106,7 +106,7 @@ class Intake:
     ) -> BulkCreated:
         """Accept many tasks, dependencies before dependents, in chunks that commit one by one."""
         order = drafting.ordered(requests)
-        ids = drafting.new_ids(len(requests))
+        ids = uuid7s(len(requests))
         refs = {name: ids[place] for name, place in drafting.refs_of(requests).items()}
         tasks = await self._drafts(project_id, who, requests, ids, refs)
         if key is None:

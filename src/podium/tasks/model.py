@@ -67,16 +67,20 @@ class TaskNew(_Request):
     title: Title | None = Field(default=None, description="Default: made from agent and input.")
     agent: Name | None = Field(default=None, description="Name of the agent that must do it.")
     capabilities: list[Name] = Field(
-        default=[], max_length=50, description="Any agent that has all of these may do it."
+        default_factory=list[Name],
+        max_length=50,
+        description="Any agent that has all of these may do it.",
+        json_schema_extra={"default": []},
     )
     input: JsonValue = Field(default=None, description="What the agent is given.")
     priority: Priority = 0
-    labels: Labels = {}
+    labels: Labels = Field(default_factory=dict[str, str], json_schema_extra={"default": {}})
     queue: Name = "default"
     depends_on: list[Annotated[Text, StringConstraints(max_length=100)]] = Field(
-        default=[],
+        default_factory=list[str],
         max_length=_MAX_DEPENDENCIES,
         description="Ids of tasks that must end first, or refs of tasks of the same bulk call.",
+        json_schema_extra={"default": []},
     )
     on_dependency_failure: DependencyPolicy = Field(
         default="cancel",
