@@ -19,16 +19,18 @@ Exit statuses of every command:
 | status | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | the work failed, or the server could not do it now |
+| 1 | the work failed, or did not end in time |
 | 2 | wrong usage: an option, a value, a path |
-| 3 | no server: none runs, it cannot be reached, or it did not start |
+| 3 | no server: none runs, it cannot be reached, did not start, or is too busy; later it may work |
 | 4 | not found, or not allowed |
 | 5 | the task was cancelled |
+| 6 | not possible in the state that the thing is in, or its name is taken |
+| 7 | the server failed, or its answer cannot be read |
 | 130 | interrupted with Ctrl-C |
 
-With `--json` a command prints JSON and nothing else on standard output (a document, or with
-`follow` and `--follow` a document a line), and an error as `{"error": {"code", "message", "hint"}}`
-on standard error.
+With `--json`, before or behind its name, a command prints JSON and nothing else on standard output
+(a document, or with `follow` and `--follow` a document a line), and an error as
+`{"error": {"code", "message", "hint"}}` on standard error.
 
 Commands that talk to a server use `PODIUM_URL` and `PODIUM_TOKEN`; without them the server of this
 machine, found by its data directory (`PODIUM_HOME`, else `~/.podium`).

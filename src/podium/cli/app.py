@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from podium.cli.failures import Status, report
+from podium.cli.options import Json, hand_on
 from podium.cli.quick import quicken
 
 
@@ -86,22 +87,29 @@ app = typer.Typer(
 
 
 @app.callback(
-    epilog="Exit statuses: 0 done, 1 the work failed, 2 wrong usage, 3 no server, 4 not found or "
-    "not allowed, 5 cancelled, 130 interrupted.",
+    invoke_without_command=True,
+    epilog="Exit statuses: 0 done, 1 the work failed, 2 wrong usage, 3 no server or too busy, 4 "
+    "not found or not allowed, 5 cancelled, 6 not possible in its state, 7 the server failed, 130 "
+    "interrupted.",
 )
 def podium(
+    ctx: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version."),
+    json: Json = False,
 ) -> None:
     """A durable control plane for AI agents.
 
     Set PODIUM_URL and PODIUM_TOKEN to use a server elsewhere; else the one of this machine is
     used. Every command takes --json and then prints nothing but JSON on standard output.
     """
+    hand_on(ctx, json=json)
     if version:
-        from podium import __version__
+        from podium.cli.commands.version import version as tell
 
-        typer.echo(f"podium {__version__}")
+        tell(json=json)
         raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        ctx.fail("Missing command.")
 
 
 def root() -> TyperGroup:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, cast
 from typer.exceptions import TyperException
 
 from podium.cli.text import clean
-from podium.client.errors import ApiError, ConnectionFailed, PodiumError
+from podium.client.errors import ApiError, ConnectionFailed, InvalidResponse, PodiumError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 class Status(IntEnum):
-    """What the exit statuses of every command mean."""
+    """What the exit statuses of every command mean. After 3 the same may succeed later."""
 
     DONE = 0
     FAILED = 1
@@ -23,6 +23,8 @@ class Status(IntEnum):
     NO_SERVER = 3
     REFUSED = 4
     CANCELLED = 5
+    CONFLICT = 6
+    SERVER_FAILED = 7
     INTERRUPTED = 130
 
 
@@ -42,10 +44,15 @@ _BY_HTTP_STATUS = {
     401: Status.REFUSED,
     403: Status.REFUSED,
     404: Status.REFUSED,
+    409: Status.CONFLICT,
     410: Status.REFUSED,
     413: Status.USAGE,
+    415: Status.USAGE,
     422: Status.USAGE,
+    429: Status.NO_SERVER,
+    502: Status.NO_SERVER,
     503: Status.NO_SERVER,
+    504: Status.NO_SERVER,
 }
 
 
@@ -69,8 +76,8 @@ def _of_client(error: PodiumError) -> Status:
     if isinstance(error, ConnectionFailed):
         return Status.NO_SERVER
     if isinstance(error, ApiError):
-        return _BY_HTTP_STATUS.get(error.status, Status.FAILED)
-    return Status.FAILED
+        return _BY_HTTP_STATUS.get(error.status, Status.SERVER_FAILED)
+    return Status.SERVER_FAILED if isinstance(error, InvalidResponse) else Status.FAILED
 
 
 def _client_error(error: PodiumError) -> "dict[str, object]":
@@ -89,8 +96,10 @@ def _client_error(error: PodiumError) -> "dict[str, object]":
 def _usage(error: TyperException, *, as_json: bool) -> Status:
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
-        sys.stderr.write(f"{message}\n")
-        return Status.USAGE
+        if not as_json:
+            sys.stderr.write(f"{message}\n")
+            return Status.USAGE
+        message = "Missing command."
     context = getattr(error, "ctx", None)
     told = {"code": "usage", "message": message}
     if context is not None:

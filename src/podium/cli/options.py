@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from podium.cli.failures import Failure, Status
 
@@ -51,8 +52,14 @@ def application(name: str | None = None, about: str | None = None) -> typer.Type
     return app
 
 
-def _group() -> None:
-    pass
+def _group(ctx: typer.Context, json: Json = False) -> None:
+    hand_on(ctx, json=json)
+
+
+def hand_on(ctx: typer.Context, *, json: bool) -> None:
+    """Let ``--json`` before a command's name mean the same as behind it."""
+    if json and isinstance(ctx.command, TyperGroup):
+        ctx.default_map = {name: {"json": True} for name in ctx.command.commands}
 
 
 def connect(project: str | None = None) -> "Podium":
@@ -73,7 +80,11 @@ def labels(given: Sequence[str] | None) -> dict[str, str]:
     for key, equals, _ in pairs:
         if not key or not equals:
             raise wrong(f"{key!r} is no label.", "Write labels as key=value.")
-    return {key: value for key, _, value in pairs}
+    made = {key: value for key, _, value in pairs}
+    for key, _, value in pairs:
+        if made[key] != value:
+            raise wrong(f"The label {key!r} is given two values.", "Give each label once.")
+    return made
 
 
 def json_value(given: str, option: str) -> object:
@@ -133,6 +144,6 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise wrong(f"{question} needs --yes when there is no terminal to ask on.")
+        raise wrong(f"{question}? There is no terminal to ask on.", "Give --yes to do it.")
     if not typer.confirm(f"{question}?", err=True):
         raise Failure(Status.CANCELLED, "declined", "Nothing was done.")

@@ -144,28 +144,32 @@ class TokenNew(TypedDict):
 
     name: str
     """What it is for."""
-    scopes: Sequence[
-        Literal[
-            "admin",
-            "tasks:read",
-            "tasks:write",
-            "tasks:execute",
-            "agents:read",
-            "agents:write",
-            "agents:execute",
-            "events:read",
-            "projects:read",
-            "projects:write",
-            "tokens:write",
-            "workers:read",
-            "metrics:read",
-            "settings:read",
+    scopes: NotRequired[
+        Sequence[
+            Literal[
+                "admin",
+                "tasks:read",
+                "tasks:write",
+                "tasks:execute",
+                "agents:read",
+                "agents:write",
+                "agents:execute",
+                "events:read",
+                "projects:read",
+                "projects:write",
+                "tokens:write",
+                "workers:read",
+                "metrics:read",
+                "settings:read",
+            ]
         ]
     ]
+    preset: NotRequired[Literal["viewer", "member", "operator", "admin"] | None]
+    """A usual set of scopes, held besides `scopes`. viewer: look. member: also submit tasks and register agents, but none that run code on the workers. operator: these too, and see workers, metrics and settings. admin: everything."""
     project: NotRequired[str | None]
     """Bind the token to this project; otherwise it reaches all."""
     expires_in: NotRequired[float | None]
-    """Seconds until it expires."""
+    """Seconds until it expires; unset, it does not. No token outlives the one that it is made with."""
 
 
 class TaskNew(TypedDict):

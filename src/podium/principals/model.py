@@ -26,6 +26,7 @@ Scope = Literal[
     "metrics:read",
     "settings:read",
 ]
+Preset = Literal["viewer", "member", "operator", "admin"]
 
 SCOPES: Mapping[Scope, str] = {
     "admin": "everything",
@@ -49,7 +50,7 @@ GLOBAL_SCOPES: frozenset[Scope] = frozenset(
 """They reach beyond one project, so a token of one project cannot hold them."""
 
 _READ: tuple[Scope, ...] = ("tasks:read", "agents:read", "events:read", "projects:read")
-PRESETS: Mapping[str, tuple[Scope, ...]] = {
+PRESETS: Mapping[Preset, tuple[Scope, ...]] = {
     "viewer": _READ,
     "member": (*_READ, "tasks:write", "agents:write"),
     "operator": (
@@ -58,7 +59,7 @@ PRESETS: Mapping[str, tuple[Scope, ...]] = {
     ),
     "admin": ("admin",),
 }
-"""Named sets of scopes that command lines and forms offer."""
+"""Named sets of scopes; a token of one project gets those of them that do not reach beyond it."""
 
 EVENTS = (
     EventType(

@@ -40,7 +40,7 @@ async def list_tokens(
 async def create_token(
     new: TokenNew, keeper: _Keeper, tokens: _Tokens, change: Change
 ) -> TokenCreated:
-    wanted = NewToken(new.name, tuple(new.scopes), new.project, new.expires_in)
+    wanted = NewToken(new.name, tuple(new.scopes), new.project, new.expires_in, preset=new.preset)
     async with change() as conn:
         token, text = await tokens.create(conn, keeper, wanted)
     return TokenCreated(**token_view(token).model_dump(), token=text)

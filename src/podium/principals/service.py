@@ -29,7 +29,7 @@ from podium.principals.credentials import (
     parse,
     token_text,
 )
-from podium.principals.model import GLOBAL_SCOPES, Principal, Token
+from podium.principals.model import GLOBAL_SCOPES, PRESETS, Preset, Principal, Token
 from podium.storage.database import Database, after_commit
 
 _log = structlog.get_logger(__name__)
@@ -44,12 +44,14 @@ ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 - a file name
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """What a token is to be. ``expires_in`` is in seconds; None means that it does not expire."""
+    """What a token is to be: it holds ``scopes`` and those of the ``preset``. ``expires_in`` is in
+    seconds; None means that it does not expire."""
 
     name: str
     scopes: tuple[str, ...]
     project: str | None = None
     expires_in: float | None = None
+    preset: Preset | None = None
 
 
 @dataclass(slots=True)
@@ -108,7 +110,8 @@ class PrincipalService:
         Raises ``Forbidden`` for scopes that the granter does not hold.
         """
         project_id = await self._project_of(conn, granter, new)
-        _require_grantable(granter, new, bound=project_id is not None)
+        scopes = _scopes(new, bound=project_id is not None)
+        _require_grantable(granter, scopes, bound=project_id is not None)
         expires_at = _expiry(granter, new)
         token_id, secret = uuid7(), new_secret()
         await store.insert(
@@ -118,12 +121,12 @@ class PrincipalService:
                 new.name,
                 project_id,
                 hash_secret(secret),
-                sorted(set(new.scopes)),
+                scopes,
                 granter.name,
                 expires_at,
             ),
         )
-        data = {"name": new.name, "scopes": sorted(set(new.scopes)), "expires_at": expires_at}
+        data = {"name": new.name, "scopes": scopes, "expires_at": expires_at}
         event = NewEvent("token.created", token_id, project_id, granter.name, data)
         await events.append(conn, [event])
         return await store.read(conn, token_id), token_text(token_id, secret)
@@ -273,15 +276,29 @@ async def _look_up(database: Database, key: _Key) -> tuple[Principal | None, byt
     return principal, row["token_hash"]
 
 
-def _require_grantable(granter: Principal, new: NewToken, *, bound: bool) -> None:
-    missing = sorted(scope for scope in new.scopes if not granter.has(scope))
+def _scopes(new: NewToken, *, bound: bool) -> list[str]:
+    """All that the token is to hold."""
+    usual = PRESETS[new.preset] if new.preset else ()
+    scopes = {*new.scopes, *(scope for scope in usual if not (bound and scope in GLOBAL_SCOPES))}
+    if not scopes:
+        why = f"; {new.preset} has none that a token of one project can hold" if usual else ""
+        raise InvalidInput(
+            f"The token would hold no scope{why}.",
+            hint="Name scopes, or another preset.",
+            field="scopes",
+        )
+    return sorted(scopes)
+
+
+def _require_grantable(granter: Principal, scopes: Sequence[str], *, bound: bool) -> None:
+    missing = [scope for scope in scopes if not granter.has(scope)]
     if missing:
         raise Forbidden(
             f"You cannot grant what you do not hold: {', '.join(missing)}.",
             hint="`podium token create` with an administrator's token can.",
             missing=missing,
         )
-    if bound and (beyond := sorted(GLOBAL_SCOPES.intersection(new.scopes))):
+    if bound and (beyond := sorted(GLOBAL_SCOPES.intersection(scopes))):
         raise InvalidInput(
             f"A token of one project cannot hold {', '.join(beyond)}.",
             hint="Leave out the project, or these scopes.",

@@ -7,21 +7,29 @@ from pydantic import BaseModel, Field
 
 from podium.kernel.web import Body, Name, Page
 from podium.principals import model
-from podium.principals.model import Kind, Scope
+from podium.principals.model import Kind, Preset, Scope
 
 
 class TokenNew(Body):
     """A token to create."""
 
     name: str = Field(min_length=1, max_length=100, description="What it is for.", examples=["ci"])
-    scopes: list[Scope] = Field(
-        min_length=1, max_length=50, examples=[["tasks:read", "tasks:write"]]
+    scopes: list[Scope] = Field(default=[], max_length=50, examples=[["tasks:read", "tasks:write"]])
+    preset: Preset | None = Field(
+        default=None,
+        description="A usual set of scopes, held besides `scopes`. viewer: look. member: also "
+        "submit tasks and register agents, but none that run code on the workers. operator: these "
+        "too, and see workers, metrics and settings. admin: everything.",
     )
     project: Name | None = Field(
         default=None, description="Bind the token to this project; otherwise it reaches all."
     )
     expires_in: float | None = Field(
-        default=None, gt=0, le=10 * 366 * 86400, description="Seconds until it expires."
+        default=None,
+        gt=0,
+        le=10 * 366 * 86400,
+        description="Seconds until it expires; unset, it does not. No token outlives the one that "
+        "it is made with.",
     )
 
 

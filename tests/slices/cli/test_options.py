@@ -59,6 +59,8 @@ def test_labels() -> None:
     for wrong in ("a", "=1"):
         with pytest.raises(Failure, match="no label"):
             labels([wrong])
+    with pytest.raises(Failure, match="'a' is given two values"):
+        labels(["a=1", "b=2", "a=2"])
 
 
 def test_moments() -> None:
@@ -72,5 +74,6 @@ def test_moments() -> None:
 def test_where_nobody_can_answer_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     confirm("Delete it", yes=True)
-    with pytest.raises(Failure, match="needs --yes"):
+    with pytest.raises(Failure, match=r"Delete it\? There is no terminal") as caught:
         confirm("Delete it", yes=False)
+    assert "--yes" in usage(caught)

@@ -1,5 +1,6 @@
 """How the command line starts: quickly, lazily, and with help that is complete."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,28 @@ def test_the_version_is_told_in_both_ways(nowhere: Installation) -> None:
         said = nowhere.podium(*arguments)
         assert (said.status, said.err) == (0, "")
         assert "0.1.0" in said.out
+    assert nowhere.podium("--version", "--json").out == nowhere.podium("version", "--json").out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--json", "task", "list"], ["task", "--json", "list"], ["--json", "status"]],
+)
+def test_json_may_stand_before_the_name_of_a_command(
+    nowhere: Installation, arguments: list[str]
+) -> None:
+    said = nowhere.podium(*arguments)
+    assert (said.status, said.out) == (3, "")
+    assert json.loads(said.err)["error"]["code"] == "no_server"
+    assert "path" in nowhere.podium("--json", "config", "path").json
+    assert "path" in nowhere.podium("config", "--json", "path").json
+
+
+@pytest.mark.parametrize("arguments", [["--json"], ["task", "--json"], ["--json", "task"]])
+def test_a_missing_command_is_told_as_json_too(nowhere: Installation, arguments: list[str]) -> None:
+    said = nowhere.podium(*arguments)
+    assert (said.status, said.out) == (2, "")
+    assert json.loads(said.err)["error"]["message"] == "Missing command."
 
 
 def test_without_arguments_it_helps_and_fails(nowhere: Installation) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from podium.kernel.errors import Unauthenticated
 from podium.principals import service as service_module
 from podium.principals.credentials import hash_secret, parse
-from podium.principals.model import PRESETS, SCOPES
+from podium.principals.model import GLOBAL_SCOPES, PRESETS, SCOPES, Preset
 from podium.principals.service import PrincipalService, ensure_admin_token
 from podium.storage.database import Database
 
@@ -327,3 +327,27 @@ def test_presets_name_scopes_that_exist() -> None:
     for scopes in PRESETS.values():
         assert set(scopes) <= set(SCOPES)
     assert not any(scope.endswith(":execute") for scope in PRESETS["member"])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+async def test_a_preset_stands_for_its_scopes(make: Made, preset: Preset) -> None:
+    assert (await make(preset=preset))["scopes"] == sorted(PRESETS[preset])
+    more = await make("tokens:write", preset=preset)
+    assert more["scopes"] == sorted({*PRESETS[preset], "tokens:write"})
+
+
+async def test_a_preset_for_one_project_leaves_out_what_reaches_beyond(make: Made) -> None:
+    token = await make(preset="operator", project="default")
+    assert token["scopes"] == sorted(set(PRESETS["operator"]) - GLOBAL_SCOPES)
+    problem = await make(preset="admin", project="default")
+    assert (problem["status"], problem["field"]) == (422, "scopes")
+    assert "admin has none" in problem["detail"]
+
+
+async def test_a_token_needs_a_scope_and_a_preset_no_more_than_its_maker_holds(make: Made) -> None:
+    assert (await make())["status"] == 422
+    keeper = await make("tokens:write", preset="member")
+    assert (await make(preset="member", by=keeper["token"]))["status"] == 201
+    refused = await make(preset="operator", by=keeper["token"])
+    assert refused["status"] == 403
+    assert "tasks:execute" in refused["missing"]

@@ -1,29 +1,17 @@
 """``podium token``: who may use the API, and for what."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from podium.cli import output
 from podium.cli.options import Json, application, confirm, connect, seconds, wrong
+from podium.cli.text import local_time
 
 if TYPE_CHECKING:
     from podium.client.inputs import TokenNew
 
 Preset = Literal["viewer", "member", "operator", "admin"]
-
-_READ = ("tasks:read", "agents:read", "events:read", "projects:read")
-WIDE = {"admin", "projects:write", "workers:read", "metrics:read", "settings:read"}
-"""Scopes that reach beyond one project; a preset for one project leaves them out."""
-PRESETS: dict[Preset, tuple[str, ...]] = {
-    "viewer": _READ,
-    "member": (*_READ, "tasks:write", "agents:write"),
-    "operator": (
-        *(*_READ, "tasks:write", "tasks:execute", "agents:write", "agents:execute"),
-        *("workers:read", "metrics:read", "settings:read"),
-    ),
-    "admin": ("admin",),
-}
 
 app = application("token", "Manage access tokens.")
 
@@ -31,7 +19,12 @@ app = application("token", "Manage access tokens.")
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    preset: Annotated[Preset | None, typer.Option(help="A usual set of scopes: see above.")] = None,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(
+            help="A usual set of scopes: to look, to submit too, to run code too, or all."
+        ),
+    ] = None,
     scope: Annotated[
         list[str] | None,
         typer.Option("--scope", "-s", metavar="SCOPE", help="One scope; may be repeated."),
@@ -43,11 +36,8 @@ def create(
         ),
     ] = None,
     expires_in: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="Lifetime, such as 8h or 30d; unset, the server's default."
-        ),
-    ] = None,
+        str, typer.Option(metavar="TIME", help="Lifetime, such as 8h or 30d, or never.")
+    ] = "90d",
     json: Json = False,
 ) -> None:
     """Make a token and print it once.
@@ -55,18 +45,23 @@ def create(
     viewer may look; member may also submit tasks and register agents, but none that run programs
     on the workers; operator may do that too; admin may do everything.
     """
-    usual = PRESETS[preset] if preset else ()
-    scopes = [name for name in usual if not (project and name in WIDE)] + (scope or [])
-    if not scopes:
+    if not (preset or scope):
         raise wrong("Give --preset or at least one --scope.")
-    lifetime = seconds(expires_in, "--expires-in")
-    new = {"name": name, "scopes": scopes, "project": project, "expires_in": lifetime}
+    lifetime = None if expires_in == "never" else seconds(expires_in, "--expires-in")
+    new: TokenNew = {
+        "name": name,
+        "preset": preset,
+        "scopes": cast("list[Any]", scope or []),
+        "project": project,
+        "expires_in": lifetime,
+    }
     with connect() as client:
-        token = client.tokens.create(**cast("TokenNew", new))
+        token = client.tokens.create(**new)
     if json:
         output.emit(token)
         return
-    output.note("Keep it now: it is not shown again. Use it as PODIUM_TOKEN.")
+    until = f"expires at {local_time(token.expires_at)}" if token.expires_at else "never expires"
+    output.note(f"Keep it now: it is not shown again. It {until}. Use it as PODIUM_TOKEN.")
     output.say(token.token)
 
 
