@@ -41,6 +41,13 @@ class SchemaMismatch(InvalidInput):
     title = "Value does not match its schema"
 
 
+class SchemaTooCostly(InvalidInput):
+    """Checking against the JSON Schema would take more time or memory than it may."""
+
+    code = "schema_too_costly"
+    title = "JSON Schema takes too much to check"
+
+
 class DependencyCycle(InvalidInput):
     """The tasks of one call depend on each other in a circle."""
 

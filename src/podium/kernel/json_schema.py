@@ -1,57 +1,139 @@
-"""JSON Schema without its dangers: no schema reaches the network or a file, none recurses without
-end, and a pattern that would backtrack for ever is given up.
+"""JSON Schema without its dangers: no schema reaches the network or a file, and what checking
+costs is bounded.
+
+A few lines of schema can ask for any amount of work: references double with each definition,
+patterns backtrack, every error of an ``anyOf`` holds a copy of the value. What is sure to be
+cheap, which is nearly all, is checked here; the rest in a child process with limits.
 """
 
-from collections.abc import Mapping
+import asyncio
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jsonschema_rs
 import orjson
 
-from podium.kernel.errors import InvalidInput
+from podium.kernel import schema_check
+from podium.kernel.errors import SchemaTooCostly, Unavailable
+from podium.kernel.schema_check import Finding
+from podium.kernel.schema_cost import cost
 
-_MESSAGE_CHARS = 500
+_LARGEST = 4_000_000
+"""Work of one check, in subschemas times bytes: about 50 ms, and 40 MB for its errors."""
+_LARGEST_TOGETHER = 40_000_000
+_TURN = 1_000_000
+_PATTERN_BYTES = 64 * 1024
+_CHILD_SECONDS = 10.0
+_PATIENCE_SECONDS = 30.0
+_children = ThreadPoolExecutor(2, thread_name_prefix="json-schema")
+_CHILD = (sys.executable, "-I", "-P", "-m", "podium.kernel.schema_check")
 
 
-class Mismatch(NamedTuple):
-    """Where a value does not match, as ``steps/0/name`` (empty: its top), and how."""
+class Check(NamedTuple):
+    """A schema, and the JSON text of the value to hold against it; None: only the schema."""
 
-    place: str
-    message: str
+    schema: Mapping[str, Any]
+    text: bytes | None
 
 
-def require_schema(schema: Mapping[str, Any], field: str) -> None:
-    """Raise ``InvalidInput`` unless ``schema`` is a JSON Schema that can be used.
+class _Schema(NamedTuple):
+    cost: int
+    validator: jsonschema_rs.Validator | Finding
 
-    Drafts 4 to 2020-12, as its ``$schema`` says; 2020-12 without one. It may refer to its own
-    parts and to the drafts' own schemas, to nothing else.
+
+async def findings(checks: Sequence[Check]) -> list[Finding | None]:
+    """What is wrong in each check; None where nothing is.
+
+    Drafts 4 to 2020-12, as a schema's ``$schema`` says; 2020-12 without one. It may refer to its
+    own parts and to the drafts' own schemas, to nothing else. Raises ``SchemaTooCostly`` when
+    those that are not sure to be cheap take too much together.
     """
-    try:
-        _validator(_text(schema))
-    except jsonschema_rs.ValidationError as error:
-        where = "/".join(str(part) for part in error.instance_path)
-        raise InvalidInput(
-            f"{field} is no JSON Schema that can be used: {error.message[:_MESSAGE_CHARS]}",
-            hint="A schema may refer to its own parts only.",
-            field=f"{field}/{where}".rstrip("/"),
-        ) from None
-
-
-def mismatch(value: Any, schema: Mapping[str, Any]) -> Mismatch | None:
-    """The first place where the JSON ``value`` does not match a schema that was required."""
-    try:
-        _validator(_text(schema)).validate(value)
-    except jsonschema_rs.ValidationError as error:
-        place = "/".join(str(part) for part in error.instance_path)
-        return Mismatch(place, error.message[:_MESSAGE_CHARS])
-    return None
-
-
-def _text(schema: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)
+    found: list[Finding | None] = []
+    costly: list[int] = []
+    spent = turn = 0
+    for place, check in enumerate(checks):
+        schema = _known(orjson.dumps(check.schema, option=orjson.OPT_SORT_KEYS))
+        work = schema.cost * len(check.text or b"1") if schema else 0
+        if schema is None or work > _LARGEST or spent + work > _LARGEST_TOGETHER:
+            costly.append(place)
+            found.append(None)
+            continue
+        found.append(schema_check.answer(schema.validator, check.text))
+        spent += work
+        turn += work
+        if turn > _TURN:
+            turn = 0
+            await asyncio.sleep(0)  # let others have their turn
+    if costly:
+        elsewhere = await _in_child([checks[place] for place in costly])
+        for place, finding in zip(costly, elsewhere, strict=True):
+            found[place] = finding
+    return found
 
 
 @lru_cache(maxsize=256)
-def _validator(text: bytes) -> jsonschema_rs.Validator:
-    return jsonschema_rs.validator_for(orjson.loads(text), offline=True)
+def _known(text: bytes) -> _Schema | None:
+    """The schema, ready to be used here; None when it is not sure to be cheap."""
+    schema = orjson.loads(text)
+    found = cost(schema)
+    if found is None:
+        return None
+    linear = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_BYTES)
+    validator = schema_check.compiled(schema, linear)
+    if isinstance(validator, Finding) and b"pattern" in text:
+        return None  # the child knows look-around and larger patterns, too
+    return _Schema(found, validator)
+
+
+async def _in_child(checks: Sequence[Check]) -> list[Finding | None]:
+    schemas: dict[bytes, int] = {}
+    pairs: list[tuple[int, str | None]] = []
+    for schema, text in checks:
+        number = schemas.setdefault(orjson.dumps(schema), len(schemas))
+        pairs.append((number, None if text is None else text.decode()))
+    request = {"schemas": [orjson.Fragment(each) for each in schemas], "checks": pairs}
+    running = asyncio.get_running_loop().run_in_executor(_children, _run, orjson.dumps(request))
+    try:
+        answer = await asyncio.wait_for(running, _PATIENCE_SECONDS)
+    except TimeoutError:
+        raise Unavailable(
+            "Too many JSON Schemas that are costly to check wait for it.", hint="Try again later."
+        ) from None
+    return [None if each is None else Finding(*each) for each in orjson.loads(answer)]
+
+
+def _run(request: bytes) -> bytes:
+    """What the child answers; ``SchemaTooCostly`` when it was ended by its limits."""
+    try:
+        child = subprocess.run(
+            _CHILD,
+            input=request,
+            capture_output=True,
+            cwd="/",
+            env={},
+            timeout=_CHILD_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _too_costly() from None
+    except OSError as error:
+        raise Unavailable(f"No process can be started to check a JSON Schema: {error}.") from error
+    if child.returncode < 0 or child.returncode == schema_check.OUT_OF_MEMORY:
+        raise _too_costly()
+    if child.returncode:
+        raise RuntimeError(f"A JSON Schema was not checked: {child.stderr.decode()[-2000:]}")
+    return child.stdout
+
+
+def _too_costly() -> SchemaTooCostly:
+    return SchemaTooCostly(
+        f"Checking against the JSON Schema takes more than {schema_check.CPU_SECONDS} s or "
+        f"{schema_check.MEMORY_BYTES // 2**20} MiB.",
+        hint="Make the schema smaller: refer to the same definition from fewer places, let fewer "
+        "alternatives stand in anyOf and oneOf, and keep patterns simple. Submit fewer tasks "
+        "with such schemas at once.",
+    )

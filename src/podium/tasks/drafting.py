@@ -9,13 +9,20 @@ from uuid import UUID
 import orjson
 from pydantic import SerializeAsAny, TypeAdapter
 
-from podium.kernel.errors import DependencyCycle, InvalidInput, SchemaMismatch, TooLarge
-from podium.kernel.json_schema import mismatch, require_schema
+from podium.kernel.errors import (
+    DependencyCycle,
+    InvalidInput,
+    PodiumError,
+    SchemaMismatch,
+    TooLarge,
+)
+from podium.kernel.json_schema import Check, Finding, findings
 from podium.kernel.json_text import holds_nul
 from podium.scheduler.model import Edge, NewTask
 from podium.tasks.model import JsonSchema, TaskInBulk, TaskNew
 
 _TITLE_CHARS = 80
+_SCHEMAS = ("input_schema", "output_schema")
 _REQUESTS = TypeAdapter(Sequence[SerializeAsAny[TaskNew]])
 
 
@@ -29,10 +36,11 @@ def draft(
     dependencies: tuple[Edge, ...],
     max_bytes: int,
 ) -> NewTask:
-    """The row of one request; raises when its input is too large or does not match its schema."""
+    """The row of one request; raises when its input or a schema is too large."""
     text = json_text(request.input, "input", max_bytes)
-    if request.output_schema is not None or request.input_schema is not None:
-        check_schemas(request, max_bytes)
+    for name in _SCHEMAS:
+        if (schema := getattr(request, name)) is not None:
+            json_text(schema, name, max_bytes)
     return NewTask(
         id=task_id,
         project_id=project_id,
@@ -63,7 +71,7 @@ def spec_of(request: TaskNew, depends: bool) -> str:  # noqa: FBT001
         spec["depends"] = True
     if depends or "on_dependency_failure" in given:
         spec["on_dependency_failure"] = request.on_dependency_failure
-    for name in ("input_schema", "output_schema"):
+    for name in _SCHEMAS:
         if name in given and (schema := getattr(request, name)) is not None:
             spec[name] = schema
     return orjson.dumps(spec).decode() if spec else "{}"
@@ -101,23 +109,47 @@ def json_text(value: Any, field: str, max_bytes: int) -> str:
     return text.decode()
 
 
-def check_schemas(request: TaskNew, max_bytes: int) -> None:
-    """Both schemas must be schemas, and the input must match its own."""
-    for name in ("input_schema", "output_schema"):
-        if (schema := getattr(request, name)) is not None:
-            json_text(schema, name, max_bytes)
-            require_schema(schema, name)
-    if request.input_schema is not None:
-        check_input(request.input, request.input_schema)
+async def schema_error(
+    requests: Sequence[TaskNew], drafts: Sequence[NewTask]
+) -> tuple[int, PodiumError] | None:
+    """The place of the first task whose schemas cannot be used, or whose input does not match,
+    and what is wrong. Raises ``SchemaTooCostly`` when that takes too much to find out."""
+    checks: list[Check] = []
+    origins: list[tuple[int, str]] = []
+    for place, request in enumerate(requests):
+        for name in _SCHEMAS:
+            if (schema := getattr(request, name)) is not None:
+                text = drafts[place].input.encode() if name == "input_schema" else None
+                checks.append(Check(schema, text))
+                origins.append((place, name))
+    found = await findings(checks)
+    wrong = (
+        (place, _error(finding, name))
+        for (place, name), finding in zip(origins, found, strict=True)
+        if finding is not None
+    )
+    return next(wrong, None)
 
 
-def check_input(value: Any, schema: JsonSchema) -> None:
+async def check_input(value: Any, schema: JsonSchema, max_bytes: int) -> None:
     """The input must match the schema declared for it."""
-    if wrong := mismatch(value, schema):
-        raise SchemaMismatch(
-            f"The input does not match input_schema at {wrong.place or 'its top'}: {wrong.message}",
-            field=f"input/{wrong.place}".rstrip("/"),
+    text = json_text(value, "input", max_bytes).encode()
+    if finding := (await findings([Check(schema, text)]))[0]:
+        raise _error(finding, "input_schema")
+
+
+def _error(finding: Finding, schema: str) -> PodiumError:
+    if finding.what == "schema":
+        return InvalidInput(
+            f"{schema} is no JSON Schema that can be used: {finding.message}",
+            hint="A schema may refer to its own parts only.",
+            field=f"{schema}/{finding.place}".rstrip("/"),
         )
+    where = finding.place or "its top"
+    return SchemaMismatch(
+        f"The input does not match input_schema at {where}: {finding.message}",
+        field=f"input/{finding.place}".rstrip("/"),
+    )
 
 
 def request_hash(requests: Sequence[TaskNew]) -> bytes:

@@ -75,6 +75,8 @@ class Intake:
             dependencies=dependencies,
             max_bytes=self._max_bytes,
         )
+        if wrong := await drafting.schema_error([request], [task]):
+            raise wrong[1]
         call_key = None if key is None else _call_key(project_id, request, key)
         with _naming_dependencies([(None, request)]):
             made = await self._scheduler.submit(SubmitCall([task], call_key))
@@ -166,6 +168,9 @@ class Intake:
             tasks.append(task)
             if place % _CHUNK == 0:
                 await asyncio.sleep(0)  # let other requests have their turn
+        if wrong := await drafting.schema_error(requests, tasks):
+            with _naming_task(wrong[0]):
+                raise wrong[1]
         return tasks
 
     async def _lane(self, project_id: UUID, request: TaskNew) -> int:

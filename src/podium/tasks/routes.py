@@ -185,6 +185,8 @@ async def edit_task(
     task_id: Held, body: TaskEdit, tasks: Tasks, database: Db, principal: Writer
 ) -> Task:
     """Change a task that is pending or queued."""
+    if "input" in body.model_fields_set:
+        await tasks.check_input(task_id, body.input)
     async with database.transaction() as conn:
         if "input" in body.model_fields_set:
             await _may_run(tasks, conn, principal, task_id)

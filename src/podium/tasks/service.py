@@ -132,8 +132,19 @@ class TaskService:
 
     # -- changing ----------------------------------------------------------------------------
 
+    async def check_input(self, task_id: UUID, value: Any) -> None:
+        """Raise unless ``value`` may become the input of the task. Apart from ``edit``, because it
+        can take seconds, and a transaction would hold up others for so long."""
+        async with self._database.connect() as conn:
+            row = await store.get(conn, task_id)
+        if row is not None and (schema := row.spec.get("input_schema")):
+            await drafting.check_input(value, schema, self._max_bytes)
+
     async def edit(self, conn: AsyncConnection, task_id: UUID, change: TaskEdit, who: str) -> Task:
-        """Change a pending or queued task. Between two attempts a task is pending, too."""
+        """Change a pending or queued task. Between two attempts a task is pending, too.
+
+        A new input has passed ``check_input``.
+        """
         row = await self._hold(conn, task_id)
         values = self._edited(row, change)
         changed = set(values) - {"spec"}
@@ -181,8 +192,6 @@ class TaskService:
             values["labels"] = change.labels
         if "input" in change.model_fields_set:
             drafting.json_text(change.input, "input", self._max_bytes)
-            if schema := row.spec.get("input_schema"):
-                drafting.check_input(change.input, schema)
             values["input"] = change.input
         spec = dict(row.spec)
         if change.timeouts is not None:

@@ -112,7 +112,7 @@ class Executor:
         runtime = self._around.runtimes[attempt.agent.runtime]
         output = await runtime.run(attempt)
         text = outcome.to_json(output)
-        outcome.check_output(attempt.claimed, text)
+        await outcome.check_output(attempt.claimed, text)
         if len(text) > self._around.max_output_bytes:
             text = await self._as_artifact(attempt, text)
         return outcome.succeeded(attempt, text)

@@ -7,8 +7,14 @@ from uuid import UUID
 
 import orjson
 
-from podium.kernel.errors import NEVER_RETRIED, AttemptFailed, ErrorClass
-from podium.kernel.json_schema import mismatch
+from podium.kernel.errors import (
+    NEVER_RETRIED,
+    AttemptFailed,
+    ErrorClass,
+    SchemaTooCostly,
+    Unavailable,
+)
+from podium.kernel.json_schema import Check, findings
 from podium.kernel.json_text import holds_nul
 from podium.kernel.redaction import redact
 from podium.scheduler.model import Claimed, RetryPolicy, Settlement
@@ -116,10 +122,20 @@ def _told(error: BaseException) -> str:
         return kind
 
 
-def check_output(claimed: Claimed, output: str) -> None:
+async def check_output(claimed: Claimed, output: str) -> None:
     """Raise ``AttemptFailed`` when the JSON text does not match the schema declared for it."""
     schema = claimed.spec.get("output_schema")
-    if schema is not None and (wrong := mismatch(orjson.loads(output), schema)):
+    if schema is None:
+        return
+    try:
+        wrong = (await findings([Check(schema, output.encode())]))[0]
+    except SchemaTooCostly as error:  # another attempt would take as much
+        raise AttemptFailed(
+            ErrorClass.INVALID_INPUT, error.code, error.message, hint=error.hint
+        ) from None
+    except Unavailable as error:
+        raise AttemptFailed(ErrorClass.RESOURCE, "output_not_checked", error.message) from None
+    if wrong is not None:
         raise AttemptFailed(
             ErrorClass.AGENT,
             "output_schema_mismatch",
