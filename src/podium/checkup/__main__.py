@@ -18,6 +18,7 @@ from typing import NamedTuple, cast
 from podium.checkup.console import PersonContext, ProtocolContext
 from podium.checkup.context import CheckupError, Context, Json, mapping
 from podium.checkup.graph import PARTS, REPORT, SURVEY
+from podium.checkup.paths import path_text
 
 _MODULES = {"secrets": "secret_scan"}
 _EVERY = (SURVEY, *PARTS, REPORT)
@@ -47,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     if envelope and chosen.part != "all":
         return _as_agent(chosen.part, Path(envelope))
     given: dict[str, Json] = {
-        "repo": str(Path(chosen.repo).absolute()),
-        "out": str(Path(chosen.out).absolute()),
+        "repo": path_text(str(Path(chosen.repo).absolute())),
+        "out": path_text(str(Path(chosen.out).absolute())),
         "run_project_tools": bool(chosen.run_project_tools),
     }
     if chosen.head:

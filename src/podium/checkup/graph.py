@@ -1,6 +1,6 @@
 """Which agents and tasks a checkup needs: pure data, for whoever submits one.
 
-Importing this loads nothing else of the package.
+Importing this loads nothing else of the package but ``paths``.
 """
 
 import os
@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+
+from podium.checkup.paths import path_text
 
 
 class AgentDraft(TypedDict):
@@ -113,7 +115,7 @@ AGENTS = agents()
 def tasks(repo: Path, options: Options) -> list[TaskDraft]:
     """The tasks of one checkup, in an order in which each comes after what it depends on."""
     common: dict[str, Any] = {
-        "repo": os.path.abspath(repo),  # noqa: PTH100 - keeps links
+        "repo": path_text(os.path.abspath(repo)),  # noqa: PTH100 - keeps links
         **{name: value for name, value in options.items() if name in {"head", "seconds", "now"}},
     }
     skip = set(options.get("skip", ()))
@@ -126,7 +128,7 @@ def tasks(repo: Path, options: Options) -> list[TaskDraft]:
         drafts.append(_draft(part, given, [SURVEY.ref]))
     reported = {
         **common,
-        "out": os.path.abspath(options["out"]),  # noqa: PTH100 - keeps links
+        "out": path_text(os.path.abspath(options["out"])),  # noqa: PTH100 - keeps links
         "parts": [part.ref for part in parts],
     }
     drafts.append(_draft(REPORT, reported, [SURVEY.ref, *(part.ref for part in parts)]))
@@ -146,35 +148,3 @@ def _draft(part: Part, given: Mapping[str, Any], depends_on: list[str]) -> TaskD
         "priority": part.priority,
         "labels": {"checkup": part.ref},
     }
-
-
-class Problem(NamedTuple):
-    """Why a path cannot be checked up, and what to do about it."""
-
-    message: str
-    hint: str
-
-
-def problem_with(repo: Path) -> Problem | None:
-    """What is plainly wrong with ``repo``, without starting anything; None if it may be one.
-
-    The survey judges finally: this looks only for what git calls a repository.
-    """
-    hint = "Give the path of a git repository, for example --repo . inside one."
-    path = repo.absolute()
-    if not path.exists():
-        return Problem(f"{path} does not exist.", hint)
-    if not path.is_dir():
-        return Problem(f"{path} is a file, not a directory.", hint)
-    for directory in (path, *path.parents):
-        if (directory / ".git").exists() or _is_bare(directory):
-            return None
-    return Problem(f"{path} is not inside a git repository.", hint)
-
-
-def _is_bare(directory: Path) -> bool:
-    return (
-        (directory / "HEAD").is_file()
-        and (directory / "objects").is_dir()
-        and (directory / "refs").is_dir()
-    )

@@ -1,10 +1,11 @@
 """What all parts begin with: the repository at the commit that the survey looked at."""
 
 import time
-from pathlib import Path
 
 from podium.checkup.context import CheckupError, Context, Json, field, mapping, string
-from podium.checkup.repository import Repository, open_repository
+from podium.checkup.opening import open_repository
+from podium.checkup.paths import path_of
+from podium.checkup.repository import Repository
 from podium.checkup.text import shorten
 
 
@@ -23,7 +24,7 @@ def begin(given: object, ctx: Context) -> tuple[Repository, dict[str, Json]]:
             hint='give {"repo": "/absolute/path"}',
         )
     surveyed = string(survey(ctx).get("head"))
-    repository = open_repository(Path(path), string(options.get("head")) or surveyed or None)
+    repository = open_repository(path_of(path), string(options.get("head")) or surveyed or None)
     return repository, options
 
 

@@ -23,6 +23,7 @@ from podium.checkup.context import (
 from podium.checkup.graph import PARTS, SURVEY
 from podium.checkup.headlines import headline
 from podium.checkup.output import SEVERITIES
+from podium.checkup.paths import path_of, path_text
 from podium.checkup.report_page import page
 from podium.checkup.text import clean
 
@@ -47,7 +48,7 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
     ctx.progress(0.1, "gathering what the parts found")
     report = compose(given, ctx.dependencies)
     ctx.progress(0.5, "writing the report")
-    directory = Path(out)
+    directory = path_of(out)
     text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     written = _write(directory, {"report.json": text, "report.md": page(report)})
     for path in written:
@@ -56,8 +57,8 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
     return {
         "summary": report["summary"],
         "parts": [_short(row) for row in objects(report["parts"])],
-        "report_md": str(directory / "report.md"),
-        "report_json": str(directory / "report.json"),
+        "report_md": path_text(str(directory / "report.md")),
+        "report_json": path_text(str(directory / "report.json")),
         "findings_total": len(objects(report["findings"])),
     }
 
@@ -92,7 +93,7 @@ def compose(given: Mapping[str, Json], dependencies: Mapping[str, object]) -> di
 
 
 def _path(given: Mapping[str, Json]) -> str:
-    return clean(string(given.get("repo")))
+    return clean(str(path_of(string(given.get("repo")))))
 
 
 def _gathered(parts: list[dict[str, Json]], key: str) -> list[dict[str, Json]]:

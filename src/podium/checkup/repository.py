@@ -6,15 +6,13 @@ repositories, follows no symbolic link and runs no filter.
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from podium.checkup import git, languages
-from podium.checkup.context import CheckupError
 from podium.checkup.git import Git
-from podium.checkup.text import clean
 
 MAX_FILES = 300_000
 """Files that a part looks at in one snapshot; what lies beyond is said to be left out."""
@@ -210,82 +208,6 @@ class Reader:
         return self.read(entry).decode("utf-8", "replace")
 
 
-def open_repository(path: Path, head: str | None = None) -> Repository:
-    """Open the repository that ``path`` is in (bare ones too).
-
-    ``head`` pins the commit; by default it is what HEAD points at now. Raises ``CheckupError``
-    (``not_a_repository``, ``git_missing``, ``no_such_commit``, ``repository_unreadable``).
-    """
-    path = path.absolute()
-    if not path.is_dir():
-        what = "is a file, not a directory" if path.exists() else "does not exist"
-        raise _not_a_repository(path, what)
-    found = git.ask(
-        *(path, "rev-parse", "--absolute-git-dir", "--git-common-dir"),
-        *("--is-bare-repository", "--is-shallow-repository", "--show-object-format"),
-    )
-    if found.status:
-        if "not a git repository" in found.errors:
-            raise _not_a_repository(path, "is not inside a git repository")
-        raise _unreadable(path, found.errors)
-    directories, bare, shallow, form = found.output.rsplit("\n", 3)
-    git_dir, _, common = directories.rpartition("\n")
-    top = git.ask(path, "rev-parse", "--show-toplevel").output if bare == "false" else ""
-    common_dir = (path / common).resolve()
-    runner = Git(
-        common_dir / "objects",
-        common_dir / "shallow",
-        Path(git_dir) / "index",
-        sha256=form == "sha256",
-    )
-    repository = Repository(
-        top=Path(top or git_dir),
-        git_dir=Path(git_dir),
-        common_dir=common_dir,
-        bare=bare == "true",
-        shallow=shallow == "true",
-        head=_commit(runner, Path(git_dir), head),
-        git=runner,
-    )
-    if repository.head:
-        runner.take_names_from(repository.head)
-    return repository
-
-
-def _commit(runner: Git, git_dir: Path, wanted: str | None) -> str | None:
-    flags = ("rev-parse", "--verify", "--quiet", "--end-of-options")
-    named = git.ask(git_dir, *flags, wanted or "HEAD")
-    if named.status and wanted is None:
-        return None
-    if not named.status:
-        with suppress(git.GitFailed):
-            return runner.text(*flags, f"{named.output}^{{commit}}")
-    raise CheckupError(
-        "invalid_input",
-        "no_such_commit",
-        f"the repository has no commit {clean(wanted or named.output)}",
-        hint="give a commit that exists, or none for what HEAD points at",
-    )
-
-
 def _may_be_script(entry: Entry) -> bool:
     name = entry.path.rpartition("/")[2]
     return entry.mode == "100755" and "." not in name and 0 < entry.size < 100_000
-
-
-def _unreadable(path: Path, said: str) -> CheckupError:
-    return CheckupError(
-        "agent",
-        "repository_unreadable",
-        f"git cannot read the repository at {clean(str(path))}: {clean(said.strip())}",
-        hint="run 'git status' there and mend what it complains about",
-    )
-
-
-def _not_a_repository(path: Path, what: str) -> CheckupError:
-    return CheckupError(
-        "invalid_input",
-        "not_a_repository",
-        f"{clean(str(path))} {what}",
-        hint="give the path of a git repository, for example --repo . inside one",
-    )

@@ -3,12 +3,13 @@
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 
 from podium.checkup import languages
 from podium.checkup.context import CheckupError, Context, Json, mapping, number, string
+from podium.checkup.opening import branches, open_to_survey
 from podium.checkup.output import Output
-from podium.checkup.repository import Entry, Repository, Tree, open_repository
+from podium.checkup.paths import path_of
+from podium.checkup.repository import Entry, Repository, Tree
 from podium.checkup.text import display, plural, without_credentials
 
 _README = ("readme", "readme.md", "readme.rst", "readme.txt", "readme.adoc", "readme.org")
@@ -27,7 +28,7 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
     if not path:
         raise CheckupError("invalid_input", "repo_missing", "the input names no repository")
     ctx.progress(0.05, "opening the repository")
-    repository = open_repository(Path(path), string(given.get("head")) or None)
+    repository = open_to_survey(path_of(path), string(given.get("head")) or None)
     ctx.progress(0.2, "listing the tracked files")
     tree = repository.tree()
     ctx.progress(0.4, f"counting lines of {plural(len(tree.files), 'file')}")
@@ -151,8 +152,8 @@ def _languages(tree: Tree, code: dict[str, tuple[Entry, str]], lines: dict[str, 
 
 def _notes(repository: Repository, tree: Tree, facts: dict[str, Json], output: Output) -> None:
     if repository.head is None:
-        staged = f" The {plural(len(tree.files), 'staged file')} were looked at." * bool(tree.files)
-        output.notes.append("The repository has no commit yet, so it has no history." + staged)
+        staged = f" Looked at: {plural(len(tree.files), 'staged file')}." * bool(tree.files)
+        output.notes.append(_no_commit(repository, facts) + staged)
     elif facts["branch"] is None:
         output.notes.append("HEAD is detached: the checkup looks at a commit, not at a branch.")
     if repository.shallow:
@@ -171,6 +172,16 @@ def _notes(repository: Repository, tree: Tree, facts: dict[str, Json], output: O
         )
     if repository.head and not repository.bare:
         output.notes.append("Looked at is the commit; uncommitted changes are not part of it.")
+
+
+def _no_commit(repository: Repository, facts: dict[str, Json]) -> str:
+    others = branches(repository)
+    if not others:
+        return "The repository has no commit yet, so it has no history."
+    return (
+        f"HEAD names the branch {facts['branch']}, which has no commit, so there is no history. "
+        f"Others have commits ({', '.join(others)}): --head {others[0]} looks at one of them."
+    )
 
 
 def _housekeeping(tree: Tree, output: Output) -> None:

@@ -7,6 +7,7 @@ _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -~])"
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_BYTES = re.compile(r"[\udc80-\udcff]")
 
 _MINUTE = 60
 _HOUR = 3600
@@ -14,8 +15,10 @@ _DAY = 86400
 
 
 def clean(text: str) -> str:
-    """Text of others without terminal sequences, control characters and changes of direction."""
-    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+    """Text of others without terminal sequences, control characters and changes of direction; of
+    bytes that are no text (of paths, as Python has them) the hexadecimal form."""
+    text = _CONTROLS.sub("", _ESCAPES.sub("", text))
+    return _BYTES.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
 
 
 def line(text: str, longest: int = 200) -> str:

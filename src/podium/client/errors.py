@@ -88,6 +88,12 @@ class SchemaMismatch(InvalidInput):
     code = "schema_mismatch"
 
 
+class SchemaTooCostly(InvalidInput):
+    """Checking a value against its JSON Schema takes longer than the server allows."""
+
+    code = "schema_too_costly"
+
+
 class DependencyCycle(InvalidInput):
     """The tasks of one call depend on each other in a circle."""
 

@@ -1,7 +1,8 @@
 """What goes over the wire, apart from sending it: requests, answers, retries, event streams."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode
@@ -10,7 +11,7 @@ from uuid import uuid4
 import msgspec
 
 from podium.client.connection import API, Connection
-from podium.client.errors import ApiError, InvalidResponse, api_error
+from podium.client.errors import ApiError, InvalidInput, InvalidResponse, api_error
 from podium.client.models import LogItem
 
 Query = Mapping[str, object]
@@ -36,11 +37,13 @@ class Request:
 
     def url(self, connection: Connection) -> str:
         prefix = "" if self.path.startswith("/") else f"{API}/"
-        query = urlencode(list(_parameters(self.query)))
+        with _only_text():
+            query = urlencode(list(_parameters(self.query)))
         return f"{connection.url}{prefix}{self.path}{'?' if query else ''}{query}"
 
     def content(self) -> bytes | None:
-        return None if self.body is None else msgspec.json.encode(self.body)
+        with _only_text():
+            return None if self.body is None else msgspec.json.encode(self.body)
 
     def all_headers(self, connection: Connection, agent: str) -> list[tuple[str, str]]:
         headers = {
@@ -50,7 +53,8 @@ class Request:
             **({} if self.body is None else {"Content-Type": "application/json"}),
             **self.headers,
         }
-        return list(headers.items())
+        with _only_text("A header can hold nothing but ASCII characters."):
+            return [(name, value.encode("ascii").decode()) for name, value in headers.items()]
 
 
 class Page(msgspec.Struct, Generic[T]):
@@ -83,7 +87,18 @@ def idempotency(key: str | None) -> dict[str, str]:
 
 def segment(value: object) -> str:
     """A value as one segment of a path."""
-    return quote(str(value), safe="")
+    with _only_text():
+        return quote(str(value), safe="")
+
+
+@contextmanager
+def _only_text(rule: str = "What is sent must be text that UTF-8 can hold.") -> Generator[None]:
+    """Bytes of other encodings come from Python as lone surrogates, which nothing can carry."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        wrong = ascii(error.object[error.start : error.end][:20])
+        raise InvalidInput(f"{rule} It holds {wrong}.") from None
 
 
 def decode(content: bytes | str, kind: type[T]) -> T:

@@ -1,20 +1,18 @@
 """The graph: agents and tasks that Podium's own models take."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-
-import pytest
 
 from podium.agents.runtimes.command import CommandConfig
 from podium.agents.runtimes.function import FunctionConfig
 from podium.checkup import graph
 from podium.checkup.graph import Options
+from podium.checkup.paths import path_of, path_text
 from podium.tasks.model import BulkNew
-from slices.checkup.repos import Repo
 
 
 def test_every_task_comes_after_what_it_depends_on() -> None:
@@ -86,33 +84,17 @@ def test_importing_the_graph_loads_nothing_else() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert ended.stdout.strip() == "['podium.checkup', 'podium.checkup.graph']"
+    modules = ["podium.checkup", "podium.checkup.paths", "podium.checkup.graph"]
+    assert ended.stdout.strip() == str(modules)
 
 
-@pytest.mark.parametrize("inside", ["", "deep/down"])
-def test_a_repository_has_no_problem(repo: Repo, inside: str) -> None:
-    (repo.path / "deep/down").mkdir(parents=True)
-    assert graph.problem_with(repo.path / inside) is None
-
-
-def test_other_kinds_of_repository_have_no_problem(
-    repo: Repo, make: Callable[..., Repo], tmp_path: Path
-) -> None:
-    repo.commit({})
-    repo.git("worktree", "add", "-q", "-b", "side", str(tmp_path / "side"))
-    make("bare.git", "--bare")
-    assert graph.problem_with(tmp_path / "side") is None
-    assert graph.problem_with(tmp_path / "bare.git") is None
-
-
-def test_problems_are_told_apart(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for name, text in {
-        "absent": "does not exist",
-        "file": "is a file",
-        "": "is not inside a git repository",
-    }.items():
-        problem = graph.problem_with(tmp_path / name)
-        assert problem is not None
-        assert text in problem.message
-        assert "--repo" in problem.hint
+def test_paths_that_are_no_utf_8_travel_as_uris() -> None:
+    odd = os.fsdecode(b"/x \xff/%41")
+    drafts = graph.tasks(Path(odd), {"out": f"{odd}/out"})
+    given = json.loads(json.dumps(drafts[-1]["input"]).encode())
+    assert given["repo"] == "file:///x%20%FF/%2541"
+    assert str(path_of(given["repo"])) == odd
+    assert str(path_of(given["out"])) == f"{odd}/out"
+    for plain in ("/x/ä %41", "relative", "file:x"):
+        assert path_text(plain) == plain
+        assert str(path_of(plain)) == plain

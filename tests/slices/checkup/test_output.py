@@ -9,6 +9,7 @@ import pytest
 
 from podium.checkup import git, repository, survey, text
 from podium.checkup.context import CheckupError, field, number, objects, strings
+from podium.checkup.opening import open_repository
 from podium.checkup.output import OUTPUT_LIMIT, Output
 from podium.checkup.part import Deadline, Progress
 from slices.checkup.repos import Recorder, Repo, run
@@ -106,7 +107,7 @@ def test_a_snapshot_is_cut_at_a_number_of_files(
 
 
 def test_a_git_that_takes_too_long(repo: Repo, tmp_path: Path) -> None:
-    opened = repository.open_repository(repo.path)
+    opened = open_repository(repo.path)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(git.GitFailed) as caught:
@@ -116,7 +117,7 @@ def test_a_git_that_takes_too_long(repo: Repo, tmp_path: Path) -> None:
 
 def test_records_are_cut(repo: Repo) -> None:
     repo.commit({"a.txt": b"x" * 5_000_000 + b"\nshort\n" + b"y" * 3_000_000})
-    opened = repository.open_repository(repo.path)
+    opened = open_repository(repo.path)
     [entry] = opened.tree().files
     records = list(opened.git.stream("cat-file", "blob", entry.oid, separator=b"\n"))
     assert records[1] == b"short"
@@ -127,7 +128,7 @@ def test_records_are_cut(repo: Repo) -> None:
 def test_what_is_borrowed_is_given_back(repo: Repo) -> None:
     """The directory in which git runs goes with the repository object."""
     repo.commit({"a.py": "a = 1\n"})
-    opened = repository.open_repository(repo.path)
+    opened = open_repository(repo.path)
     directory = Path(opened.git.text("rev-parse", "--absolute-git-dir"))
     assert directory.is_dir()
     del opened
@@ -135,7 +136,7 @@ def test_what_is_borrowed_is_given_back(repo: Repo) -> None:
 
 
 def test_a_directory_that_goes_while_it_is_used(repo: Repo) -> None:
-    opened = repository.open_repository(repo.path)
+    opened = open_repository(repo.path)
     shutil.rmtree(opened.git.text("rev-parse", "--absolute-git-dir"))
     with pytest.raises(CheckupError) as caught:
         opened.git.text("version")
@@ -144,7 +145,7 @@ def test_a_directory_that_goes_while_it_is_used(repo: Repo) -> None:
 
 def test_a_reader_survives_missing_objects(repo: Repo) -> None:
     repo.commit({"a.py": "a = 1\n", "b.py": "b = 1\n"})
-    opened = repository.open_repository(repo.path)
+    opened = open_repository(repo.path)
     good, gone = opened.tree().files
     (repo.path / ".git/objects" / gone.oid[:2] / gone.oid[2:]).unlink()
     with opened.reader() as reader:

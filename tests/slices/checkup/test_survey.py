@@ -77,7 +77,7 @@ def test_staged_files_count_when_there_is_no_commit(repo: Repo) -> None:
     assert output["summary"]["files"] == 2
     assert output["summary"]["code_lines"] == 3
     assert output["summary"]["bytes"] == 18
-    assert any("2 staged files were looked at" in note for note in output["notes"])
+    assert any("Looked at: 2 staged files." in note for note in output["notes"])
 
 
 def test_untracked_and_uncommitted_content_is_not_looked_at(repo: Repo) -> None:

@@ -1,6 +1,7 @@
 """Every command against a real Podium, in processes of their own."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -360,6 +361,15 @@ def test_checkup_of_a_repository(installation: Installation, podium: Run, tmp_pa
     assert (tmp_path / "podium-report" / "report.md").exists()
 
 
+def test_checkup_of_a_repository_whose_path_is_no_utf_8(podium: Run, tmp_path: Path) -> None:
+    repo = repository(tmp_path / os.fsdecode(b"caf\xe9"))
+    said = podium("run", "checkup", "--json", cwd=repo)
+    assert (said.status, said.err, said.json["ok"]) == (0, "", True)
+    report = repo / "podium-report" / "report.json"
+    assert said.json["report_json"] == report.as_uri()
+    assert json.loads(report.read_text())["repository"]["name"] == "caf\\xe9"
+
+
 def test_checkups_side_by_side(installation: Installation, tmp_path: Path) -> None:
     repo = repository(tmp_path / "repo")
     processes = [
@@ -403,6 +413,33 @@ def test_what_is_no_repository_is_told_at_once(
         assert str(path) in said.err
     said = installation.podium("run", "checkup", "--repo", "/", "--skip", "nothing", *options)
     assert said.status == 2
+
+
+def test_what_cannot_be_looked_at_is_told_at_once(podium: Run, tmp_path: Path) -> None:
+    repo = repository(tmp_path / "repo")
+    said = podium("run", "checkup", "-r", str(repo), "--head", "nosuchref")
+    assert (said.status, "no commit nosuchref" in said.err) == (2, True)
+    (repo / ".git" / "HEAD").write_text("rubbish")
+    said = podium("run", "checkup", "-r", str(repo))
+    assert (said.status, "its HEAD is missing or holds" in said.err) == (2, True)
+    assert not podium("task", "list", "--json").json
+
+
+def test_the_data_directory_is_out_of_reach_of_a_checkup(
+    installation: Installation, podium: Run, tmp_path: Path
+) -> None:
+    repo, inside = repository(tmp_path / "repo"), installation.home / "inside"
+    (tmp_path / "link").symlink_to(installation.home)
+    for options in (
+        ("--repo", str(repo), "--out", str(inside)),
+        ("--repo", str(repo), "--out", str(tmp_path / "link" / "inside")),
+        ("--repo", str(inside)),
+    ):
+        said = podium("run", "checkup", *options, cwd=tmp_path)
+        assert said.status == 2
+        assert f"{options[-2]}: {options[-1]} is inside Podium's data directory" in said.err
+    assert not inside.exists()
+    assert not podium("task", "list", "--json").json
 
 
 def test_a_report_that_cannot_be_written_is_told_before_anything_runs(

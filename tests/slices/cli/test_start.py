@@ -64,6 +64,20 @@ def test_help_names_every_command(nowhere: Installation) -> None:
     assert "--depends-on" in nowhere.podium("task", "create", "-h").out
 
 
+@pytest.mark.parametrize("prompt", ["-", "\udcff"])
+def test_what_is_no_text_is_wrong_usage(nowhere: Installation, prompt: str) -> None:
+    done = subprocess.run(
+        nowhere.argv("ask", prompt, "-a", "x"),
+        env={**nowhere.environment, "PODIUM_URL": "http://127.0.0.1:1", "PODIUM_TOKEN": "t"},
+        input=b"\xff",
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"Error: ")
+    assert b"utf-8" in done.stderr.lower()
+
+
 def test_wrong_usage_is_told_with_the_way_to_the_help(nowhere: Installation) -> None:
     said = nowhere.podium("tsk")
     assert (said.status, said.out) == (2, "")

@@ -22,6 +22,7 @@ from podium.cli.text import age, clean, duration, line, local_time, size
         ("abc\u202edcba", "abcdcba"),
         ("cut \x1b", "cut "),
         ("ünïcode ✓ 漢字", "ünïcode ✓ 漢字"),
+        ("/caf\udce9/x", "/caf\\xe9/x"),
     ],
 )
 def test_what_would_steer_a_terminal_is_taken_out(dirty: str, safe: str) -> None:

@@ -1,5 +1,6 @@
 """Requests, errors, delays and event streams, without any server."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
 from urllib.parse import parse_qsl, urlsplit
@@ -46,6 +47,25 @@ def test_a_path_of_the_servers_own_is_outside_the_prefix() -> None:
 
 def test_a_segment_cannot_leave_its_place() -> None:
     assert wire.segment("../../tokens?x=1#y") == "..%2F..%2Ftokens%3Fx%3D1%23y"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: wire.Request("POST", "tasks", body={"input": {"prompt": "\udcff"}}).content(),
+        lambda: wire.Request("GET", "tasks", {"agent": "\udcff"}).url(HERE),
+        lambda: wire.segment("\udcff"),
+    ],
+)
+def test_what_is_no_text_is_told(make: Callable[[], object]) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"UTF-8 can hold. It holds '\\udcff'"):
+        make()
+
+
+def test_a_header_that_cannot_be_sent_is_told() -> None:
+    request = wire.Request("POST", "tasks", headers=wire.idempotency("schlüssel"))
+    with pytest.raises(errors.InvalidInput, match=r"ASCII characters. It holds '\\xfc'"):
+        request.all_headers(HERE, "test")
 
 
 def test_every_general_error_of_the_server_has_its_class_here() -> None:

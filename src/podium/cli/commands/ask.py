@@ -8,7 +8,7 @@ import typer
 from podium.cli import output
 from podium.cli.commands.task_follow import outcome
 from podium.cli.failures import Status
-from podium.cli.options import Json, Project, application, connect, seconds
+from podium.cli.options import Json, Project, application, connect, seconds, wrong
 from podium.cli.text import clean
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def ask(
     The result goes to standard output, all else to standard error. Ctrl-C offers to cancel the
     task. The exit status tells how it ended: 0, 1 failed, 5 cancelled.
     """
-    text = sys.stdin.read() if prompt == "-" else prompt
+    text = _read_prompt() if prompt == "-" else prompt
     limit = seconds(timeout, "--timeout")
     timeouts: Timeouts = {} if limit is None else {"run": limit, "queue": limit}
     with connect(project) as client:
@@ -51,6 +51,13 @@ def ask(
     _show(task, written, json=json)
     if status := outcome([task.state]):
         raise typer.Exit(status)
+
+
+def _read_prompt() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise wrong(f"The prompt on standard input is no {error.encoding} text.") from None
 
 
 def _follow(client: "Podium", task_id: str, *, quiet: bool) -> str:

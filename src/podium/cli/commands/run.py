@@ -12,8 +12,9 @@ from podium.checkup import graph
 from podium.cli import local, output
 from podium.cli.board import Board, Row
 from podium.cli.failures import Failure, Status
-from podium.cli.options import Json, Project, application, connect
+from podium.cli.options import Json, Project, application, connect, wrong
 from podium.cli.text import duration, line
+from podium.client.connection import data_dir
 
 if TYPE_CHECKING:
     from podium.client import Podium
@@ -70,14 +71,14 @@ def checkup(
 def _options(
     repo: Path, out: Path, head: str | None, skip: Sequence[str], *, run_project_tools: bool
 ) -> graph.Options:
-    if problem := graph.problem_with(repo):
-        raise Failure(Status.USAGE, "not_a_repository", problem.message, problem.hint)
     known = [part.ref for part in graph.PARTS]
     for name in skip:
         if name not in known:
             raise Failure(
                 Status.USAGE, "usage", f"There is no part {name!r}.", f"Parts: {', '.join(known)}."
             )
+    _require_reach({"--repo": repo, "--out": out})
+    _require_repository(repo, head)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -91,6 +92,28 @@ def _options(
     if head:
         options["head"] = head
     return options
+
+
+def _require_repository(repo: Path, head: str | None) -> None:
+    """Tell now what the survey would fail with."""
+    from podium.checkup.context import CheckupError
+    from podium.checkup.opening import open_to_survey
+
+    try:
+        open_to_survey(repo, head)
+    except CheckupError as error:
+        raise Failure(Status.USAGE, error.code, f"{error.message}.", error.hint) from None
+
+
+def _require_reach(paths: Mapping[str, Path]) -> None:
+    """Agents cannot see the data directory, so nothing in it can be looked at or written to."""
+    home = data_dir().resolve()
+    for option, path in paths.items():
+        if path.resolve().is_relative_to(home):
+            raise wrong(
+                f"{option}: {path} is inside Podium's data directory, which is kept from agents.",
+                f"Give a place outside of {home}.",
+            )
 
 
 def _register(client: "Podium") -> None:
