@@ -17,6 +17,7 @@ _ANYWHERE = {
     409: "It is in a state in which this cannot be done.",
     410: "The cursor lies before what is still kept.",
     413: "The body is too large.",
+    415: "The body is not declared as JSON.",
     421: "The server does not answer under this host name.",
     422: "A value of the request cannot be.",
     429: "Too many requests; `Retry-After` says when to go on.",
@@ -106,7 +107,7 @@ def _possible(path: str, method: str, *, public: bool) -> Iterable[int]:
         return
     yield from (401, 403, 404)
     if method in ("post", "put", "delete", "patch"):
-        yield from (409, 413)
+        yield from (409, 413, 415)
     if "/events" in path:
         yield 410
 

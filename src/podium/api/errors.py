@@ -34,6 +34,14 @@ class MethodNotAllowed(PodiumError):
     title = "Method not allowed"
 
 
+class UnsupportedMediaType(PodiumError):
+    """The body is of a type that is not read here: bodies are JSON."""
+
+    code = "unsupported_media_type"
+    status = 415
+    title = "Unsupported type of body"
+
+
 class Misdirected(PodiumError):
     """The request names a host under which this server does not answer."""
 
@@ -112,6 +120,8 @@ def handle_errors(app: FastAPI) -> None:
         allowed = _methods_of_its_own(request)
         if allowed and request.method not in allowed:  # a route with a parameter took it
             return _answer(request, _not_allowed(request, allowed))
+        if isinstance(error.body, bytes):  # it was not read, being declared as something else
+            return _answer(request, _not_json(request))
         return _answer(request, from_validation(error.errors()))
 
     async def http_error(request: Request, error: HTTPException) -> Response:
@@ -134,6 +144,16 @@ def from_validation(found: Iterable[Mapping[str, Any]]) -> PodiumError:
     more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
     return InvalidInput(
         f"{first['field']}: {first['message']}{more}.", errors=errors[:_MOST_FIELDS]
+    )
+
+
+def _not_json(request: Request) -> PodiumError:
+    given = request.headers.get("content-type", "")[:100]
+    return UnsupportedMediaType(
+        f"The body is declared as {given!r}; bodies are JSON."
+        if given
+        else "The body's type is not declared.",
+        hint="Send JSON with the header 'Content-Type: application/json'; curl --json does.",
     )
 
 

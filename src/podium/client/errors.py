@@ -114,6 +114,12 @@ class Forbidden(ApiError):
     status = 403
 
 
+class NeedsAdmin(Forbidden):
+    """What is asked for lifts a guard, which only the scope ``admin`` may."""
+
+    code = "needs_admin"
+
+
 class NotFound(ApiError):
     """What the request names does not exist, or the token may not see it."""
 

@@ -76,6 +76,22 @@ async def test_errors_are_problems(
 
 
 @pytest.mark.parametrize(
+    "declared", ["application/x-www-form-urlencoded", "text/plain; charset=utf-8", None]
+)
+async def test_a_body_that_is_not_declared_as_json_is_told(
+    api: httpx.AsyncClient, declared: str | None
+) -> None:
+    """As ``curl -d`` sends it."""
+    headers = {"Content-Type": declared} if declared else {}
+    answer = await api.post("/projects", content=b'{"name": "CANARY"}', headers=headers)
+    told = answer.json()
+    assert (answer.status_code, told["code"]) == (415, "unsupported_media_type")
+    assert "Content-Type: application/json" in told["hint"]
+    assert (declared or "not declared") in told["detail"]
+    assert "CANARY" not in answer.text
+
+
+@pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
         ("PATCH", "/projects", {"GET", "POST"}),
