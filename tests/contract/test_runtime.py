@@ -15,7 +15,7 @@ from contract.kinds import ALLOW, KINDS, MIB, PROCESSES, Bench, Kind, marked, pi
 from podium.agents.runtime import Dependency, Runtime
 from podium.agents.runtimes import built_in
 from podium.kernel.clock import boottime
-from podium.kernel.errors import AttemptFailed, ErrorClass, InvalidInput
+from podium.kernel.errors import AttemptFailed, ErrorClass, InvalidInput, NeedsAdmin
 
 
 @pytest.fixture
@@ -47,6 +47,18 @@ async def test_the_output_is_returned(bench: Bench, kind: Kind) -> None:
     context = bench.context(kind, "echo", {"deep": [1, 2.5, "ä", None, True]})
     output = await bench.run(kind, context)
     assert output == {"got": context.input, "title": "a task", "attempt": 1}
+
+
+async def test_guards_are_kept_unless_an_administrator_lifts_them(
+    runtimes: dict[str, Runtime], kind: Kind
+) -> None:
+    runtime = runtimes[kind.runtime]
+    usual = runtime.validate(kind.configure("echo"))
+    kept = runtime.restricted(usual)
+    assert runtime.validate(kept) == kept == {**usual, "confinement": "required"}
+    for field, value in (("confinement", "none"), ("env_allow", ["*"])):
+        with pytest.raises(NeedsAdmin, match=field):
+            runtime.restricted({**usual, field: value})
 
 
 async def test_dependencies_arrive(bench: Bench, kind: Kind) -> None:

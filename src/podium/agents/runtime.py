@@ -115,6 +115,7 @@ class Runtime(Protocol):
     Guarantees an adapter gives:
 
     * ``validate`` is pure and raises ``InvalidInput`` naming the field that is wrong.
+    * ``restricted`` is pure and raises ``NeedsAdmin`` naming the field that lifts a guard.
     * ``probe`` takes at most 10 s, changes nothing and never raises for an unhealthy agent.
     * ``run`` returns the attempt's output (JSON) or raises ``AttemptFailed``.
     * When the task that awaits ``run`` is cancelled, everything that the attempt started has
@@ -128,6 +129,11 @@ class Runtime(Protocol):
 
     def validate(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """The configuration with its defaults filled in."""
+        ...
+
+    def restricted(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A validated configuration as it is kept for somebody without the scope ``admin``: with
+        every guard that Podium has against what an agent may do to it."""
         ...
 
     def isolated(self, config: Mapping[str, Any]) -> bool:

@@ -158,7 +158,8 @@ class AgentService:
             await _tell(conn, "agent.health", agent.id, agent.project_id, asker, data)
 
     def _checked(self, asker: Principal, new: Definition) -> Definition:
-        """The definition with the runtime's defaults filled in."""
+        """The definition with the runtime's defaults filled in, and with its guards unless an
+        administrator asks."""
         if new.runtime in CODE_RUNTIMES:
             asker.demand("agents:execute")
         if new.runtime not in self._runtimes:
@@ -167,7 +168,11 @@ class AgentService:
                 hint=f"Choose one of: {', '.join(sorted(self._runtimes.by_name))}.",
                 field="runtime",
             )
-        return replace(new, config=dict(self._runtimes[new.runtime].validate(new.config)))
+        runtime = self._runtimes[new.runtime]
+        config = runtime.validate(new.config)
+        if not asker.has("admin"):
+            config = runtime.restricted(config)
+        return replace(new, config=dict(config))
 
 
 @lru_cache(maxsize=1024)

@@ -71,6 +71,13 @@ class Forbidden(PodiumError):
     title = "Not allowed"
 
 
+class NeedsAdmin(Forbidden):
+    """What is asked for lifts a guard, which only the scope ``admin`` may."""
+
+    code = "needs_admin"
+    title = "Only an administrator may do this"
+
+
 class NotFound(PodiumError):
     """What the request names does not exist, or the principal may not see it."""
 

@@ -11,16 +11,17 @@ from contract.context import RecordingContext
 from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in
 from podium.agents.runtimes.command import CommandRuntime
+from podium.agents.runtimes.confinement import Mode
 from podium.kernel.errors import AttemptFailed
 
 Make = Callable[..., RecordingContext]
 
 
-def command_runtime(folder: Path) -> CommandRuntime:
+def command_runtime(folder: Path, confinement: Mode = "auto") -> CommandRuntime:
     """A runtime whose data directory, with a secret in it, is ``folder / "data"``."""
     (folder / "data").mkdir()
     (folder / "data" / "admin-token").write_text("secret-of-podium")
-    found = built_in(data_dir=folder / "data", confinement="auto")["command"]
+    found = built_in(data_dir=folder / "data", confinement=confinement)["command"]
     assert isinstance(found, CommandRuntime)
     return found
 

@@ -12,7 +12,7 @@ from contract.context import RecordingContext
 from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in, environment, protocol
 from podium.agents.runtimes.command import CommandConfig, CommandRuntime
-from podium.agents.runtimes.hosting import Limits
+from podium.agents.runtimes.options import Limits
 from podium.agents.runtimes.outcome import DEFAULT_EXIT_CODES
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "guides" / "command-agents.md").read_text()

@@ -79,7 +79,7 @@ def server() -> Iterator[int]:
 
 def test_without_confinement_all_is_seen(data: Path, tmp_path: Path, server: int) -> None:
     """The other tests of this file would prove nothing if this failed."""
-    look = looking(NoConfinement("as a control"), data, tmp_path)
+    look = looking(NoConfinement("as a control", chosen=True), data, tmp_path)
     assert look('cat "$1"', data / "admin-token") == SECRET
     assert SECRET in look('cat "/proc/$1/environ"', server)
     assert look('kill -0 "$1" && echo reached', server) == "reached\n"

@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from podium.agents.runtime import AttemptContext, Health, Json
 from podium.agents.runtimes import environment
 from podium.agents.runtimes.collect import OutputMode
-from podium.agents.runtimes.hosting import Host, ProcessOptions, validated
+from podium.agents.runtimes.hosting import Host
+from podium.agents.runtimes.options import ProcessOptions, restricted, validated
 from podium.kernel.errors import ErrorClass
 
 _SHELL = "/bin/sh"
@@ -99,6 +100,10 @@ class CommandRuntime:
         """The configuration with its defaults; ``InvalidInput`` names the field that is wrong."""
         return validated(CommandConfig, config, self.name).model_dump(mode="json")
 
+    def restricted(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The configuration without an administrator's powers; see ``options.restricted``."""
+        return restricted(CommandConfig.model_validate(config)).model_dump(mode="json")
+
     def isolated(self, config: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Always: a program is a process."""
         return True
@@ -121,6 +126,8 @@ class CommandRuntime:
         if found is None and not (cwd and "/" in program and (cwd / program).is_file()):
             detail = f"{program} was not found. Install it, or correct PATH in the agent's env."
             return Health(ok=False, detail=detail)
+        if refusal := self._host.refusal(parsed):
+            return Health(ok=False, detail=refusal)
         confinement = self._host.conditions(parsed)["confinement_detail"]
         return Health(ok=True, detail=f"{found or program} was found; confinement: {confinement}.")
 

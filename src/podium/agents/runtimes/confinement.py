@@ -59,11 +59,16 @@ class Confinement(Protocol):
 
 
 class NoConfinement:
-    """Agents see everything that Podium's user sees."""
+    """Agents see everything that Podium's user sees.
+
+    ``chosen`` tells that somebody wanted it so, and not that the machine offers nothing.
+    """
 
     name: Name = "none"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, chosen: bool) -> None:
+        self.reason = reason
+        self.chosen = chosen
         self.description = f"none: {reason}"
 
     def plan(self, hidden: Sequence[Path], allowed: Sequence[Path], scratch: Path) -> Plan:  # noqa: ARG002
@@ -162,7 +167,7 @@ def choose(mode: Mode) -> Confinement:
     ``SettingsInvalid`` when a named one does not work on this machine.
     """
     if mode == "none":
-        return NoConfinement("chosen by the setting PODIUM_CONFINEMENT")
+        return NoConfinement("chosen by the setting PODIUM_CONFINEMENT", chosen=True)
     reasons: list[str] = []
     for name, probe in (("bubblewrap", _bubblewrap), ("landlock", _landlock)):
         if mode in ("auto", name):
@@ -171,7 +176,7 @@ def choose(mode: Mode) -> Confinement:
                 return found
             reasons.append(found)
     if mode == "auto":
-        return NoConfinement("; ".join(reasons))
+        return NoConfinement("; ".join(reasons), chosen=False)
     raise SettingsInvalid(
         f"Agents cannot be confined by {mode} on this machine: {reasons[0]}.",
         hint="Install or enable it, or set PODIUM_CONFINEMENT to auto or none.",

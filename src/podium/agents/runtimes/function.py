@@ -22,8 +22,9 @@ from podium.agents.runtimes.functions import (
     load,
     to_json,
 )
-from podium.agents.runtimes.hosting import Host, ProcessOptions, validated
+from podium.agents.runtimes.hosting import Host
 from podium.agents.runtimes.inline import CancelIgnored, InlineContext, LeaseExpired, run_leased
+from podium.agents.runtimes.options import ProcessOptions, restricted, validated
 from podium.agents.runtimes.outcome import wall_limit
 from podium.kernel.errors import AttemptFailed, ErrorClass
 
@@ -76,6 +77,10 @@ class FunctionRuntime:
         check_reference(parsed.function, self._allowed)
         return parsed.model_dump(mode="json")
 
+    def restricted(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The configuration without an administrator's powers; see ``options.restricted``."""
+        return restricted(FunctionConfig.model_validate(config)).model_dump(mode="json")
+
     def isolated(self, config: Mapping[str, Any]) -> bool:
         """Whether it runs in a process; taken as True of ``auto`` until one attempt has run."""
         match config.get("isolation", "auto"):
@@ -97,12 +102,15 @@ class FunctionRuntime:
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 function = await asyncio.to_thread(load, parsed.function, self._allowed)
-            place = "as a process" if _inline(parsed, function) is None else "inside the worker"
+            process = _inline(parsed, function) is None
         except AttemptFailed as failure:
             return Health(ok=False, detail=f"{failure.message} {failure.hint or ''}".strip())
         except TimeoutError:
             detail = f"Importing {parsed.function} takes longer than {_PROBE_SECONDS} seconds."
             return Health(ok=False, detail=detail)
+        if process and (refusal := self._host.refusal(parsed)):
+            return Health(ok=False, detail=refusal)
+        place = "as a process" if process else "inside the worker"
         return Health(ok=True, detail=f"{parsed.function} was found and runs {place}.")
 
     async def run(self, ctx: AttemptContext) -> Json:

@@ -4,9 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from podium.agents.runtime import AttemptContext, Json
 from podium.agents.runtimes import environment
@@ -14,102 +11,16 @@ from podium.agents.runtimes.artifacts import Reach
 from podium.agents.runtimes.collect import Collector, LogSink, OutputMode, collector
 from podium.agents.runtimes.confinement import Confinement, NoConfinement
 from podium.agents.runtimes.launch import Launch
+from podium.agents.runtimes.options import ProcessOptions
 from podium.agents.runtimes.outcome import failure_of
 from podium.agents.runtimes.output import Allowance
 from podium.agents.runtimes.supervise import supervise
-from podium.kernel.errors import AttemptFailed, ErrorClass, InvalidInput
+from podium.kernel.errors import AttemptFailed, ErrorClass
 
-_MIB = 2**20
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
-
-
-class Limits(BaseModel):
-    """What an attempt may use. Passing a limit ends it with the class ``resource``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    wall_seconds: float | None = Field(
-        default=None, gt=0, description="Time that an attempt may run; then class timeout."
-    )
-    cpu_seconds: int | None = Field(
-        default=None, ge=1, description="CPU time of the whole process tree."
-    )
-    memory_bytes: int | None = Field(
-        default=None, ge=16 * _MIB, description="Memory of each process, and of all together."
-    )
-    output_bytes: int = Field(
-        default=64 * _MIB, ge=1, description="Bytes of standard output and error together."
-    )
-    open_files: int | None = Field(default=None, ge=16, description="Files open in one process.")
-    processes: int | None = Field(
-        default=None, ge=1, description="Processes at once, counted a few times a second."
-    )
-
-    def of_processes(self) -> dict[str, int]:
-        """Those that the supervisor sets or watches."""
-        chosen = self.model_dump(include={"cpu_seconds", "memory_bytes", "open_files", "processes"})
-        return {name: value for name, value in chosen.items() if value is not None}
-
-
-class ProcessOptions(BaseModel):
-    """What every agent that runs as a process can be told."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    env: dict[Variable, str] = Field(
-        default={}, description="Variables for the agent, besides those passed on and Podium's."
-    )
-    env_allow: list[str] = Field(
-        default=list(environment.DEFAULT_ALLOWED),
-        description="Names (with * as wildcard) that are passed on from the worker's environment.",
-    )
-    limits: Limits = Field(default=Limits(), description="What an attempt may use.")
-    grace_seconds: float = Field(
-        default=5,
-        ge=0,
-        le=300,
-        description="Time between SIGTERM and SIGKILL when an attempt is ended.",
-    )
-    confinement: Literal["inherit", "none"] = Field(
-        default="inherit",
-        description="`none` lets the agent see Podium's own files; shown with every attempt.",
-    )
-
-    @field_validator("env")
-    @classmethod
-    def _usable(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, content in value.items():
-            if name.startswith(environment.RESERVED):
-                raise ValueError(f"{name} is reserved: PODIUM_ variables are set by Podium")
-            if "\0" in content:
-                raise ValueError(f"{name} holds a NUL character")
-        return value
-
-    @field_validator("env_allow")
-    @classmethod
-    def _not_reserved(cls, value: list[str]) -> list[str]:
-        for name in value:
-            if name.startswith(environment.RESERVED):
-                raise ValueError(f"{name} cannot be passed on: it may hold Podium's own secrets")
-        return value
-
-
-Options = TypeVar("Options", bound=ProcessOptions)
-
-
-def validated(model: type[Options], config: Mapping[str, Any], runtime: str) -> Options:
-    """The configuration as its model, or ``InvalidInput`` that names each wrong field."""
-    try:
-        return model.model_validate(config)
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        fields = {".".join(map(str, each["loc"])) or "config": each["msg"] for each in found}
-        told = "; ".join(f"{field}: {message}" for field, message in fields.items())
-        raise InvalidInput(
-            f"The configuration of this {runtime} agent cannot be used: {told}.",
-            hint=f"Correct it; the fields of {runtime} agents are in the documentation.",
-            fields=fields,
-        ) from None
+_MAKE_CONFINABLE = (
+    "Install bubblewrap there, have somebody with the scope admin register the agent, or let all "
+    "agents run unconfined by PODIUM_CONFINEMENT=none."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +37,17 @@ class Host:
     def confinement_of(self, options: ProcessOptions) -> Confinement:
         """The confinement under which an agent with these options runs."""
         if options.confinement == "none":
-            return NoConfinement("chosen in the agent's configuration")
+            return NoConfinement("chosen in the agent's configuration", chosen=True)
         return self.confinement
+
+    def refusal(self, options: ProcessOptions) -> str | None:
+        """Why an agent with these options must not run on this machine, or None."""
+        found = self.confinement
+        if options.confinement != "required":
+            return None
+        if isinstance(found, NoConfinement) and not found.chosen:
+            return f"This agent runs only confined, which this machine cannot do ({found.reason})."
+        return None
 
     def conditions(self, options: ProcessOptions) -> Mapping[str, str]:
         """What to store with an attempt about how it was confined."""
@@ -173,6 +93,10 @@ class Host:
         directory: Path,
         extra: Mapping[str, str],
     ) -> Launch:
+        if refusal := self.refusal(options):
+            raise AttemptFailed(
+                ErrorClass.RESOURCE, "confinement_unavailable", refusal, hint=_MAKE_CONFINABLE
+            )
         self._check_directory(ctx, options, directory)
         scratch = environment.private_folder(ctx.workspace) / "tmp"
         try:
