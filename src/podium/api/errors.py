@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound, PodiumError, TooLarge
+from podium.kernel.redaction import redact
 
 PROBLEM_TYPE = "application/problem+json"
 TYPE_URL = "https://podium.dev/errors/"
@@ -86,16 +87,16 @@ class FieldError(BaseModel):
 
 
 def problem(error: PodiumError, request_id: str | None) -> dict[str, Any]:
-    """The members of the problem document for an error."""
+    """The members of the problem document for an error; what it repeats of the request is shown
+    without secrets."""
     hint = {"hint": error.hint} if error.hint else {}
+    told: dict[str, Any] = redact({**error.context, "detail": error.message, **hint})
     return {
-        **error.context,
+        **told,
         "type": TYPE_URL + error.code,
         "title": error.title,
         "status": error.status,
-        "detail": error.message,
         "code": error.code,
-        **hint,
         "request_id": request_id,
     }
 

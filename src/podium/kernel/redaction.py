@@ -17,22 +17,39 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _SECRET_TEXT = (
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/]+(?=@)", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(r"\b(bearer|basic)(\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1\2{MASK}"),
+    # The bound keeps the time that a text takes in proportion to its length.
     (
+        ("://",),
+        re.compile(r"(\b[a-z][a-z0-9+.-]{0,40}://[^\s/:@]*:)[^\s/]+(?=@)", re.IGNORECASE),
+        rf"\1{MASK}",
+    ),
+    (
+        ("bearer", "basic"),
+        re.compile(r"\b(bearer|basic)(\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE),
+        rf"\1\2{MASK}",
+    ),
+    (
+        ("=",),
         re.compile(
             r"([?&;](?:token|password|secret|api_key|access_token|code)=)[^&\s\"']+", re.IGNORECASE
         ),
         rf"\1{MASK}",
     ),
-    (re.compile(r"\b(podium|pat)_[A-Za-z0-9_-]{16,}"), rf"\1_{MASK}"),
+    (
+        ("podium_", "pat_"),
+        re.compile(r"(podium|pat)_[0-9a-f]{32}_[A-Za-z0-9_-]+"),
+        rf"\1_{MASK}",
+    ),
 )
+"""What a text must hold (in lower case) for it to be worth looking, then pattern and mask."""
 
 
 def redact_text(text: str) -> str:
     """``text`` with everything masked that looks like a secret."""
-    for pattern, replacement in _SECRET_TEXT:
-        text = pattern.sub(replacement, text)
+    lowered = text.lower()
+    for marks, pattern, replacement in _SECRET_TEXT:
+        if any(mark in lowered for mark in marks):
+            text = pattern.sub(replacement, text)
     return text
 
 
@@ -52,7 +69,11 @@ def redact(value: Any, name: str = "", depth: int = 0) -> Any:
         return f"<{type(value).__name__}>"
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
-        return {key: redact(item, str(key), depth + 1) for key, item in items}
+        return {_shown(key): redact(item, str(key), depth + 1) for key, item in items}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [redact(item, depth=depth + 1) for item in cast("list[Any]", value)]
     return redact_text(str(value))
+
+
+def _shown(key: Any) -> Any:
+    return redact_text(key) if isinstance(key, str) else key

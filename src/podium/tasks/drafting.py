@@ -18,6 +18,7 @@ from podium.kernel.errors import (
 )
 from podium.kernel.json_schema import Check, Finding, findings
 from podium.kernel.json_text import holds_nul
+from podium.kernel.redaction import redact_text
 from podium.scheduler.model import Edge, NewTask
 from podium.tasks.model import JsonSchema, TaskInBulk, TaskNew
 
@@ -46,7 +47,7 @@ def draft(
         project_id=project_id,
         lane_id=lane_id,
         queue=request.queue,
-        title=request.title or default_title(request),
+        title=title_of(request),
         input=text,
         spec=spec_of(request, bool(dependencies)),
         created_by=created_by,
@@ -83,13 +84,16 @@ def start_of(request: TaskNew) -> datetime | None:
     return request.start_at
 
 
-def default_title(request: TaskNew) -> str:
-    """The first line of what is asked, or the agent's name."""
+def title_of(request: TaskNew) -> str:
+    """The title, or the first line of what is asked, or the agent's name; without secrets, because
+    it stands in events and in messages."""
+    if request.title:
+        return redact_text(request.title)
     asked = request.input
     if isinstance(asked, dict):
         asked = asked.get("prompt")
     if isinstance(asked, str) and asked.strip():
-        line = asked.strip().splitlines()[0]
+        line = redact_text(asked.strip().splitlines()[0])
         return line if len(line) <= _TITLE_CHARS else f"{line[: _TITLE_CHARS - 1]}…"
     return request.agent or ", ".join(request.capabilities)[:_TITLE_CHARS]
 

@@ -11,6 +11,7 @@ from podium.agents.model import CODE_RUNTIMES
 from podium.events import store as events
 from podium.events.model import Event, NewEvent
 from podium.kernel.errors import Conflict, NotFound, Unavailable
+from podium.kernel.redaction import redact_text
 from podium.scheduler import store as scheduling
 from podium.scheduler.model import TaskState
 from podium.scheduler.service import Scheduler
@@ -187,7 +188,7 @@ class TaskService:
     def _edited(self, row: Any, change: TaskEdit) -> dict[str, Any]:
         values: dict[str, Any] = {}
         if change.title is not None:
-            values["title"] = change.title
+            values["title"] = redact_text(change.title)
         if change.labels is not None:
             values["labels"] = change.labels
         if "input" in change.model_fields_set:
@@ -240,7 +241,7 @@ class TaskService:
 
     async def cancel(self, conn: AsyncConnection, task_id: UUID, who: str, reason: str) -> str:
         """cancelled (it waited), cancelling (its agent was asked to stop) or ended (before)."""
-        results = await self._scheduler.cancel(conn, [task_id], who, reason)
+        results = await self._scheduler.cancel(conn, [task_id], who, redact_text(reason))
         if task_id not in results:
             raise _missing(task_id)
         return results[task_id]

@@ -1,10 +1,13 @@
 """Secrets are masked by their name and by their look, and nothing else is."""
 
+import time
 from typing import Any
 
 import pytest
 
 from podium.kernel.redaction import redact, redact_text
+
+TOKEN = f"podium_{'0a' * 16}_abcdefghij-klmnopqrst_uvwxyz0123456789abcdef"
 
 
 @pytest.mark.parametrize(
@@ -18,8 +21,11 @@ from podium.kernel.redaction import redact, redact_text
         ("Authorization: Bearer abcdefghij", "Authorization: Bearer ***"),
         ("a bearer of news", "a bearer of news"),
         ("GET /ws?token=abc&x=1", "GET /ws?token=***&x=1"),
-        ("podium_abcdefghijklmnopqrstuv", "podium_***"),
-        ("x=pat_0123456789abcdefghij.", "x=pat_***."),
+        (TOKEN, "podium_***"),
+        (f"x={TOKEN[:50]}…", "x=podium_***…"),
+        (f"my_{TOKEN}.", "my_podium_***."),
+        (f"x=pat_{'0a' * 16}_3_abcdefghijklmnopqrstuvwxyz.", "x=pat_***."),
+        ("podium_worker_errors_total is not podium_attempts_settled_total",) * 2,
         ("podium_settings and pat_small", "podium_settings and pat_small"),
     ],
 )
@@ -35,12 +41,20 @@ def test_texts(text: str, masked: str) -> None:
         ({"API-Key": "x", "set-cookie": b"y"}, {"API-Key": "***", "set-cookie": "***"}),
         ({"token_id": "x", "secretary": "y", "keyboard": "z"}, None),
         ({"a": [{"client_secret": "x"}]}, {"a": [{"client_secret": "***"}]}),
+        ({TOKEN: 1, 2: "x"}, {"podium_***": 1, 2: "x"}),
         (("Bearer abcdefghij", 1.5), ["Bearer ***", 1.5]),
         (ValueError("unix://:word@/x"), "unix://:***@/x"),
     ],
 )
 def test_values(value: Any, masked: Any) -> None:
     assert redact(value) == (value if masked is None else masked)
+
+
+@pytest.mark.parametrize("text", ["a." * 30_000, "x-" * 30_000, "x://" * 15_000, "bearer " * 9000])
+def test_takes_time_in_proportion_to_the_text(text: str) -> None:
+    began = time.process_time()
+    assert redact_text(text)
+    assert time.process_time() - began < 1
 
 
 def test_what_is_nested_too_deeply_is_only_named() -> None:
