@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from podium.client import AsyncPodium
+from podium.storage.embedded.process import read_pid, running_in
 
 TESTS = Path(__file__).parents[1]
 START_SECONDS = 60
@@ -75,8 +76,11 @@ class Installation:
         if kind == "supervisor":
             return [self.supervisor]
         if kind == "postgres":
-            found = sorted(self.home.glob("postgres/**/postmaster.pid"))
-            return [int(path.read_text().split()[0]) for path in found]
+            postmaster = read_pid(self.home / "postgres" / "postmaster.pid")
+            return [] if postmaster is None else [postmaster]
+        if kind == "valkey":  # it has nothing of our environment
+            found = running_in(self.home / "valkey", "valkey-server")
+            return [process.pid for process in found]
         return [process.pid for process in self._ours() if kind in self._kind(process)]
 
     def _ours(self) -> Iterator[psutil.Process]:
@@ -87,8 +91,6 @@ class Installation:
 
     def _kind(self, process: psutil.Process) -> str:
         words = process.cmdline()
-        if any("valkey-server" in word for word in words):
-            return "valkey"
         if "podium.server" not in words:
             return "agent"
         return {"server": "api", "worker": "worker", "up": "supervisor"}[

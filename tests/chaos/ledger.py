@@ -1,9 +1,10 @@
 """What must be true after any fault: counted from the agents' own journal and from the events."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ ENDS = {"task.completed", "task.failed", "task.dead", "task.cancelled"}
 
 @dataclass
 class Ledger:
-    """Tasks that were accepted, and all events that one subscriber saw."""
+    """Tasks that were accepted, and all events that one subscriber saw.
+
+    Every second task has no retries: that its worker was lost is no failure of its own.
+    """
 
     journal: Path
-    accepted: set[str] = field(default_factory=set)
-    seen: list[Any] = field(default_factory=list)
+    accepted: set[str] = field(default_factory=set[str])
+    once: set[str] = field(default_factory=set[str])
+    """Those without retries."""
+    seen: list[Any] = field(default_factory=list[Any])
+    numbers: Iterator[int] = field(default_factory=count)
 
     async def follow(self, client: AsyncPodium) -> None:
         """Be the subscriber that must miss nothing, over every break of the connection."""
@@ -27,13 +34,16 @@ class Ledger:
 
     async def submit(self, client: AsyncPodium, agent: str, seconds: float) -> str:
         """Submit one task; it counts once the server accepted it."""
-        key = f"{agent}-{len(self.accepted)}-{id(object())}"
+        number = next(self.numbers)
+        once = number % 2 == 0
         task = await client.tasks.create(
             agent=agent,
-            input={"journal": str(self.journal), "key": key, "seconds": seconds},
-            retry={"max_retries": 20, "initial": 0.1, "max_delay": 1},
+            input={"journal": str(self.journal), "key": f"{agent}-{number}", "seconds": seconds},
+            retry={"max_retries": 0 if once else 20, "initial": 0.1, "max_delay": 1},
         )
         self.accepted.add(str(task.id))
+        if once:
+            self.once.add(str(task.id))
         return str(task.id)
 
     async def settle(self, client: AsyncPodium, seconds: float) -> None:
@@ -58,20 +68,33 @@ class Ledger:
         cursors = [event.cursor for event in self.seen]
         assert len(set(cursors)) == len(cursors), "an event was seen twice"
         assert cursors == [event.cursor for event in on_record], "events were lost or reordered"
-        ends: dict[str, list[str]] = defaultdict(list)
+        ends: dict[str, list[Any]] = defaultdict(list)
         for event in on_record:
             if event.type in ENDS:
-                ends[str(event.subject)].append(event.type)
+                ends[str(event.subject)].append(event)
         assert self.accepted <= set(ends), f"never ended: {self.accepted - set(ends)}"
-        assert {task: each for task, each in ends.items() if each != ["task.completed"]} == {}
+        wrong = {
+            task: [(each.type, each.data) for each in events]
+            for task, events in ends.items()
+            if [each.type for each in events] != ["task.completed"]
+        }
+        assert not wrong, wrong
+
+    def lost(self) -> set[str]:
+        """Tasks of which an attempt was lost with its worker."""
+        return {str(event.subject) for event in self.seen if event.type == "task.lost"}
 
     def assert_alone(self) -> None:
-        """No two attempts of a task ever ran at once: every sign of life is of the newest one."""
+        """No two attempts of a task ever ran at once, and none began twice: every sign of life is
+        of the newest one."""
         newest: dict[str, int] = {}
-        for _, key, attempt, _ in self._lines():
+        begun: Counter[tuple[str, int]] = Counter()
+        for what, key, attempt, _ in self._lines():
             assert attempt >= newest.get(key, 0), f"attempt {attempt} of {key} lives on"
             newest[key] = attempt
-        assert newest, "no agent wrote anything"
+            begun[key, attempt] += what == "begin"
+        assert {key: times for key, times in begun.items() if times != 1} == {}
+        assert begun, "no agent wrote anything"
 
     def _lines(self) -> Iterable[tuple[str, str, int, float]]:
         for line in self.journal.read_text().splitlines():

@@ -4,72 +4,29 @@ import asyncio
 import os
 import random
 import signal
-import sys
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from chaos.installation import Installation, installed
 from chaos.ledger import Ledger
+from chaos.load import under_load
 from podium.client import AsyncPodium
 
 
-@asynccontextmanager
-async def under_load(
-    home: Path, *, producers: int = 3, **settings: object
-) -> AsyncGenerator[tuple[Installation, AsyncPodium, Ledger]]:
-    """An installation with agents of both runtimes, producers and one subscriber.
-
-    At the end the producers stop, all accepted tasks end, and the books are checked.
-    """
-    async with installed(home, **settings) as running, running.client() as client:
-        ledger = Ledger(home.parent / "journal")
-        await client.agents.create(
-            name="inside", runtime="function", config={"function": "chaos.agents:steady"}
-        )
-        command = [sys.executable, str(Path(__file__).parent / "agents.py")]
-        await client.agents.create(
-            name="program", runtime="command", config={"command": command, "prompt": "none"}
-        )
-        follower = asyncio.create_task(ledger.follow(client))
-        work = [asyncio.create_task(_produce(client, ledger, n)) for n in range(producers)]
-        try:
-            yield running, client, ledger
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
-            await ledger.settle(client, 90)
-            on_record = await ledger.caught_up(client)
-            ledger.assert_exact(on_record)
-            ledger.assert_alone()
-        finally:
-            for task in (*work, follower):
-                task.cancel()
-            await asyncio.gather(*work, follower, return_exceptions=True)
-
-
-async def _produce(client: AsyncPodium, ledger: Ledger, seed: int) -> None:
-    dice = random.Random(seed)
-    while True:
-        agent = dice.choice(["inside", "inside", "inside", "program"])
-        # Cut off in the middle of a call, a task may be accepted and not be in the ledger:
-        # then its end is checked all the same, from the events.
-        await ledger.submit(client, agent, dice.choice([0, 0.05, 0.2, 1.0]))
-        await asyncio.sleep(dice.random() / 5)
-
-
 async def _random_kills(running: Installation, seconds: float, kinds: list[str]) -> list[str]:
+    """Kill all kinds in turn, each turn in another order."""
     dice = random.Random(time.time())
     killed: list[str] = []
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        await asyncio.sleep(dice.uniform(0.5, 2.5))
-        kind = dice.choice(kinds)
-        if await asyncio.to_thread(running.kill, kind):
-            killed.append(kind)
+        for kind in dice.sample(kinds, len(kinds)):
+            await asyncio.sleep(dice.uniform(0.5, 2.5))
+            if await asyncio.to_thread(running.kill, kind):
+                killed.append(kind)
     return killed
 
 
@@ -87,6 +44,7 @@ async def test_kills_at_random(tmp_path: Path, seconds: float) -> None:
         await asyncio.sleep(1)
         killed = await _random_kills(running, seconds, _ALL)
         assert len(killed) >= seconds / 5
+        assert set(killed) == set(_ALL)
         assert len(ledger.accepted) > 5
 
 
@@ -109,34 +67,72 @@ async def test_a_dead_workers_tasks_are_taken_over_in_20_seconds(tmp_path: Path)
         assert (await client.tasks.wait(task, timeout=30)).state == "succeeded"
 
 
-@pytest.mark.timeout(200)
-async def test_a_worker_that_is_stopped_past_its_lease_runs_nothing_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [pytest.param(1), pytest.param(20, marks=pytest.mark.long)])
+@pytest.mark.timeout(900)
+async def test_a_worker_that_is_stopped_past_its_lease_runs_nothing_twice(
+    tmp_path: Path, rounds: int
+) -> None:
     async with under_load(tmp_path / "home", workers=2, lease_seconds=4, max_losses=100) as (
         running,
         client,
         ledger,
     ):
-        await asyncio.sleep(5)
-        for agent in ("inside", "program"):
-            for _ in range(4):
-                await ledger.submit(client, agent, 3.0)
-        await asyncio.sleep(0.5)
-        stopped = running.kill("worker", signal.SIGSTOP)
-        assert stopped
-        await asyncio.sleep(9)
-        os.kill(stopped, signal.SIGCONT)
-        await asyncio.sleep(1)
+        await asyncio.sleep(5)  # reapers judge after one whole lease
+        for _ in range(rounds):
+            for agent in ("inside", "program"):
+                for _ in range(8):
+                    await ledger.submit(client, agent, 3.0)
+            stopped = await _stop_the_busiest(running, client)
+            await asyncio.sleep(9)
+            os.kill(stopped, signal.SIGCONT)
+            await asyncio.sleep(1)
+    assert len(ledger.lost()) >= rounds
+    assert ledger.lost() & ledger.once
 
 
-@pytest.mark.timeout(200)
-async def test_connections_are_cut(tmp_path: Path) -> None:
+async def _stop_the_busiest(running: Installation, client: AsyncPodium) -> int:
+    """Stop the worker process with the most attempts, once it runs some."""
+    while True:
+        alive = running.pids("worker")
+        serving = [each for each in await client.workers.list() if each.pid in alive]
+        busiest = max(serving, key=lambda each: each.running, default=None)
+        if busiest is not None and busiest.running > 2:
+            os.kill(busiest.pid, signal.SIGSTOP)
+            return busiest.pid
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+async def test_workers_are_stopped_and_go_on_at_random(tmp_path: Path) -> None:
+    """For moments, for nearly a lease, and past it."""
+    dice = random.Random(time.time())
     async with under_load(tmp_path / "home", workers=2, lease_seconds=4, max_losses=100) as (
         running,
         _,
         ledger,
     ):
-        for _ in range(15):
-            await asyncio.sleep(0.3)
+        until = time.monotonic() + 300
+        while time.monotonic() < until:
+            if stopped := running.kill("worker", signal.SIGSTOP):
+                await asyncio.sleep(dice.choice([0.1, 1, 2.5, 3.9, 6, 9]))
+                with suppress(ProcessLookupError):
+                    os.kill(stopped, signal.SIGCONT)
+            await asyncio.sleep(dice.uniform(0, 3))
+    assert ledger.lost() & ledger.once
+
+
+@pytest.mark.parametrize("cuts", [pytest.param(15), pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.timeout(900)
+async def test_connections_are_cut(tmp_path: Path, cuts: int) -> None:
+    dice = random.Random(time.time())
+    async with under_load(tmp_path / "home", workers=2, lease_seconds=4, max_losses=100) as (
+        running,
+        _,
+        ledger,
+    ):
+        for _ in range(cuts):
+            await asyncio.sleep(dice.uniform(0.1, 0.6))
             await asyncio.to_thread(_cut_connections, running)
         assert len(ledger.accepted) > 5
 
@@ -144,8 +140,6 @@ async def test_connections_are_cut(tmp_path: Path) -> None:
 def _cut_connections(running: Installation) -> None:
     """End the server processes behind all connections, as a failover or a proxy would."""
     for postmaster in running.pids("postgres"):
-        import psutil
-
         for backend in psutil.Process(postmaster).children():
             with suppress(psutil.Error):
                 if "podium" in " ".join(backend.cmdline()):
