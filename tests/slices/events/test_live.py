@@ -239,6 +239,41 @@ async def test_what_a_long_writer_held_back_arrives_soon_after_it_ends(
     assert time.monotonic() - began < 0.3
 
 
+async def write_many(database: Database, wakeups: Wakeups, number: int, rounds: int) -> list[UUID]:
+    """Three events in each transaction, some of which take their time and some roll back; the
+    subjects of those that were committed."""
+    committed: list[UUID] = []
+    for turn in range(rounds):
+        async with database.engine.connect() as conn:
+            try:
+                await conn.execute(text("select lock_events()"))
+            except DBAPIError:  # a connection of the pool that the test killed
+                continue
+            subject = uuid7()
+            await store.append(conn, [NewEvent("w", subject)] * 3)
+            await asyncio.sleep(0.01 * ((number * turn) % 6))
+            if (number + turn) % 5 == 0:
+                await conn.rollback()
+                continue
+            await conn.commit()
+            wakeups.feed()
+            committed.append(subject)
+    return committed
+
+
+async def disturb(database: Database, valkey_process: ValkeyProcess) -> None:
+    """Valkey is away for a while, and meanwhile the feeds lose their connections."""
+    await asyncio.sleep(0.3)
+    await valkey_process.kill()
+    await asyncio.sleep(0.3)
+    await database.call(
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname ="
+        " current_database() and query like '%feed_%' and pid <> pg_backend_pid()"
+    )
+    await asyncio.sleep(0.3)
+    await valkey_process.start()
+
+
 async def test_many_readers_and_writers_while_valkey_and_connections_die(
     database: Database, valkey: Valkey, valkey_process: ValkeyProcess, wakeups: Wakeups
 ) -> None:
@@ -247,53 +282,22 @@ async def test_many_readers_and_writers_while_valkey_and_connections_die(
     for feed in feeds:
         await feed.open()
     start = await feeds[0].begin()
-    expected: list[UUID] = []
-    writers, rounds = 6, 40
-
-    async def writer(number: int) -> None:
-        for turn in range(rounds):
-            async with database.engine.connect() as conn:
-                try:
-                    await conn.execute(text("select lock_events()"))
-                except DBAPIError:  # a connection of the pool that the test killed
-                    continue
-                subject = uuid7()
-                await store.append(conn, [NewEvent("w", subject)] * 3)
-                await asyncio.sleep(0.01 * ((number * turn) % 6))
-                if (number + turn) % 5 == 0:
-                    await conn.rollback()
-                    continue
-                await conn.commit()
-                wakeups.feed()
-                expected.append(subject)
-
-    async def nuisance() -> None:
-        await asyncio.sleep(0.3)
-        await valkey_process.kill()
-        await asyncio.sleep(0.3)
-        await database.call(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname ="
-            " current_database() and query like '%feed_%' and pid <> pg_backend_pid()"
-        )
-        await asyncio.sleep(0.3)
-        await valkey_process.start()
-
     readers = [Reader(feed, start) for feed in feeds for _ in range(3)]
-    for number, reader in enumerate(readers):
-        reader.pause = 0.02 * number
+    total: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def follow(reader: Reader, total: asyncio.Future[int]) -> None:
+    async def follow(reader: Reader, pause: float) -> None:
+        reader.pause = pause
         while not total.done() or len(reader.seen) < total.result():
             reader.feed = feeds[1 - feeds.index(reader.feed)]
             with suppress(Unavailable):
                 await reader.read(len(reader.seen) + 20, seconds=0.2)
 
-    total: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        for reader in readers:
-            group.create_task(follow(reader, total))
-        group.create_task(nuisance())
-        await asyncio.gather(*(writer(number) for number in range(writers)))
+        for number, reader in enumerate(readers):
+            group.create_task(follow(reader, 0.02 * number))
+        group.create_task(disturb(database, valkey_process))
+        writers = (write_many(database, wakeups, number, 40) for number in range(6))
+        expected = [subject for each in await asyncio.gather(*writers) for subject in each]
         total.set_result(3 * len(expected))
     for feed in feeds:
         await feed.close()
