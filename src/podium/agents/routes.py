@@ -1,6 +1,6 @@
 """``agents``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path
 
@@ -124,7 +124,7 @@ async def list_agent_versions(
     limit: Limit = 50,
     cursor: PageCursor = None,
 ) -> AgentVersionPage:
-    before = page_key(cursor, int)
+    before = page_key(cursor, _version)
     async with database.connect() as conn:
         start = before[0] if before else None
         found = await agents.versions(conn, project.id, key, start, limit + 1)
@@ -152,3 +152,9 @@ async def probe_agent(
         await agents.record(conn, writer, agent, health)
     scheduler.wake()
     return Probe(ok=health.ok, detail=health.detail)
+
+
+def _version(part: Any) -> int:
+    if type(part) is not int or not 0 < part < 2**31:
+        raise ValueError("no version has this number")
+    return part

@@ -15,11 +15,12 @@ from pydantic import Field, ValidationError
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect
 
-from podium.api.errors import from_validation, problem
+from podium.api.errors import InternalError, from_validation, problem
 from podium.api.sse import sent
 from podium.api.streams import Batch, EventStreams, Wish
 from podium.events.model import Cursor
 from podium.kernel.errors import InvalidInput, PodiumError, Unauthenticated
+from podium.kernel.json_text import holds_nul
 from podium.kernel.web import PREFIX, Body, provided
 from podium.principals.service import PrincipalService
 
@@ -87,6 +88,10 @@ class _Session:
         except PodiumError as error:
             with suppress(_Left):
                 await self._end(error)
+        except Exception:  # noqa: BLE001 - the client is told, and the log
+            _log.exception("stream.failed", kind="websocket")
+            with suppress(_Left):
+                await self._end(InternalError("Podium failed to follow events for you."))
 
     async def _greeting(self) -> Subscribe:
         try:
@@ -98,9 +103,12 @@ class _Session:
             ) from None
         data = message.get("text") or message.get("bytes") or b""
         try:
-            return Subscribe.model_validate_json(data)
+            subscribe = Subscribe.model_validate_json(data)
         except ValidationError as error:
             raise from_validation([dict(item) for item in error.errors()]) from None
+        if holds_nul(subscribe.model_dump_json().encode()):
+            raise InvalidInput("The subscription holds a NUL character.", hint="Remove it.")
+        return subscribe
 
     async def _watch(self) -> None:
         await self._receive()

@@ -149,7 +149,7 @@ def page_key(cursor: str | None, *kinds: Callable[[Any], Any]) -> list[Any] | No
         return None
     try:
         return _read_key(cursor, kinds)
-    except (binascii.Error, ValueError, TypeError, AttributeError):
+    except (binascii.Error, ValueError, TypeError, AttributeError, OverflowError):
         raise InvalidInput(
             "`cursor` is no cursor of this list.",
             hint="Pass `next` of the page before, with the same filters.",

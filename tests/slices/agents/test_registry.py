@@ -14,6 +14,7 @@ from podium.agents.runtime import AgentSpec, RuntimeSet
 from podium.agents.service import AgentService
 from podium.kernel.errors import NotFound
 from podium.kernel.ids import uuid7
+from podium.kernel.web import page_cursor
 from podium.projects.service import ProjectService
 from podium.storage.database import Database
 
@@ -291,3 +292,10 @@ async def test_lists_have_pages(api: httpx.AsyncClient) -> None:
     query = {"limit": 3, "cursor": page["next"]}
     rest = (await api.get("/agents/a/versions", params=query)).json()
     assert [each["version"] for each in page["items"] + rest["items"]] == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("key", [99999999999999999, 1e300, -1, 0, 2**31, True, "1", None, [1]])
+async def test_cursors_of_versions_are_checked(api: httpx.AsyncClient, key: Any) -> None:
+    await register(api)
+    answer = await api.get("/agents/a/versions", params={"cursor": page_cursor(key)})
+    assert (answer.status_code, answer.json()["field"]) == (422, "cursor")

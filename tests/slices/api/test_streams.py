@@ -217,6 +217,27 @@ async def test_a_websocket_that_says_nothing_or_too_much_is_closed(
         await gone.close()
 
 
+@pytest.mark.parametrize("asked", [{"project": "a\0b"}, {"types": ["a\0b"]}])
+async def test_a_subscription_with_nul_characters_is_refused(client: Client, asked: Any) -> None:
+    async with client.websocket(**asked) as socket_:
+        assert (await received(socket_))["problem"]["code"] == "invalid_input"
+        await socket_.wait_closed()
+        assert socket_.close_code == 4400
+
+
+async def test_a_websocket_that_podium_fails_to_serve_is_told(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(streams.EventStreams, "filter_for", broken)
+    async with client.websocket() as socket_:
+        assert (await received(socket_))["problem"]["code"] == "internal"
+        await socket_.wait_closed()
+        assert socket_.close_code == 1011
+
+
 async def test_a_stream_without_the_scope_is_refused(client: Client) -> None:
     made = await client.post("/tokens", {"name": "t", "scopes": ["tasks:read"]})
     poor = Client(client.api, made["token"])

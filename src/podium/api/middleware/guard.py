@@ -47,11 +47,18 @@ class Guard:
             raise MalformedRequest("The URL holds a NUL character.", hint="Remove it.")
 
     def _check_origin(self, origin: str, host: str) -> None:
-        if origin not in self._origins and urlsplit(origin).netloc != host:
+        if origin not in self._origins and (not host or _site(origin) != host):
             raise OriginRefused(
                 "The request came from a page of another site.",
                 hint="Add the site to the setting cors_origins if its pages may call this API.",
             )
+
+
+def _site(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _without_port(host: str) -> str:

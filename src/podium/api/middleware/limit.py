@@ -5,8 +5,10 @@ from math import ceil
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from podium.api.errors import MalformedRequest
 from podium.kernel.errors import RateLimited, TooLarge
 
+_DIGITS = 20
 _MOST_BUCKETS = 10_000
 _WHOLE = 1 - 1e-9
 """One request, as far as adding up fractions is exact."""
@@ -24,7 +26,11 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         for name, value in scope["headers"]:
-            if name == b"content-length" and len(value) < 20 and int(value) > self._max:
+            if name != b"content-length":
+                continue
+            if not value.isdigit():
+                raise MalformedRequest("Content-Length is no number.")
+            if len(value) >= _DIGITS or int(value) > self._max:
                 raise self._error()
         await self._app(scope, self._counted(receive), send)
 
