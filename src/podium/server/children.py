@@ -97,6 +97,12 @@ class Child:
             self._deadline = min(self._deadline, time.monotonic() + HURRY_SECONDS)
             self._ask()
 
+    def replace(self) -> None:
+        """Kill it; it is started again as after any death."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+
     async def _kill(self, process: Process) -> None:
         log.warning("process does not stop and is killed", child=self.name)
         process.kill()

@@ -1,4 +1,4 @@
-"""The socket of the API: opening it, naming it, and asking through it whether the API is ready."""
+"""The socket of the API: opening it, naming it, and asking through it how the API is."""
 
 import asyncio
 import ipaddress
@@ -58,22 +58,30 @@ async def is_ready(url: str, host_name: str) -> bool:
     ``host_name`` is one under which the API answers. False when the answer is not 200, or does
     not come within ten seconds.
     """
+    answer = await _answer(url, host_name, "/health/ready", _ASK_SECONDS)
+    return answer.startswith(b"HTTP/1.1 200")
+
+
+async def is_live(url: str, host_name: str, seconds: float) -> bool:
+    """Ask ``/health/live``; whether anything is answered within ``seconds``."""
+    return bool(await _answer(url, host_name, "/health/live", seconds))
+
+
+async def _answer(url: str, host_name: str, path: str, seconds: float) -> bytes:
+    """The first line of an answer; nothing when none comes."""
     host, _, port = url.removeprefix("http://").rpartition(":")
     writer = None
     try:
-        async with asyncio.timeout(_ASK_SECONDS):
+        async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-            question = (
-                f"GET /health/ready HTTP/1.1\r\nHost: {host_name}\r\nConnection: close\r\n\r\n"
-            )
+            question = f"GET {path} HTTP/1.1\r\nHost: {host_name}\r\nConnection: close\r\n\r\n"
             writer.write(question.encode())
-            answer = await reader.readline()
+            return await reader.readline()
     except (OSError, TimeoutError):
-        return False
+        return b""
     finally:
         if writer is not None:
             writer.close()
-    return answer.startswith(b"HTTP/1.1 200")
 
 
 def _is_loopback(listener: socket.socket) -> bool:

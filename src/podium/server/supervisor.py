@@ -18,8 +18,9 @@ from podium.kernel.settings import Settings
 from podium.kernel.telemetry import rotate, rotate_in_place
 from podium.server.children import Child, Ended, server_argv
 from podium.server.exits import ExitStatus
-from podium.server.network import has_callers, is_ready, listen_as_set, url_of
+from podium.server.network import has_callers, is_live, is_ready, listen_as_set, url_of
 from podium.server.runfiles import RunFiles
+from podium.server.watching import Pace, keep_answering
 from podium.storage.embedded import EmbeddedServers, EmbeddedUrls
 
 READY_SECONDS = 150.0
@@ -27,6 +28,7 @@ _LOOK_SECONDS = 0.05
 _ROTATE_SECONDS = 60.0
 _API_STOP_SECONDS = 10.0
 _WORKER_MARGIN_SECONDS = 10.0
+_PACE = Pace()
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -96,6 +98,7 @@ class Supervisor:
         for child in (self._api, *self._workers):
             child.start()
         await self._wait_until_ready()
+        self._helpers.append(asyncio.create_task(self._watch(self._api)))
         server = self._description()
         self._files.publish(server)
         log.info("ready", url=server["url"], workers=len(self._workers))
@@ -164,6 +167,10 @@ class Supervisor:
         finally:
             question.cancel()
         raise self._failure
+
+    async def _watch(self, api: Child) -> None:
+        url, host_name = url_of(self._listener), self._settings.allowed_hosts[0]
+        await keep_answering(api, lambda: is_live(url, host_name, _PACE.patience), _PACE)
 
     def _description(self) -> Mapping[str, object]:
         return {

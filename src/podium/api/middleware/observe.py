@@ -66,6 +66,8 @@ class Observe:
         seconds = time.monotonic() - request.began
         method = scope.get("method", "WEBSOCKET")
         self._metrics.request(method, scope.get("endpoint"), request.status, seconds)
+        if scope["path"] in _QUIET_PATHS and request.status < 400:
+            return
         principal = scope["state"].get("principal")
         self._access_log.add(
             {
