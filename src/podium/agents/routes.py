@@ -11,10 +11,10 @@ from podium.agents.views import (
     AgentEdit,
     AgentNew,
     AgentPage,
-    AgentVersion,
     AgentVersionPage,
     Probe,
     agent_view,
+    version_view,
 )
 from podium.events.http import Change
 from podium.kernel.web import Limit, PageCursor, api_router, page_cursor, page_key, provided
@@ -36,7 +36,7 @@ _Key = Annotated[str, Path(alias="agent", max_length=100, description="Name or i
 
 @router.get("", summary="List agents by name")
 async def list_agents(
-    _reader: _Reader,
+    reader: _Reader,
     project: CurrentProject,
     agents: _Agents,
     database: _Database,
@@ -48,7 +48,7 @@ async def list_agents(
         found = await agents.list(conn, project.id, key[0] if key else None, limit + 1)
     page = found[:limit]
     more = page_cursor(page[-1].name) if len(found) > limit else None
-    return AgentPage(items=[agent_view(agent, project.name) for agent in page], next=more)
+    return AgentPage(items=[agent_view(agent, project.name, reader) for agent in page], next=more)
 
 
 @router.post("", status_code=201, summary="Register an agent")
@@ -74,15 +74,15 @@ async def register_agent(
     async with change() as conn:
         agent = await agents.register(conn, writer, project.id, definition)
     scheduler.wake()
-    return agent_view(agent, project.name)
+    return agent_view(agent, project.name, writer)
 
 
 @router.get("/{agent}", summary="Read an agent")
 async def get_agent(
-    key: _Key, _reader: _Reader, project: CurrentProject, agents: _Agents, database: _Database
+    key: _Key, reader: _Reader, project: CurrentProject, agents: _Agents, database: _Database
 ) -> Agent:
     async with database.connect() as conn:
-        return agent_view(await agents.get(conn, project.id, key), project.name)
+        return agent_view(await agents.get(conn, project.id, key), project.name, reader)
 
 
 @router.put("/{agent}", summary="Change an agent")
@@ -102,7 +102,7 @@ async def edit_agent(
     async with change() as conn:
         agent = await agents.change(conn, writer, project.id, key, wanted, edit.version)
     scheduler.wake()
-    return agent_view(agent, project.name)
+    return agent_view(agent, project.name, writer)
 
 
 @router.delete("/{agent}", status_code=204, summary="Delete an agent")
@@ -117,7 +117,7 @@ async def delete_agent(
 @router.get("/{agent}/versions", summary="List versions of an agent, newest first")
 async def list_agent_versions(
     key: _Key,
-    _reader: _Reader,
+    reader: _Reader,
     project: CurrentProject,
     agents: _Agents,
     database: _Database,
@@ -130,7 +130,7 @@ async def list_agent_versions(
         found = await agents.versions(conn, project.id, key, start, limit + 1)
     page = found[:limit]
     more = page_cursor(page[-1].version) if len(found) > limit else None
-    items = [AgentVersion.model_validate(each, from_attributes=True) for each in page]
+    items = [version_view(each, reader) for each in page]
     return AgentVersionPage(items=items, next=more)
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue
 
 from podium.agents import model
-from podium.kernel.web import Body, Page
+from podium.kernel.redaction import MASK
+from podium.kernel.web import Body, Page, Prose
+from podium.principals.model import Principal
 
 
 def _no_uuid(name: str) -> str:
@@ -28,7 +30,7 @@ _Config = Annotated[
         examples=[{"command": ["my-agent", "--print"], "prompt": "stdin"}],
     ),
 ]
-_Description = Annotated[str, Field(max_length=2000, description="What it is good at.")]
+_Description = Annotated[Prose, Field(max_length=2000, description="What it is good at.")]
 _Capabilities = Annotated[
     list[_Word],
     Field(max_length=100, description="What it can do; tasks may ask for these instead of it."),
@@ -79,7 +81,9 @@ class Agent(BaseModel):
     name: str
     version: int
     runtime: str
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = Field(
+        description="As it is in force. Values of `env` show only to who has `agents:execute`."
+    )
     description: str
     capabilities: list[str]
     labels: Mapping[str, str]
@@ -117,7 +121,22 @@ class AgentVersionPage(Page[AgentVersion]):
     """Versions, newest first."""
 
 
-def agent_view(agent: model.Agent, project: str) -> Agent:
+def agent_view(agent: model.Agent, project: str, reader: Principal) -> Agent:
     """The agent with the name of its project."""
     fields = {name: getattr(agent, name) for name in Agent.model_fields if name != "project"}
+    fields["config"] = _shown(agent.config, reader)
     return Agent(project=project, **fields)
+
+
+def version_view(version: model.AgentVersion, reader: Principal) -> AgentVersion:
+    fields = {name: getattr(version, name) for name in AgentVersion.model_fields}
+    fields["config"] = _shown(version.config, reader)
+    return AgentVersion(**fields)
+
+
+def _shown(config: Mapping[str, Any], reader: Principal) -> Mapping[str, Any]:
+    """The configuration; variables, which may hold secrets, only for who may set them."""
+    variables = config.get("env")
+    if not isinstance(variables, dict) or reader.has("agents:execute"):
+        return config
+    return {**config, "env": dict.fromkeys(cast("dict[str, Any]", variables), MASK)}

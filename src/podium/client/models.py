@@ -188,6 +188,7 @@ class Agent(Struct, kw_only=True):
     version: int
     runtime: str
     config: dict[str, Any]
+    """As it is in force. Values of `env` show only to who has `agents:execute`."""
     description: str
     capabilities: list[str]
     labels: dict[str, str]

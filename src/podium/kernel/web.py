@@ -21,6 +21,12 @@ Item = TypeVar("Item")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """Names of projects and agents: short, and safe in URLs, labels and file names."""
 
+_UNSEEN = r"\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+Line = Annotated[str, Field(pattern=rf"^[^\x00-\x1f{_UNSEEN}]*$")]
+"""Text that is shown in terminals and logs: without control characters and line ends."""
+Prose = Annotated[str, Field(pattern=rf"^[^\x00-\x08\x0b-\x1f{_UNSEEN}]*$")]
+"""The same of several lines."""
+
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most items of one page.")]
 PageCursor = Annotated[
     str | None, Query(max_length=500, description="`next` of the page before this one.")

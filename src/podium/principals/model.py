@@ -39,7 +39,7 @@ SCOPES: Mapping[Scope, str] = {
     "events:read": "read and follow events",
     "projects:read": "see projects",
     "projects:write": "create, change and delete projects",
-    "tokens:write": "list, create and revoke tokens, with at most one's own scopes",
+    "tokens:write": "list tokens, create and revoke those with at most one's own scopes",
     "workers:read": "see workers and the state of the servers",
     "metrics:read": "read metrics",
     "settings:read": "see settings, secrets masked",

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -37,6 +37,7 @@ _log = structlog.get_logger(__name__)
 TRUSTED_SECONDS = 2.0
 """How long a proof is remembered: a revocation acts within this time in every process."""
 _REMEMBERED = 20_000
+_REMEMBERED_ABSENT = 1000
 _USE_SECONDS = 60.0
 _SYSTEM = "system"
 ADMIN_TOKEN_FILE = "admin-token"  # noqa: S105 - a file name
@@ -72,6 +73,7 @@ class PrincipalService:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: OrderedDict[_Key, _Known] = OrderedDict()
+        self._absent: OrderedDict[_Key, _Known] = OrderedDict()
         self._loading: dict[_Key, asyncio.Task[_Known]] = {}
         self._used: dict[UUID, datetime] = {}
         self._recorder: asyncio.Task[None] | None = None
@@ -84,14 +86,22 @@ class PrincipalService:
         await background.end(self._recorder)
         await self._record()
 
-    async def authenticate(self, text: str) -> Principal:
-        """Who holds this token; ``Unauthenticated`` when it is not valid now."""
+    async def authenticate(
+        self, text: str, before_asking: Callable[[], None] | None = None
+    ) -> Principal:
+        """Who holds this token; ``Unauthenticated`` when it is not valid now.
+
+        ``before_asking`` is called, and may raise, before the database is asked for a token that
+        it was not known to hold.
+        """
         credential = parse(text)
         if credential is None:
             raise _refused("The token is not written like one of Podium's.")
         key = (credential.id, credential.attempt)
-        known = self._known.get(key)
+        known = self._known.get(key) or self._absent.get(key)
         if known is None or known.until < time.monotonic():
+            if before_asking is not None and key not in self._known:
+                before_asking()
             known = await self._load(key)
         principal = known.principal
         if principal is None or not credential.matches(known.secret_hash):
@@ -138,10 +148,19 @@ class PrincipalService:
         return await store.read_page(conn, asker.project_id, before, limit)
 
     async def revoke(self, conn: AsyncConnection, asker: Principal, token_id: UUID) -> None:
-        """End a token. Also one that was revoked before: the wish is fulfilled."""
+        """End a token. Also one that was revoked before: the wish is fulfilled.
+
+        Raises ``Forbidden`` for a token that holds scopes which the asker does not.
+        """
         token = await store.read(conn, token_id)
         if asker.project_id is not None and token.project_id != asker.project_id:
             raise NotFound(f"There is no token {token_id}.")
+        if missing := sorted(scope for scope in token.scopes if not asker.has(scope)):
+            raise Forbidden(
+                f"You cannot revoke a token that may do what you may not: {', '.join(missing)}.",
+                hint="`podium token revoke` with an administrator's token can.",
+                missing=missing,
+            )
         await _revoke(conn, [token_id], asker.name)
         after_commit(conn, partial(self._forget, token_id))
 
@@ -180,10 +199,13 @@ class PrincipalService:
         asked = time.monotonic()
         principal, secret_hash = await _look_up(self._database, key)
         known = _Known(principal, secret_hash, asked + TRUSTED_SECONDS)
-        self._known[key] = known
-        self._known.move_to_end(key)
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        # Apart, so that those who guess do not push out what others have proven.
+        book, most = (self._known, _REMEMBERED) if principal else (self._absent, _REMEMBERED_ABSENT)
+        self._known.pop(key, None)
+        self._absent.pop(key, None)
+        book[key] = known
+        if len(book) > most:
+            book.popitem(last=False)
         return known
 
     async def _record_uses(self) -> None:
@@ -228,8 +250,8 @@ async def ensure_admin_token(data_dir: Path, conn: AsyncConnection) -> Path:
 async def _revoke(conn: AsyncConnection, token_ids: Sequence[UUID], actor: str) -> None:
     revoked = await store.revoke(conn, token_ids)
     told = [
-        NewEvent("token.revoked", token_id, None, actor, {"name": name})
-        for token_id, name in revoked
+        NewEvent("token.revoked", token_id, project_id, actor, {"name": name})
+        for token_id, name, project_id in revoked
     ]
     await events.append(conn, told)
 

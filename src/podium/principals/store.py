@@ -111,15 +111,17 @@ async def project_name(database: Database, project_id: UUID) -> str:
     return row["name"]
 
 
-async def revoke(conn: AsyncConnection, token_ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
-    """Revoke these; gives (id, name) of those that were in force."""
+async def revoke(
+    conn: AsyncConnection, token_ids: Sequence[UUID]
+) -> list[tuple[UUID, str, UUID | None]]:
+    """Revoke these; gives (id, name, project) of those that were in force."""
     rows = await conn.execute(
         sa.update(token)
         .where(token.c.id.in_(token_ids), token.c.revoked_at.is_(None))
         .values(revoked_at=sa.func.now())
-        .returning(token.c.id, token.c.name)
+        .returning(token.c.id, token.c.name, token.c.project_id)
     )
-    return [(row.id, row.name) for row in rows]
+    return [(row.id, row.name, row.project_id) for row in rows]
 
 
 async def in_force(conn: AsyncConnection, name: str, created_by: str) -> list[UUID]:

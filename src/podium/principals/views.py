@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from podium.kernel.web import Body, Name, Page
+from podium.kernel.web import Body, Line, Name, Page
 from podium.principals import model
 from podium.principals.model import Kind, Preset, Scope
 
@@ -13,7 +13,7 @@ from podium.principals.model import Kind, Preset, Scope
 class TokenNew(Body):
     """A token to create."""
 
-    name: str = Field(min_length=1, max_length=100, description="What it is for.", examples=["ci"])
+    name: Line = Field(min_length=1, max_length=100, description="What it is for.", examples=["ci"])
     scopes: list[Scope] = Field(default=[], max_length=50, examples=[["tasks:read", "tasks:write"]])
     preset: Preset | None = Field(
         default=None,

@@ -103,3 +103,30 @@ async def test_the_setting_none_lets_all_run(tmp_path: Path) -> None:
     runtime = command_runtime(tmp_path, "none")
     output: Any = await runtime.run(maker(runtime, tmp_path)(["echo", "x"], confinement="required"))
     assert output["text"] == "x"
+
+
+async def test_variables_show_only_to_who_may_set_them(
+    api: httpx.AsyncClient, operator: Call
+) -> None:
+    made = await api.post("/agents", json=agent(env={"API_KEY": "CANARY"}))
+    assert made.json()["config"]["env"] == {"API_KEY": "CANARY"}
+    body = {"name": "r", "scopes": ["agents:read", "agents:write"]}
+    reader = (await api.post("/tokens", json=body)).json()["token"]
+    headers = {"Authorization": f"Bearer {reader}"}
+    for path in ("/agents", "/agents/a", "/agents/a/versions"):
+        shown = await api.get(path, headers=headers)
+        assert "API_KEY" in shown.text
+        assert "CANARY" not in shown.text
+        assert "CANARY" in (await operator("GET", path)).text
+    described = await api.put("/agents/a", json={"description": "x"}, headers=headers)
+    assert described.status_code == 200
+    assert "CANARY" not in described.text
+    assert (await api.get("/agents/a")).json()["config"]["env"] == {"API_KEY": "CANARY"}
+
+
+async def test_descriptions_hold_no_control_characters(api: httpx.AsyncClient) -> None:
+    for description in ("\x1b[2J", "a\rb", "a\u202eb"):
+        refused = await api.post("/agents", json=agent() | {"description": description})
+        assert refused.status_code == 422
+    made = await api.post("/agents", json=agent() | {"description": "two\nlines\tä 👩‍💻"})
+    assert made.status_code == 201

@@ -11,7 +11,10 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from podium import app as composition
 from podium.kernel.errors import Unauthenticated
+from podium.kernel.settings import Settings
+from podium.kernel.web import PREFIX
 from podium.principals import service as service_module
 from podium.principals.credentials import hash_secret, parse
 from podium.principals.model import GLOBAL_SCOPES, PRESETS, SCOPES, Preset
@@ -247,14 +250,13 @@ async def test_a_caller_that_gives_up_does_not_spoil_it_for_others(
 
 
 async def test_memory_of_tokens_is_bounded(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, make: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "_REMEMBERED", 5)
+    monkeypatch.setattr(service_module, "_REMEMBERED", 2)
     principals = PrincipalService(database)
-    for number in range(20):
-        with pytest.raises(Unauthenticated):
-            await principals.authenticate(f"podium_{number:032x}_{'a' * 43}")
-    assert len(principals._known) == 5
+    for _ in range(4):
+        await principals.authenticate((await make("tasks:read"))["token"])
+    assert len(principals._known) == 2
 
 
 async def test_lists_have_pages(api: httpx.AsyncClient, make: Made) -> None:
@@ -351,3 +353,94 @@ async def test_a_token_needs_a_scope_and_a_preset_no_more_than_its_maker_holds(m
     refused = await make(preset="operator", by=keeper["token"])
     assert refused["status"] == 403
     assert "tasks:execute" in refused["missing"]
+
+
+async def test_one_revokes_only_what_one_could_have_granted(
+    api: httpx.AsyncClient, make: Made
+) -> None:
+    keeper = await make("tokens:write", "tasks:read")
+    headers = {"Authorization": f"Bearer {keeper['token']}"}
+    everyone = (await api.get("/tokens", headers=headers)).json()["items"]
+    local = next(each["id"] for each in everyone if each["name"] == "local")
+    stronger = await make("tasks:read", "tasks:write")
+    for token_id, missing in ((local, ["admin"]), (stronger["id"], ["tasks:write"])):
+        refused = await api.delete(f"/tokens/{token_id}", headers=headers)
+        assert (refused.status_code, refused.json()["missing"]) == (403, missing)
+        assert "tasks" in refused.json()["detail"] or "admin" in refused.json()["detail"]
+    weaker = await make("tasks:read")
+    for token_id in (weaker["id"], keeper["id"]):
+        assert (await api.delete(f"/tokens/{token_id}", headers=headers)).status_code == 204
+    assert (await as_token(api, stronger["token"], "/whoami")).status_code == 200
+    assert (await as_token(api, keeper["token"], "/whoami")).status_code == 401
+
+
+async def test_both_events_of_a_token_are_its_projects(
+    api: httpx.AsyncClient, make: Made, database: Database
+) -> None:
+    made = await make("tasks:read", project="default")
+    assert (await api.delete(f"/tokens/{made['id']}")).status_code == 204
+    rows = await database.call(
+        "select type, project_id from event where subject = $1 order by id", made["id"]
+    )
+    assert [row["type"] for row in rows] == ["token.created", "token.revoked"]
+    assert rows[0]["project_id"] == rows[1]["project_id"] is not None
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31mred", "a\u202eb", "a\u2028b", "a\x9bb", "a\n"])
+async def test_names_of_tokens_hold_no_control_characters(make: Made, name: str) -> None:
+    refused = await make("tasks:read", name=name)
+    assert refused["status"] == 422
+    assert refused["errors"][0]["field"] == "name"
+
+
+async def test_names_of_tokens_may_be_in_any_language(make: Made) -> None:
+    assert (await make("tasks:read", name="Größe 名前 👩‍💻"))["status"] == 201
+
+
+async def test_those_who_guess_do_not_push_out_what_was_proven(
+    database: Database, make: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    principals = PrincipalService(database)
+    monkeypatch.setattr(service_module, "_REMEMBERED", 3)
+    monkeypatch.setattr(service_module, "_REMEMBERED_ABSENT", 3)
+    asked = 0
+
+    def count() -> None:
+        nonlocal asked
+        asked += 1
+
+    good = (await make("tasks:read"))["token"]
+    await principals.authenticate(good, count)
+    assert asked == 1
+    for number in range(10):
+        with pytest.raises(Unauthenticated):
+            await principals.authenticate(f"podium_{number:032x}_{'x' * 43}", count)
+    assert asked == 11
+    await principals.authenticate(good, count)
+    assert asked == 11
+    assert len(principals._absent) == 3
+
+
+async def test_guesses_are_limited_before_the_database_is_asked(
+    settings: Settings, prepared: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+
+    async def look_up(_database: Database, key: object) -> tuple[None, bytes]:
+        looked.append(key)
+        return None, b""
+
+    monkeypatch.setattr(service_module, "_look_up", look_up)
+    limits = {"requests_per_second": 0.1, "request_burst": 3}
+    app = composition.create_api(settings.model_copy(update=limits))
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url=f"http://localhost{PREFIX}") as client,
+    ):
+        answers = [
+            (await as_token(client, f"podium_{number:032x}_{'x' * 43}", "/whoami")).status_code
+            for number in range(6)
+        ]
+    assert answers == [401, 401, 401, 429, 429, 429]
+    assert len(looked) == 3

@@ -34,10 +34,18 @@ class Authenticate:
             raise Unauthenticated(
                 "This needs a token.", hint="Send `Authorization: Bearer <token>`."
             )
-        try:
-            principal = await self._principals.authenticate(credential)
-        except PodiumError:
+        counted = False
+
+        def count() -> None:
+            nonlocal counted
+            counted = True
             self._limiter.take(_address(scope))
+
+        try:
+            principal = await self._principals.authenticate(credential, count)
+        except PodiumError:
+            if not counted:
+                count()
             raise
         self._limiter.take(principal.id)
         scope["state"]["principal"] = principal
