@@ -90,6 +90,9 @@ async def odd(given: str, ctx: Any) -> str:
             ctx.usage(tokens=float("inf"))
         case "huge usage":
             ctx.usage(tokens=10**30)
+        case "usage that adds up":
+            for _ in range(3):
+                ctx.usage(tokens=2.0**52)
         case "usage of a strange name":
             ctx.usage(**{"tokens\x00\ud800": 1})
         case "usage that is no number":
@@ -117,6 +120,8 @@ async def _end_oddly(given: str) -> None:
             raise AttemptFailed(ErrorClass.AGENT, "c\ud800\x00", "m\ud800", detail=detail)
         case "strange wish":
             raise AttemptFailed(ErrorClass.AGENT, "later", "Later.", retry_after=float("inf"))
+        case "distant wish":
+            raise AttemptFailed(ErrorClass.AGENT, "later", "Later.", retry_after=1e300)
         case "no error class":
             raise AttemptFailed(cast("Any", "agent"), "wrong", "This is no class.")
         case "exit":

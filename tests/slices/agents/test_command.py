@@ -13,6 +13,7 @@ from contract.context import COVERAGE, until
 from podium.agents.runtimes import launch, supervise
 from podium.agents.runtimes.command import CommandRuntime
 from podium.agents.runtimes.launch import Report
+from podium.agents.runtimes.options import Limits
 from podium.agents.runtimes.outcome import failure_of
 from podium.kernel.errors import ErrorClass, InvalidInput
 from slices.agents.commands import Make, command_runtime, failure, maker
@@ -204,6 +205,23 @@ async def test_memory_of_all_processes_together_is_limited(
     assert (failed.error_class, failed.code) == (ErrorClass.RESOURCE, "memory_limit")
 
 
+@pytest.mark.parametrize(
+    ("agent", "limits", "code"),
+    [
+        ("held = bytearray(10**9)", {"memory_bytes": 150 * MIB}, "memory_limit"),
+        ("raise ValueError('no MemoryError')", {"memory_bytes": 150 * MIB}, "exit_status"),
+        ("raise MemoryError", {}, "exit_status"),
+    ],
+)
+async def test_an_agent_that_is_refused_memory_passed_its_limit(
+    runtime: CommandRuntime, make: Make, agent: str, limits: dict[str, int], code: str
+) -> None:
+    failed = await failure(runtime, make([sys.executable, "-c", agent], limits=limits))
+    assert failed.code == code
+    assert (failed.error_class is ErrorClass.RESOURCE) == (code == "memory_limit")
+    assert "Error" in failed.detail["stderr"]
+
+
 async def test_processes_and_open_files_are_limited(runtime: CommandRuntime, make: Make) -> None:
     many = make("for i in 1 2 3 4 5 6 7 8; do sleep 20 & done; wait", limits={"processes": 5})
     failed = await failure(runtime, many)
@@ -299,6 +317,10 @@ async def test_a_supervisor_that_does_not_obey_is_killed(
         ({"command": ["ls"], "env": {"A=B": "x"}}, "env"),
         ({"command": ["ls"], "env": {"A": "a\0b"}}, "NUL"),
         ({"command": ["ls"], "env_allow": ["PODIUM_*"]}, "env_allow"),
+        *(
+            ({"command": ["ls"], "limits": {name: 2**63 - 1}}, f"limits.{name}")
+            for name in Limits.model_fields
+        ),
         ({"command": ["ls"], "grace_seconds": -1}, "grace_seconds"),
         ({"command": ["ls"], "limits": {"memory_bytes": 5}}, "limits.memory_bytes"),
         ({"command": ["ls"], "output": "xml"}, "output"),

@@ -1,5 +1,7 @@
 """Agents inside the worker that say or do what nobody expects: each ends, once, and hurts none."""
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from slices.worker.conftest import Shop
     [
         ("endless usage", "usage", "inf is no number"),
         ("huge usage", "usage", "cannot have been used"),
+        ("usage that adds up", "usage", "cannot have been used"),
         ("usage of a strange name", "usage", "name"),
         ("usage that is no number", "usage", "'many' is no number"),
         ("strange stream", "log_stream", "stdout"),
@@ -93,3 +96,13 @@ async def test_what_cannot_be_written_does_not_take_the_rest_along(shop: Shop) -
 async def _said(shop: Shop, task: Any, lines: int) -> list[str] | None:
     texts = [line.text for line in await shop.rows("log", task)]
     return texts if len(texts) >= lines else None
+
+
+async def test_a_retry_is_put_off_for_a_day_at_most(shop: Shop) -> None:
+    async with shop.worker():
+        task_id = await shop.submit("odd", "distant wish", spec={"retry": {"max_retries": 1}})
+        async with asyncio.timeout(10):
+            while not (rows := await shop.rows("timer", task_id)):
+                await asyncio.sleep(0.02)
+    assert 86_300 < (rows[0].fires_at - datetime.now(UTC)).total_seconds() <= 86_400
+    assert (await shop.rows("attempt", task_id))[0].error["code"] == "later"

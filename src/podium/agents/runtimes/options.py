@@ -10,6 +10,7 @@ from podium.agents.runtimes import environment
 from podium.kernel.errors import InvalidInput, NeedsAdmin
 
 _MIB = 2**20
+_YEAR = 366 * 86400
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 
 
@@ -19,20 +20,31 @@ class Limits(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     wall_seconds: float | None = Field(
-        default=None, gt=0, description="Time that an attempt may run; then class timeout."
+        default=None,
+        gt=0,
+        le=_YEAR,
+        description="Time that an attempt may run; then class timeout.",
     )
     cpu_seconds: int | None = Field(
-        default=None, ge=1, description="CPU time of the whole process tree."
+        default=None, ge=1, le=_YEAR, description="CPU time of the whole process tree."
     )
     memory_bytes: int | None = Field(
-        default=None, ge=16 * _MIB, description="Memory of each process, and of all together."
+        default=None,
+        ge=16 * _MIB,
+        le=2**50,
+        description="Memory of each process, and of all together.",
     )
     output_bytes: int = Field(
-        default=64 * _MIB, ge=1, description="Bytes of standard output and error together."
+        default=64 * _MIB,
+        ge=1,
+        le=2**40,
+        description="Bytes of standard output and error together.",
     )
-    open_files: int | None = Field(default=None, ge=16, description="Files open in one process.")
+    open_files: int | None = Field(
+        default=None, ge=16, le=2**20, description="Files open in one process."
+    )
     processes: int | None = Field(
-        default=None, ge=1, description="Processes at once, counted a few times a second."
+        default=None, ge=1, le=2**22, description="Processes at once, counted a few times a second."
     )
 
     def of_processes(self) -> dict[str, int]:

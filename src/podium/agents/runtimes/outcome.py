@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -20,6 +21,13 @@ DEFAULT_EXIT_CODES: Mapping[int, ErrorClass] = MappingProxyType(
 )
 _SIGNAL_STATUS = 128
 _NEAR_MEMORY_LIMIT = 0.8
+_SAYS_OUT_OF_MEMORY = re.compile(
+    r"^(MemoryError\b|memory allocation of \d+ bytes failed|fatal error: runtime: out of memory)"
+    r"|std::bad_alloc|OutOfMemoryError|heap out of memory|[Cc]annot allocate memory"
+    r"|virtual memory exhausted",
+    re.MULTILINE,
+)
+"""As Python, Rust, Go, C++, Java, Node, the C library and older tools say that they got none."""
 
 
 def failure_of(
@@ -45,10 +53,11 @@ def failure_of(
     if code in (126, 127):
         return _not_found(code, command, stderr)
     number = -code if code < 0 else code - _SIGNAL_STATUS
+    starved = memory_limit is not None and _starved(report, memory_limit, stderr)
     if code < 0 or number in signal.valid_signals():
-        return _signalled(number, report, memory_limit, stderr)
-    if memory_limit is not None and report.rss >= _NEAR_MEMORY_LIMIT * memory_limit:
-        return _out_of_memory(memory_limit)
+        return _signalled(number, memory_limit, stderr, starved=starved)
+    if memory_limit is not None and starved:
+        return _out_of_memory(memory_limit, stderr)
     return _exit_status(code, DEFAULT_EXIT_CODES.get(code, ErrorClass.AGENT), stderr)
 
 
@@ -90,14 +99,22 @@ def _not_found(code: int, command: str, stderr: str) -> AttemptFailed:
     )
 
 
-def _signalled(number: int, report: Report, memory_limit: int | None, stderr: str) -> AttemptFailed:
+def _starved(report: Report, memory_limit: int, stderr: str) -> bool:
+    """Whether an agent that failed had no memory left: it was near its limit, or says so. One that
+    asks for much at once never comes near, because the kernel refuses it."""
+    near = report.rss >= _NEAR_MEMORY_LIMIT * memory_limit
+    return near or _SAYS_OUT_OF_MEMORY.search(stderr) is not None
+
+
+def _signalled(
+    number: int, memory_limit: int | None, stderr: str, *, starved: bool
+) -> AttemptFailed:
     name = signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
     detail = {"signal": name, "stderr": stderr}
     if number == signal.SIGXCPU:
         return _limit("cpu_limit", "CPU time", "limits.cpu_seconds")
-    near = memory_limit is not None and report.rss >= _NEAR_MEMORY_LIMIT * memory_limit
-    if memory_limit is not None and (near or number == signal.SIGKILL):
-        return _out_of_memory(memory_limit)
+    if memory_limit is not None and (starved or number == signal.SIGKILL):
+        return _out_of_memory(memory_limit, stderr)
     hint = None
     if number == signal.SIGKILL:
         hint = "The machine may have run out of memory; set limits.memory_bytes to be sure."
@@ -110,9 +127,9 @@ def _signalled(number: int, report: Report, memory_limit: int | None, stderr: st
     )
 
 
-def _out_of_memory(limit: int) -> AttemptFailed:
+def _out_of_memory(limit: int, stderr: str) -> AttemptFailed:
     failure = _limit("memory_limit", "memory", "limits.memory_bytes")
-    failure.detail["limit_bytes"] = limit
+    failure.detail |= {"limit_bytes": limit, "stderr": stderr}
     return failure
 
 
