@@ -19,6 +19,7 @@ from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
 from podium.worker import faults, outcome, store, workspaces
 from podium.worker.attempt import Attempt, Parked
+from podium.worker.kept import ArtifactLimits
 from podium.worker.lease import LeaseClock
 from podium.worker.reporter import Reporter
 
@@ -32,6 +33,7 @@ class Surroundings:
     database: Database
     runtimes: RuntimeSet
     artifacts: ArtifactStore
+    artifact_limits: ArtifactLimits
     agent_spec: Callable[[UUID, int], Awaitable[AgentSpec]]
     project_name: Callable[[UUID], Awaitable[str]]
     workspaces: Path
@@ -61,6 +63,7 @@ class Executor:
             lease=self._lease,
             reporter=self._reporter,
             artifacts=around.artifacts,
+            artifact_limits=around.artifact_limits,
             database=around.database,
         )
 
@@ -68,12 +71,7 @@ class Executor:
         """Run the agent; how the attempt ended, or None when its lease is gone."""
         watches: list[asyncio.TimerHandle] = []
         try:
-            try:
-                await self._prepare(attempt)
-            except Unavailable as error:
-                faults.note("prepare", error)
-                await asyncio.sleep(faults.RETRY_SECONDS)  # so that it does not come back at once
-                return outcome.released(attempt)
+            await self._prepare(attempt)
             self._watch(attempt, watches)
             return await self._run(attempt)
         except Parked as parked:
@@ -86,6 +84,10 @@ class Executor:
             return (
                 outcome.stopped(attempt) if attempt.stop_reason else outcome.failed(attempt, error)
             )
+        except Unavailable as error:  # trouble of the database or the machine, not of the task
+            faults.note("attempt", error)
+            await asyncio.sleep(faults.RETRY_SECONDS)  # so that it does not come back at once
+            return outcome.released(attempt)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it must not end the worker
             _log.exception("attempt.crashed", task_id=str(attempt.task_id))
             return outcome.failed(attempt, _unexpected(error))
@@ -96,7 +98,7 @@ class Executor:
                 await asyncio.to_thread(workspaces.remove, attempt.made_workspace)
 
     async def _prepare(self, attempt: Attempt) -> None:
-        """Gather what the attempt needs; ``Unavailable`` is no fault of the task."""
+        """Gather what the attempt needs."""
         around, claimed = self._around, attempt.claimed
         agent = await around.agent_spec(claimed.agent_id, claimed.agent_version)
         found: Mapping[str, Dependency] = {}
