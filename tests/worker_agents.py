@@ -77,6 +77,12 @@ async def keep(given: dict[str, str], ctx: Any) -> None:
     await ctx.artifact(given["name"], b"", given.get("type", "text/plain"))
 
 
+async def hoard(given: list[tuple[str, int]], ctx: Any) -> None:
+    """Keeps files of these names and sizes."""
+    for name, size in given:
+        await ctx.artifact(name, b"x" * size)
+
+
 class Tantrum(BaseException):
     """No ``Exception``, so that ordinary handlers let it through."""
 

@@ -30,6 +30,7 @@ from podium.storage.embedded.paths import Layout
 from podium.storage.valkey import Valkey
 from podium.tasks.service import TaskService
 from podium.worker.executor import Surroundings
+from podium.worker.kept import ArtifactLimits
 from podium.worker.lease import start_anew
 from podium.worker.loop import Worker, WorkerOptions
 
@@ -190,6 +191,9 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
         database=core.database,
         runtimes=core.runtimes,
         artifacts=core.artifacts,
+        artifact_limits=ArtifactLimits(
+            settings.max_artifacts, settings.max_artifact_bytes, settings.max_artifacts_total_bytes
+        ),
         agent_spec=core.agents.spec,
         project_name=core.projects.name,
         workspaces=settings.data_dir / "workspaces",

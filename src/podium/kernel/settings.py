@@ -63,6 +63,15 @@ class Settings(BaseSettings):
         ge=1024,
         description="Largest input or output of a task in bytes; larger outputs become artifacts.",
     )
+    max_artifact_bytes: int = Field(
+        default=2**30, ge=1024, description="Largest file in bytes that an attempt may keep."
+    )
+    max_artifacts: int = Field(
+        default=1000, ge=1, le=100_000, description="Most files that one attempt may keep."
+    )
+    max_artifacts_total_bytes: int = Field(
+        default=4 * 2**30, ge=1024, description="Bytes of all files that one attempt may keep."
+    )
     requests_per_second: float = Field(
         default=2000, gt=0, description="Requests per second and token, averaged; above it 429."
     )

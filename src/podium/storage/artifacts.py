@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
 
-from podium.kernel.errors import NotFound, Unavailable
+from podium.kernel.errors import NotFound, TooLarge, Unavailable
 
 _CHUNK = 1024 * 1024
 
@@ -32,9 +32,12 @@ class ArtifactStore(Protocol):
     which whoever deletes the task calls.
     """
 
-    async def put(self, task_id: UUID, attempt: int, name: str, content: bytes | Path) -> Stored:
-        """Keep a copy of ``content``, bytes or a file; ``Unavailable`` when there is no room or
-        no way to the store, ``OSError`` when the file cannot be read."""
+    async def put(
+        self, task_id: UUID, attempt: int, name: str, content: bytes | Path, most: int | None = None
+    ) -> Stored:
+        """Keep a copy of ``content``, bytes or a file; ``TooLarge`` when it has more bytes than
+        ``most``, ``Unavailable`` when there is no room or no way to the store, ``OSError`` when
+        the file cannot be read."""
         ...
 
     async def locate(self, task_id: UUID, attempt: int, name: str) -> Path:
@@ -61,8 +64,10 @@ class DirectoryStore:
             / hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
         )
 
-    async def put(self, task_id: UUID, attempt: int, name: str, content: bytes | Path) -> Stored:
-        return await asyncio.to_thread(_write, self._path(task_id, attempt, name), content)
+    async def put(
+        self, task_id: UUID, attempt: int, name: str, content: bytes | Path, most: int | None = None
+    ) -> Stored:
+        return await asyncio.to_thread(_write, self._path(task_id, attempt, name), content, most)
 
     async def locate(self, task_id: UUID, attempt: int, name: str) -> Path:
         path = self._path(task_id, attempt, name)
@@ -81,10 +86,10 @@ class DirectoryStore:
             ) from error
 
 
-def _write(path: Path, content: bytes | Path) -> Stored:
+def _write(path: Path, content: bytes | Path, most: int | None) -> Stored:
     with content.open("rb") if isinstance(content, Path) else BytesIO(content) as source:
         try:
-            return _copy(source, path)
+            return _copy(source, path, most)
         except OSError as error:
             raise Unavailable(
                 f"An artifact cannot be kept: {error.strerror}.",
@@ -92,7 +97,7 @@ def _write(path: Path, content: bytes | Path) -> Stored:
             ) from error
 
 
-def _copy(source: BinaryIO, path: Path) -> Stored:
+def _copy(source: BinaryIO, path: Path, most: int | None) -> Stored:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.urandom(6).hex()}")
     digest = hashlib.sha256()
@@ -102,6 +107,10 @@ def _copy(source: BinaryIO, path: Path) -> Stored:
             while chunk := source.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
+                if (
+                    most is not None and size > most
+                ):  # looked at as it is read: a file may grow meanwhile
+                    raise TooLarge(f"The artifact has more than {most} bytes.", limit=most)
                 target.write(chunk)
             target.flush()
             os.fsync(target.fileno())

@@ -10,12 +10,13 @@ from uuid import UUID
 
 from podium.agents.runtime import AgentSpec, Dependency, Json, Stream
 from podium.kernel.clock import boottime
-from podium.kernel.errors import AttemptFailed, ErrorClass, Unavailable
+from podium.kernel.errors import AttemptFailed, ErrorClass, TooLarge, Unavailable
 from podium.kernel.redaction import MASK, redact_text
 from podium.scheduler.model import Claimed, Progress
 from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
 from podium.worker import store
+from podium.worker.kept import ArtifactLimits, Kept
 from podium.worker.lease import LeaseClock
 from podium.worker.reporter import Reporter
 from podium.worker.store import LogLine
@@ -57,6 +58,7 @@ class Attempt:
         lease: LeaseClock,
         reporter: Reporter,
         artifacts: ArtifactStore,
+        artifact_limits: ArtifactLimits,
         database: Database,
     ) -> None:
         self.claimed = claimed
@@ -76,6 +78,7 @@ class Attempt:
         self._workspaces = workspaces
         self._reporter = reporter
         self._artifacts = artifacts
+        self._kept = Kept(artifact_limits)
         self._database = database
         self._task: asyncio.Task[Any] | None = None
 
@@ -159,7 +162,13 @@ class Attempt:
             ) from error
 
     async def _keep(self, name: str, content: bytes | Path, content_type: str) -> None:
-        stored = await self._artifacts.put(self.task_id, self.attempt, name, content)
+        async with self._kept.lock:
+            most = self._kept.room(name)
+            try:
+                stored = await self._artifacts.put(self.task_id, self.attempt, name, content, most)
+            except TooLarge:
+                raise self._kept.too_large(name) from None
+            self._kept.add(name, stored.size)
         counts = await store.record_artifact(
             self._database, self._worker_id, self.task_id, self.attempt, name, content_type, stored
         )

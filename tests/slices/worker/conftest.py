@@ -21,6 +21,7 @@ from podium.storage.artifacts import DirectoryStore
 from podium.storage.database import Database
 from podium.storage.valkey import Valkey
 from podium.worker.executor import Surroundings
+from podium.worker.kept import ArtifactLimits
 from podium.worker.loop import Worker, WorkerOptions
 from slices.scheduler.engine import Engine
 
@@ -107,6 +108,7 @@ async def shop(database: Database, valkey: Valkey, tmp_path: Path) -> AsyncItera
         database=database,
         runtimes=runtimes,
         artifacts=DirectoryStore(tmp_path / "artifacts"),
+        artifact_limits=ArtifactLimits(count=4, size=5000, total=8000),
         agent_spec=spec,
         project_name=project_name,
         workspaces=tmp_path / "workspaces",
