@@ -28,7 +28,9 @@ Project = Annotated[
 Labels = Annotated[
     list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE", help="May be repeated.")
 ]
-TaskId = Annotated[str, typer.Argument(metavar="ID", help="Id of the task.", show_default=False)]
+ID_HELP = "Id of the task, or its first 8 or more characters if no other's begins so."
+TaskId = Annotated[str, typer.Argument(metavar="ID", help=ID_HELP, show_default=False)]
+TaskIds = Annotated[list[str], typer.Argument(metavar="ID...", help=ID_HELP, show_default=False)]
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -67,6 +69,23 @@ def connect(project: str | None = None) -> "Podium":
     from podium.client import Podium
 
     return Podium(project=project, retries=2)
+
+
+def whole_id(client: "Podium", given: str) -> str:
+    """The id of the task that ``given`` is the id of, or the beginning of its id."""
+    if not re.fullmatch(r"[0-9a-fA-F]{8,31}", given.replace("-", "")):
+        return given
+    found = client.tasks.find(given)
+    if not found:
+        raise Failure(
+            Status.REFUSED,
+            "not_found",
+            f"There is no task whose id begins with {given} in project {client.project}.",
+            "'podium task list' shows the tasks.",
+        )
+    if len(found) > 1:
+        raise wrong(f"The ids of several tasks begin with {given}.", "Give more of it.")
+    return found[0].id
 
 
 def wrong(message: str, hint: str | None = None) -> Failure:

@@ -114,6 +114,24 @@ def test_a_task_by_every_command(podium: Run, echo: str) -> None:
     assert podium("task", "show", task_id).status == 4
 
 
+def test_the_beginning_of_an_id_is_enough(podium: Run, echo: str) -> None:
+    ids = [made(podium("task", "create", "-a", echo, "--delay", "1h")) for _ in range(2)]
+    differ = next(place for place in range(36) if ids[0][place] != ids[1][place])
+    common = ids[0][:differ]
+    for task_id in ids:
+        beginning = task_id[: len(common) + 1]
+        assert podium("task", "show", beginning, "--json").json["id"] == task_id
+        assert podium("task", "show", beginning.upper(), "--json").json["id"] == task_id
+    said = podium("task", "cancel", ids[0], common)
+    assert (said.status, "several tasks begin with" in said.err) == (2, True)
+    assert podium("task", "show", ids[0], "--json").json["state"] == "pending"
+    last = made(podium("task", "create", "-a", echo, "--depends-on", ids[1][: len(common) + 1]))
+    assert podium("task", "show", last, "--json").json["depends_on"][0]["id"] == ids[1]
+    assert podium("task", "cancel", last[:-1]).out == f"{last} is cancelled\n"
+    for unknown, status in (("00000000", 4), ("0000", 2), ("nonsense-", 2), ("0" * 34, 2)):
+        assert podium("task", "explain", unknown).status == status
+
+
 def test_a_task_that_waits(podium: Run, echo: str) -> None:
     task_id = made(podium("task", "create", "-c", "rare", "--queue", "other"))
     assert "queued" in podium("task", "show", task_id).out

@@ -12,6 +12,7 @@ from podium.cli.options import (
     Labels,
     Project,
     TaskId,
+    TaskIds,
     application,
     confirm,
     connect,
@@ -19,6 +20,7 @@ from podium.cli.options import (
     labels,
     moment,
     seconds,
+    whole_id,
     wrong,
 )
 
@@ -160,6 +162,8 @@ def _submit(
     if ("agent" in new) == ("capabilities" in new):
         raise wrong("Give either --agent or --capability.", "'podium agent list' shows the agents.")
     with connect(project) as client:
+        if dependencies := new.get("depends_on"):
+            new["depends_on"] = [whole_id(client, given) for given in dependencies]
         task = client.tasks.create(idempotency_key=key, **new)
         if wait:
             tasks = task_follow.finished(client, [task.id], timeout=None, quiet=json)
@@ -204,7 +208,7 @@ def list_tasks(
 def show(task_id: TaskId, project: Project = None, json: Json = False) -> None:
     """Show all of one task."""
     with connect(project) as client:
-        task = client.tasks.get(task_id)
+        task = client.tasks.get(whole_id(client, task_id))
     if json:
         output.emit(task)
     else:
@@ -239,7 +243,7 @@ def edit(
     if not changes:
         raise wrong("Nothing to change was given.", "See 'podium task edit --help'.")
     with connect(project) as client:
-        task = client.tasks.update(task_id, **cast("TaskEdit", changes))
+        task = client.tasks.update(whole_id(client, task_id), **cast("TaskEdit", changes))
     if json:
         output.emit(task)
     else:
@@ -248,7 +252,7 @@ def edit(
 
 @app.command()
 def cancel(
-    task_ids: Annotated[list[str], typer.Argument(metavar="ID...", show_default=False)],
+    task_ids: TaskIds,
     reason: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Why; kept with the task.")
     ] = None,
@@ -262,7 +266,7 @@ def cancel(
         "ended": "had already ended",
     }
     with connect(project) as client:
-        for task_id in task_ids:
+        for task_id in [whole_id(client, given) for given in task_ids]:
             result = client.tasks.cancel(task_id, reason)
             if json:
                 output.emit({"id": task_id, "result": result})
@@ -272,13 +276,13 @@ def cancel(
 
 @app.command()
 def retry(
-    task_ids: Annotated[list[str], typer.Argument(metavar="ID...", show_default=False)],
+    task_ids: TaskIds,
     project: Project = None,
     json: Json = False,
 ) -> None:
     """Run tasks again that failed, are dead or were cancelled."""
     with connect(project) as client:
-        for task_id in task_ids:
+        for task_id in [whole_id(client, given) for given in task_ids]:
             task = client.tasks.retry(task_id)
             if json:
                 output.emit(task)
@@ -288,7 +292,7 @@ def retry(
 
 @app.command()
 def delete(
-    task_ids: Annotated[list[str], typer.Argument(metavar="ID...", show_default=False)],
+    task_ids: TaskIds,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     project: Project = None,
     json: Json = False,
@@ -296,7 +300,7 @@ def delete(
     """Delete ended tasks with their history, logs and artifacts."""
     confirm(f"Delete {len(task_ids)} task(s) and all that was kept of them", yes=yes)
     with connect(project) as client:
-        for task_id in task_ids:
+        for task_id in [whole_id(client, given) for given in task_ids]:
             client.tasks.delete(task_id)
             if json:
                 output.emit({"id": task_id, "deleted": True})

@@ -8,7 +8,7 @@ import typer
 from podium.cli import output
 from podium.cli.board import ENDED, Board, Row, row_of
 from podium.cli.failures import Failure, Status
-from podium.cli.options import Json, Project, connect, seconds
+from podium.cli.options import ID_HELP, Json, Project, TaskIds, connect, seconds, whole_id
 
 if TYPE_CHECKING:
     from podium.client import Podium
@@ -25,7 +25,7 @@ def add(app: typer.Typer) -> None:
 
 
 def wait(
-    task_ids: Annotated[list[str], typer.Argument(metavar="ID...", show_default=False)],
+    task_ids: TaskIds,
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="Longest time to wait, such as 5m.")
     ] = None,
@@ -34,23 +34,25 @@ def wait(
 ) -> None:
     """Wait until tasks have ended. The exit status tells how: 0, 1 failed, 5 cancelled."""
     with connect(project) as client:
-        tasks = finished(client, task_ids, timeout=seconds(timeout, "--timeout"), quiet=json)
+        ids = [whole_id(client, given) for given in task_ids]
+        tasks = finished(client, ids, timeout=seconds(timeout, "--timeout"), quiet=json)
     show_outcome(tasks, json=json)
 
 
 def watch(
     task_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID...]", show_default=False)
+        list[str] | None, typer.Argument(metavar="[ID...]", help=ID_HELP, show_default=False)
     ] = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
     """Show tasks live: those given until they have ended, or all of a project until Ctrl-C."""
     with connect(project) as client:
-        if task_ids and not json:
-            show_outcome(finished(client, task_ids, timeout=None, quiet=False), json=False)
+        ids = [whole_id(client, given) for given in task_ids or ()]
+        if ids and not json:
+            show_outcome(finished(client, ids, timeout=None, quiet=False), json=False)
         elif json:
-            for event in client.events(types=["task.*"], subjects=task_ids or ()):
+            for event in client.events(types=["task.*"], subjects=ids):
                 output.emit(event)
         else:
             _watch_all(client)

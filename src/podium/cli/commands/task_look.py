@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from podium.cli import output
-from podium.cli.options import Json, Project, TaskId, connect
+from podium.cli.options import Json, Project, TaskId, connect, whole_id
 from podium.cli.text import age, duration, line, size
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def show_task(task: "Task") -> None:
 def history(task_id: TaskId, project: Project = None, json: Json = False) -> None:
     """Show every transition of a task."""
     with connect(project) as client:
-        events = client.tasks.history(task_id)
+        events = client.tasks.history(whole_id(client, task_id))
     if json:
         output.emit(events)
         return
@@ -84,7 +84,7 @@ def history(task_id: TaskId, project: Project = None, json: Json = False) -> Non
 def attempts(task_id: TaskId, project: Project = None, json: Json = False) -> None:
     """Show the attempts of a task: which agent, where, how long, how it ended."""
     with connect(project) as client:
-        made = client.tasks.attempts(task_id)
+        made = client.tasks.attempts(whole_id(client, task_id))
     if json:
         output.emit(made)
         return
@@ -115,7 +115,7 @@ def logs(
 ) -> None:
     """Print what the agents of a task wrote."""
     with connect(project) as client:
-        for log in client.tasks.logs(task_id, follow=follow, attempt=attempt):
+        for log in client.tasks.logs(whole_id(client, task_id), follow=follow, attempt=attempt):
             if json:
                 output.emit(log)
             else:
@@ -131,7 +131,7 @@ def print_log(log: "LogItem") -> None:
 def artifacts(task_id: TaskId, project: Project = None, json: Json = False) -> None:
     """List the files that were kept with a task."""
     with connect(project) as client:
-        files = client.tasks.artifacts(task_id)
+        files = client.tasks.artifacts(whole_id(client, task_id))
     if json:
         output.emit(files)
         return
@@ -159,7 +159,7 @@ def download(
     """Write an artifact of a task to a file."""
     target = to or Path(Path(name).name)
     with connect(project) as client:
-        client.tasks.download(task_id, name, target, attempt=attempt)
+        client.tasks.download(whole_id(client, task_id), name, target, attempt=attempt)
     if json:
         output.emit({"path": str(target), "size": target.stat().st_size})
     else:
@@ -169,7 +169,7 @@ def download(
 def explain(task_id: TaskId, project: Project = None, json: Json = False) -> None:
     """Say why a task is not running, and why an agent was or will be chosen."""
     with connect(project) as client:
-        told = client.tasks.explain(task_id)
+        told = client.tasks.explain(whole_id(client, task_id))
     if json:
         output.emit(told)
         return

@@ -84,6 +84,14 @@ class Tasks(Resource):
         )
         return self._pages("tasks", TaskSummary, query, limit)
 
+    def find(self, beginning: str) -> Sequence[TaskSummary]:
+        """The newest tasks, two at most, whose ids begin with these hexadecimal digits."""
+        digits = beginning.replace("-", "").lower()
+        # Ids sort by their digits, and a page begins below its cursor.
+        query = self._query(cursor=str(UUID(digits.ljust(32, "f"))), limit=2)
+        found = self._items("tasks", TaskSummary, query)
+        return [task for task in found if task.id.replace("-", "").startswith(digits)]
+
     def get(self, task_id: TaskId) -> Task:
         """The task as it is now."""
         return self._get(_path(task_id), Task)
