@@ -25,6 +25,8 @@ from podium.kernel.schema_cost import cost
 _LARGEST = 4_000_000
 """Work of one check, in subschemas times bytes: about 50 ms, and 40 MB for its errors."""
 _LARGEST_TOGETHER = 40_000_000
+_COMPILING = 50
+"""Work of a byte of a schema, to count and to compile it."""
 _TURN = 1_000_000
 _PATTERN_BYTES = 64 * 1024
 _CHILD_SECONDS = 10.0
@@ -56,15 +58,18 @@ async def findings(checks: Sequence[Check]) -> list[Finding | None]:
     costly: list[int] = []
     spent = turn = 0
     for place, check in enumerate(checks):
-        schema = _known(orjson.dumps(check.schema, option=orjson.OPT_SORT_KEYS))
+        definition = orjson.dumps(check.schema, option=orjson.OPT_SORT_KEYS)
+        schema = None if spent > _LARGEST_TOGETHER else _known(definition)
+        spent += (used := _COMPILING * len(definition))
         work = schema.cost * len(check.text or b"1") if schema else 0
         if schema is None or work > _LARGEST or spent + work > _LARGEST_TOGETHER:
             costly.append(place)
             found.append(None)
-            continue
-        found.append(schema_check.answer(schema.validator, check.text))
-        spent += work
-        turn += work
+        else:
+            found.append(schema_check.answer(schema.validator, check.text))
+            spent += work
+            used += work
+        turn += used
         if turn > _TURN:
             turn = 0
             await asyncio.sleep(0)  # let others have their turn
