@@ -127,7 +127,7 @@ async def test_a_cancellation_races_with_claim_and_settle(engine: Engine) -> Non
             await engine.succeed(worker, *claimed)
 
     for _ in range(15):
-        ids = await engine.submit_many(4)
+        ids = await engine.submit_many(9)  # one more than they take
         result, *_ = await asyncio.gather(engine.cancel(*ids), work(first), work(second))
         assert set(result) == set(ids)
         for task, answer in result.items():
