@@ -19,7 +19,7 @@ from podium.kernel.files import private_directory, write_private
 from podium.kernel.settings import Settings
 from podium.kernel.telemetry import LogFile, configure_logging, rotate, rotate_in_place
 
-SECRET = "podium_abcdefghijklmnopqrstuvwxyz"
+SECRET = f"podium_{'0a' * 16}_abcdefghijklmnopqrstuvwxyz"
 
 
 @pytest.fixture(autouse=True)
