@@ -126,7 +126,7 @@ class RateLimited(PodiumError):
 
 
 class Unavailable(PodiumError):
-    """PostgreSQL cannot be reached now; nothing was changed."""
+    """PostgreSQL cannot be reached now, or the disk is full; nothing was changed."""
 
     code = "unavailable"
     status = 503

@@ -1,5 +1,6 @@
-"""Small files that only their owner may read, and that no reader ever sees half written."""
+"""Small files that only their owner may read and that no reader sees half written; full disks."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -29,3 +30,8 @@ def private_directory(path: Path) -> Path:
         if not directory.is_dir():
             directory.mkdir(mode=0o700, exist_ok=True)
     return path
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or somebody's share of it, has no room left."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

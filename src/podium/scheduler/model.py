@@ -174,12 +174,11 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An attempt that a worker is believed to run, for ``age`` seconds."""
+    """An attempt that a worker is believed to run."""
 
     task_id: UUID
     attempt: int
     cancel: Mapping[str, Any] | None
-    age: float
 
 
 How = Literal["succeeded", "failed", "cancelled", "dead", "retry", "released", "parked"]

@@ -1,5 +1,6 @@
 """The one door to PostgreSQL: a pool, transactions, and calls of the scheduler's functions."""
 
+import asyncio
 import re
 import traceback
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -70,6 +71,7 @@ class RawConnection(Protocol):
 
     async def fetch(self, query: str, *args: Any) -> list[Any]: ...
     async def execute(self, query: str) -> str: ...
+    def terminate(self) -> None: ...
 
 
 class Database:
@@ -120,7 +122,11 @@ class Database:
             async with self.engine.connect() as conn:
                 raw = await raw_connection(conn)
                 errors.committing = True
-                return await raw.fetch(statement, *args)
+                try:
+                    return await raw.fetch(statement, *args)
+                except asyncio.CancelledError:
+                    raw.terminate()  # the next user would wait for this answer
+                    raise
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -11,6 +11,7 @@ from uuid import UUID
 from podium.agents.runtime import AgentSpec, Dependency, Json, Stream
 from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass, TooLarge, Unavailable
+from podium.kernel.files import is_full
 from podium.kernel.redaction import MASK, redact_text
 from podium.scheduler.model import Claimed, Progress
 from podium.storage.artifacts import ArtifactStore
@@ -93,7 +94,12 @@ class Attempt:
         """Made when it is first asked for: most attempts inside the worker need none."""
         if self.made_workspace is None:
             made = self._workspaces / str(self.task_id) / str(self.attempt)
-            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                made.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                if is_full(error):
+                    raise Unavailable(f"The workspace cannot be made: {error}.") from error
+                raise
             self.made_workspace = made
         return self.made_workspace
 

@@ -15,7 +15,8 @@ from podium.agents.runtimes.options import ProcessOptions
 from podium.agents.runtimes.outcome import failure_of
 from podium.agents.runtimes.output import Allowance
 from podium.agents.runtimes.supervise import supervise
-from podium.kernel.errors import AttemptFailed, ErrorClass
+from podium.kernel.errors import AttemptFailed, ErrorClass, Unavailable
+from podium.kernel.files import is_full
 
 _MAKE_CONFINABLE = (
     "Install bubblewrap there, have somebody with the scope admin register the agent, or let all "
@@ -98,15 +99,13 @@ class Host:
                 ErrorClass.RESOURCE, "confinement_unavailable", refusal, hint=_MAKE_CONFINABLE
             )
         self._check_directory(ctx, options, directory)
-        scratch = environment.private_folder(ctx.workspace) / "tmp"
         try:
+            scratch = environment.private_folder(ctx.workspace) / "tmp"
             scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
             environment.write_input(ctx)
             self.locks.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise AttemptFailed(
-                ErrorClass.RESOURCE, "start_failed", f"The workspace cannot be prepared: {error}."
-            ) from error
+            raise _not_prepared(error) from error
         plan = self.confinement_of(options).plan(self.hidden, [ctx.workspace], scratch)
         variables = environment.environment(
             ctx, options.env_allow, {**plan.variables, **options.env, **extra}
@@ -143,6 +142,14 @@ class Host:
             f"The working directory {wrong}.",
             hint="Create it, or correct cwd in the agent's configuration.",
         )
+
+
+def _not_prepared(error: OSError) -> Exception:
+    """A full disk is no fault of the task."""
+    message = f"The workspace cannot be prepared: {error}."
+    if is_full(error):
+        return Unavailable(message)
+    return AttemptFailed(ErrorClass.RESOURCE, "start_failed", message)
 
 
 def _concluded(stdout: Collector, ended: AttemptFailed | None) -> Json:

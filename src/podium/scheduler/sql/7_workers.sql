@@ -2,7 +2,7 @@
 
 -- Returns what the worker is believed to run: a claim whose answer was lost on the way shows here.
 create or replace function renew_lease(by_worker uuid, seconds float8)
-returns table (task_id uuid, attempt int, cancel jsonb, age float8) language plpgsql as $$
+returns table (task_id uuid, attempt int, cancel jsonb) language plpgsql as $$
 #variable_conflict use_column
 begin
     update worker set lease_until = clock_timestamp() + make_interval(secs => seconds)
@@ -10,9 +10,7 @@ begin
     if not found then
         raise exception 'worker % has no lease', by_worker using errcode = 'PD001';
     end if;
-    return query select r.task_id, r.attempt, r.cancel,
-                        extract(epoch from clock_timestamp() - r.started_at)::float8
-                   from running r where r.worker_id = by_worker;
+    return query select r.task_id, r.attempt, r.cancel from running r where r.worker_id = by_worker;
 end $$;
 
 -- Declares workers dead whose lease ran out and takes their tasks back: ready again, cancelled if
