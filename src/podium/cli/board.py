@@ -11,6 +11,8 @@ from podium.cli import output
 from podium.cli.text import duration, line
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from podium.client.models import Event, Task, TaskSummary
 
 ENDED = frozenset({"succeeded", "failed", "cancelled", "dead"})
@@ -105,8 +107,8 @@ class Board:
         if self.told and row.state != before:
             self.told(row)
 
-    def table(self) -> str:
-        """The rows as they are now, for standard error."""
+    def table(self) -> "Table":
+        """The rows as they are now."""
         return output.table(
             ("Task", "State", "Waited", "Ran", "Note"),
             [
@@ -119,7 +121,6 @@ class Board:
                 )
                 for row in self.rows.values()
             ],
-            stderr=True,
         )
 
     @contextmanager
@@ -132,13 +133,11 @@ class Board:
             self.told = _tell
             yield
             return
-        from rich.console import Console
         from rich.live import Live
-        from rich.text import Text
 
         live = Live(
-            get_renderable=lambda: Text.from_ansi(self.table()),
-            console=Console(stderr=True),
+            get_renderable=self.table,
+            console=output.console(stderr=True),
             refresh_per_second=8,
             transient=True,
         )

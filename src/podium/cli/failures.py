@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from typer.exceptions import TyperException
 
-from podium.cli.text import clean, has_colours
+from podium.cli.text import clean
 from podium.client.errors import ApiError, ConnectionFailed, InvalidResponse, PodiumError
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:
     if as_json:
         sys.stderr.write(json.dumps({"error": told}) + "\n")
         return
-    red, dim, plain = (
-        ("\033[1;31m", "\033[2m", "\033[0m") if has_colours(sys.stderr) else ("", "", "")
-    )
+    red, dim, plain = ("\033[1;31m", "\033[2m", "\033[0m") if _coloured() else ("", "", "")
     lines = [f"{red}Error:{plain} {clean(str(told['message']))}"]
     fields = cast("list[dict[str, str]]", told.get("errors") or [])
     lines += [clean(f"  {item['field']}: {item['message']}") for item in fields]
@@ -127,3 +125,9 @@ def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:
     )
     lines.append(f"  {dim}({marks}){plain}")
     sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _coloured() -> bool:
+    import os
+
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")

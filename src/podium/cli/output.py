@@ -1,16 +1,21 @@
 """What commands print: tables and lines for people, JSON for programs."""
 
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from podium.cli import tables
-from podium.cli.tables import Cell
-from podium.cli.text import clean, has_colours, local_time
+from podium.cli.text import clean, local_time
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+_WIDE = 10_000
 
 STATE_STYLES = {
     "pending": "dim",
@@ -35,14 +40,13 @@ def emit(value: object) -> None:
 
 
 @cache
-def look(*, stderr: bool = False) -> tables.Look:
+def console(*, stderr: bool = False) -> "Console":
     """The terminal; what is not one gets whole lines without colour."""
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
-    if not stream.isatty():
-        return tables.Look()
-    columns = os.environ.get("COLUMNS", "")
-    width = int(columns) if columns.isdecimal() else os.get_terminal_size(stream.fileno()).columns
-    return tables.Look(width or None, coloured=has_colours(stream))
+    width = None if stream.isatty() else _WIDE
+    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
 
 
 def say(text: str) -> None:
@@ -57,45 +61,50 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
-def painted(text: str, style: str) -> str:
-    """Text of others, safe to print with ``show``, in a style where there are colours."""
-    return look().painted(clean(text), style)
-
-
-def show(text: str) -> None:
-    """Print what was made safe before."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-def styled(text: object, style: str = "") -> Cell:
+def styled(text: object, style: str | None = None) -> "Text":
     """Text of others, safe to print, perhaps in a style."""
-    return Cell(clean(_text(text)), style)
+    from rich.text import Text
+
+    return Text(clean(_text(text)), style=style or "")
 
 
-def state(name: str) -> Cell:
+def state(name: str) -> "Text":
     """A state in its colour."""
-    return styled(name, STATE_STYLES.get(name, ""))
+    return styled(name, STATE_STYLES.get(name))
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, stderr: bool = False) -> str:
-    """A table whose cells are texts, numbers, moments, ``Cell`` or None."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    return tables.table(headers, cells, look(stderr=stderr))
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
+    """A table whose cells are texts, numbers, moments, ``Text`` or None."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for header in headers:
+        made.add_column(header, overflow="fold", no_wrap=header == "ID")
+    for row in rows:
+        made.add_row(*[_cell(value) for value in row])
+    return made
 
 
 def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
     """Print a table, or say on standard error that there is ``nothing``."""
     if rows:
-        show(table(headers, rows))
+        console().print(table(headers, rows))
     else:
         note(nothing)
 
 
 def show_fields(fields: Mapping[str, object]) -> None:
     """Print names and values, leaving out what is None."""
-    given = {name: _cell(value) for name, value in fields.items() if value is not None}
-    show(tables.fields(given, look()))
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in fields.items():
+        if value is not None:
+            grid.add_row(name, _cell(value))
+    console().print(grid)
 
 
 def pretty(value: object) -> str:
@@ -103,8 +112,10 @@ def pretty(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-def _cell(value: object) -> Cell:
-    return value if isinstance(value, Cell) else styled(value)
+def _cell(value: object) -> "Text":
+    from rich.text import Text
+
+    return value if isinstance(value, Text) else styled(value)
 
 
 def _text(value: object) -> str:

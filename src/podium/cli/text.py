@@ -1,9 +1,7 @@
 """Text for people: nothing in it may steer the terminal."""
 
-import os
 import re
 from datetime import UTC, datetime
-from typing import IO
 
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -~])"
@@ -21,12 +19,6 @@ def clean(text: str) -> str:
     bytes that are no text (of paths, as Python has them) the hexadecimal form."""
     text = _CONTROLS.sub("", _ESCAPES.sub("", text))
     return _BYTES.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
-
-
-def has_colours(stream: IO[str]) -> bool:
-    """Whether the stream is a terminal that colours are wanted on."""
-    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return wanted and stream.isatty()
 
 
 def line(text: str, longest: int = 200) -> str:

@@ -10,16 +10,7 @@ import pytest
 from installation import Installation
 
 ROOT = Path(__file__).resolve().parents[3]
-NEVER = (
-    "rich",
-    "pydantic",
-    "httpx",
-    "asyncio",
-    "fastapi",
-    "sqlalchemy",
-    "podium.kernel",
-    "podium.server",
-)
+NEVER = ("pydantic", "httpx", "asyncio", "fastapi", "sqlalchemy", "podium.kernel", "podium.server")
 
 
 @pytest.fixture
@@ -125,15 +116,6 @@ def test_nothing_heavy_is_loaded_on_the_quick_path(nowhere: Installation, argume
         check=False,
     )
     assert done.stderr.endswith("[]"), done.stderr
-
-
-def test_a_table_is_shown_without_a_library() -> None:
-    code = (
-        "import sys; from podium.cli import output\n"
-        "output.show_table(['A'], [[output.state('failed')]], ''); output.show_fields({'A': 1})\n"
-        "assert 'rich' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_the_command_line_loads_nothing_of_the_server() -> None:

@@ -51,7 +51,7 @@ def docs(json: Json = False) -> None:
         output.emit(settings)
         return
     for item in settings:
-        output.show(output.painted(f"{item['name']}  ({item['env']})", "bold"))
+        output.console().print(output.styled(f"{item['name']}  ({item['env']})", "bold"))
         output.say(f"  {item['description']}")
         output.say(f"  Default: {_shown(item['default'])}\n")
 

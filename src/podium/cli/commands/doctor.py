@@ -12,7 +12,7 @@ from podium import __version__
 from podium.cli import local, output
 from podium.cli.failures import Failure, Status
 from podium.cli.options import Json, application, connect
-from podium.cli.text import clean, duration, size
+from podium.cli.text import duration, size
 from podium.client.connection import data_dir, local_server
 from podium.client.errors import PodiumError
 
@@ -194,7 +194,8 @@ def _of_server(status: "ServerStatus", skew: float) -> Iterator[Finding]:
 
 def _show(finding: Finding) -> None:
     styles = {"ok": "green", "warning": "yellow", "failed": "bold red"}
-    outcome = output.painted(f"{finding.outcome:<8} ", styles[finding.outcome])
-    output.show(outcome + clean(f"{finding.check}: {finding.detail}"))
+    text = output.styled(f"{finding.outcome:<8} ", styles[finding.outcome])
+    text.append_text(output.styled(f"{finding.check}: {finding.detail}", "default"))
     if finding.advice:
-        output.show(output.painted(f"         {finding.advice}", "dim"))
+        text.append_text(output.styled(f"\n         {finding.advice}", "dim"))
+    output.console().print(text, soft_wrap=True)

@@ -99,15 +99,14 @@ def _show(line: str) -> None:
         if name not in _SHOWN_APART
     )
     level = str(record.get("level", ""))
-    parts = [
-        (f"{_when(record)}  ", "dim"),
-        (f"{level:<8}", _STYLES.get(level, "")),
-        (f"{record.get('process', '')!s:<12} ", "cyan"),
-        (str(record.get("event", "")), "bold"),
-        (f"  {rest}" if rest else "", ""),
-        (f"\n{record['exception']}" if record.get("exception") else "", ""),
-    ]
-    output.show("".join(output.painted(text, style) for text, style in parts))
+    text = output.styled(f"{_when(record)}  ", "dim")
+    text.append(f"{clean(level):<8}", _STYLES.get(level))
+    text.append(clean(f"{record.get('process', '')!s:<12} "), "cyan")
+    text.append(clean(str(record.get("event", ""))), "bold")
+    text.append(clean(f"  {rest}" if rest else ""))
+    if record.get("exception"):
+        text.append(f"\n{clean(str(record['exception']))}")
+    output.console().print(text, soft_wrap=True)
 
 
 def _when(record: dict[str, object]) -> str:
