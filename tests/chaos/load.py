@@ -15,14 +15,15 @@ from podium.client.errors import PodiumError
 
 @asynccontextmanager
 async def under_load(
-    home: Path, *, producers: int = 3, **settings: object
+    home: Path, *, producers: int = 3, retried: bool = False, **settings: object
 ) -> AsyncGenerator[tuple[Installation, AsyncPodium, Ledger]]:
     """An installation with agents of both runtimes, producers and one subscriber.
 
-    At the end the producers stop, all accepted tasks end, and the books are checked.
+    ``retried`` says that all tasks have retries, not only half of them. At the end the producers
+    stop, all accepted tasks end, and the books are checked.
     """
     async with installed(home, **settings) as running, running.client() as client:
-        ledger = Ledger(home.parent / "journal")
+        ledger = Ledger(home.parent / "journal", retried)
         await _register(client)
         follower = asyncio.create_task(ledger.follow(client))
         work = [asyncio.create_task(_produce(client, ledger, n)) for n in range(producers)]

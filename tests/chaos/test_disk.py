@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from podium.client.errors import ApiError, ConnectionFailed
 
 _SIZE = "700m"
 _SETTINGS = {"workers": 2, "lease_seconds": 4, "max_losses": 100}
+_load = partial(under_load, retried=True, **_SETTINGS)
+"""A workspace that finds no room is a failure of its attempt, so all tasks have retries."""
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="NOT RUN: only root may mount a file system"),
@@ -53,7 +56,7 @@ async def test_a_full_disk(tmp_path: Path, rounds: int) -> None:
     home = tmp_path / "home"
     async with (
         small_disk(home),
-        under_load(home, **_SETTINGS) as (running, _, ledger),
+        _load(home) as (running, _, ledger),
         running.client(retries=0) as client,
     ):
         for _ in range(rounds):
@@ -71,7 +74,7 @@ async def test_servers_that_die_while_the_disk_is_full_come_back(
     home = tmp_path / "home"
     async with (
         small_disk(home),
-        under_load(home, **_SETTINGS) as (running, _, ledger),
+        _load(home) as (running, _, ledger),
         running.client(retries=0) as client,
     ):
         for _ in range(rounds):
