@@ -89,7 +89,8 @@ class AsyncTasks(AsyncResource):
         """The newest tasks, two at most, whose ids begin with these hexadecimal digits."""
         digits = beginning.replace("-", "").lower()
         # Ids sort by their digits, and a page begins below its cursor.
-        query = self._query(cursor=str(UUID(digits.ljust(32, "f"))), limit=2)
+        last = int(digits.ljust(32, "f"), 16)
+        query = self._query(cursor=str(UUID(int=min(last + 1, 2**128 - 1))), limit=2)
         found = await self._items("tasks", TaskSummary, query)
         return [task for task in found if task.id.replace("-", "").startswith(digits)]
 
