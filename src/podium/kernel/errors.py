@@ -189,3 +189,14 @@ class AttemptFailed(Exception):
         if self.hint:
             shown["hint"] = self.hint
         return shown | ({"detail": self.detail} if self.detail else {})
+
+
+class LeaseRanOut(AttemptFailed):
+    """The attempt was ended because the worker's lease ran out: no fault of the agent."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorClass.TRANSIENT,
+            "lease_expired",
+            "The worker's lease ran out before the agent ended.",
+        )

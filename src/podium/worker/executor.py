@@ -13,7 +13,7 @@ import structlog
 
 from podium.agents.runtime import AgentSpec, Dependency, RuntimeSet
 from podium.kernel.clock import boottime
-from podium.kernel.errors import AttemptFailed, ErrorClass, Unavailable
+from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
 from podium.scheduler.model import Claimed, Settlement
 from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
@@ -81,9 +81,11 @@ class Executor:
                 raise
             return outcome.stopped(attempt)
         except AttemptFailed as error:
-            return (
-                outcome.stopped(attempt) if attempt.stop_reason else outcome.failed(attempt, error)
-            )
+            if attempt.stop_reason:
+                return outcome.stopped(attempt)
+            if isinstance(error, LeaseRanOut):
+                return outcome.released(attempt)
+            return outcome.failed(attempt, error)
         except Unavailable as error:  # trouble of the database or the machine, not of the task
             faults.note("attempt", error)
             await asyncio.sleep(faults.RETRY_SECONDS)  # so that it does not come back at once

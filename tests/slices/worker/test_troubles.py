@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 import worker_agents
 from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes.function import FunctionRuntime
-from podium.kernel.errors import Unavailable
+from podium.kernel.errors import LeaseRanOut, Unavailable
 from podium.scheduler import store as leases
 from podium.scheduler.model import Claimed, Settlement
 from podium.worker import claiming, store
@@ -118,6 +118,22 @@ async def test_trouble_of_the_database_before_an_attempt_is_no_fault_of_its_task
     monkeypatch.setattr(FunctionRuntime, "isolated", isolated)
     troubled = Troubled(store.mark_isolated, Unavailable("It is away."), 1)
     monkeypatch.setattr(store, "mark_isolated", troubled)
+    async with shop.worker():
+        task = await shop.submit("echo", 1)
+        assert (await shop.ended(task)).outcome == "succeeded"
+    assert await _outcomes(shop, task) == ["released", "succeeded"]
+
+
+async def test_an_end_for_want_of_a_lease_is_no_fault_of_the_task(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor ended the agent, and then the worker could renew its lease after all."""
+    troubled = Troubled(FunctionRuntime.run, LeaseRanOut(), 1)
+
+    async def run(self: FunctionRuntime, ctx: object) -> Any:
+        return await troubled(self, ctx)
+
+    monkeypatch.setattr(FunctionRuntime, "run", run)
     async with shop.worker():
         task = await shop.submit("echo", 1)
         assert (await shop.ended(task)).outcome == "succeeded"

@@ -26,7 +26,7 @@ from podium.agents.runtimes.hosting import Host
 from podium.agents.runtimes.inline import CancelIgnored, InlineContext, LeaseExpired, run_leased
 from podium.agents.runtimes.options import ProcessOptions, restricted, validated
 from podium.agents.runtimes.outcome import wall_limit
-from podium.kernel.errors import AttemptFailed, ErrorClass
+from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut
 
 _HOST_MODULE = "podium.agents.runtimes.function_host"
 _REMEMBERED = 1000
@@ -175,11 +175,7 @@ async def _run_inline(ctx: AttemptContext, config: FunctionConfig, function: Fun
         leased = run_leased(coroutine, ctx.lease, config.grace_seconds)
         return to_json(await (leased if limit is None else _bounded(leased, limit)))
     except LeaseExpired:
-        raise AttemptFailed(
-            ErrorClass.TRANSIENT,
-            "lease_expired",
-            "The worker's lease ran out before the function ended.",
-        ) from None
+        raise LeaseRanOut from None
     except CancelIgnored:
         raise AttemptFailed(
             ErrorClass.AGENT,

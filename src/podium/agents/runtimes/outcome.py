@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from podium.agents.runtimes.launch import Report
-from podium.kernel.errors import AttemptFailed, ErrorClass
+from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut
 
 DEFAULT_EXIT_CODES: Mapping[int, ErrorClass] = MappingProxyType(
     {
@@ -159,10 +159,10 @@ def _ended(report: Report) -> AttemptFailed:
                 hint="They may be stuck in the kernel; PODIUM_TASK_ID is in their environment.",
             )
         case "lease_expired":
-            message = "The worker's lease ran out before the agent ended."
+            return LeaseRanOut()
         case _:
             message = "The agent's supervisor was ended from outside."
-    return AttemptFailed(ErrorClass.TRANSIENT, report.reason, message)
+            return AttemptFailed(ErrorClass.TRANSIENT, report.reason, message)
 
 
 def _not_started(report: Report, command: str) -> AttemptFailed:
