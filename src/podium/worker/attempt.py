@@ -16,7 +16,7 @@ from podium.kernel.redaction import MASK, redact_text
 from podium.scheduler.model import Claimed, Progress
 from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
-from podium.worker import store
+from podium.worker import store, workspaces
 from podium.worker.kept import ArtifactLimits, Kept
 from podium.worker.lease import LeaseClock
 from podium.worker.reporter import Reporter
@@ -95,7 +95,7 @@ class Attempt:
         if self.made_workspace is None:
             made = self._workspaces / str(self.task_id) / str(self.attempt)
             try:
-                made.mkdir(mode=0o700, parents=True, exist_ok=True)
+                workspaces.make(made)
             except OSError as error:
                 if is_full(error):
                     raise Unavailable(f"The workspace cannot be made: {error}.") from error

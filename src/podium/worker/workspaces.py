@@ -13,6 +13,17 @@ from podium.storage.database import Database
 from podium.worker import store
 
 _log = structlog.get_logger(__name__)
+_TRIES = 100
+
+
+def make(workspace: Path) -> None:
+    """Make the workspace of an attempt, though one that ended may take the folder of its task away
+    at any moment."""
+    for _ in range(_TRIES):
+        with suppress(FileExistsError, FileNotFoundError):
+            workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return
+    workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def remove(workspace: Path) -> None:
