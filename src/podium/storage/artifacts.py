@@ -107,9 +107,8 @@ def _copy(source: BinaryIO, path: Path, most: int | None) -> Stored:
             while chunk := source.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
-                if (
-                    most is not None and size > most
-                ):  # looked at as it is read: a file may grow meanwhile
+                # Looked at as it is read: a file may grow meanwhile.
+                if most is not None and size > most:
                     raise TooLarge(f"The artifact has more than {most} bytes.", limit=most)
                 target.write(chunk)
             target.flush()

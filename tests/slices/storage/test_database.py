@@ -44,3 +44,19 @@ async def test_a_connection_that_dies_in_use_is_told_as_unavailable(database: Da
     await killing
     await killer.close()
     assert len(await database.call("select 1")) == 1
+
+
+async def test_nobody_waits_for_the_answer_of_a_call_that_was_given_up(database: Database) -> None:
+    """A server that does not hear of it would keep the connection busy for long."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    narrow = Database(url, pool_size=1)
+    try:
+        busy = (await narrow.call("select pg_backend_pid() as pid"))[0]["pid"]
+        given_up = asyncio.create_task(narrow.call("select pg_sleep(30)"))
+        await asyncio.sleep(0.3)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        assert (await narrow.call("select pg_backend_pid() as pid"))[0]["pid"] != busy
+    finally:
+        await narrow.close()

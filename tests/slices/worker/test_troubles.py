@@ -1,8 +1,10 @@
 """A worker whose database, connections or own parts fail it: no task is lost, none runs twice."""
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +17,7 @@ from podium.agents.runtimes.function import FunctionRuntime
 from podium.kernel.errors import LeaseRanOut, Unavailable
 from podium.scheduler import store as leases
 from podium.scheduler.model import Claimed, Settlement
-from podium.worker import claiming, store
+from podium.worker import claiming, store, workspaces
 from slices.worker.conftest import Shop
 
 
@@ -120,6 +122,23 @@ async def test_trouble_of_the_database_before_an_attempt_is_no_fault_of_its_task
     monkeypatch.setattr(store, "mark_isolated", troubled)
     async with shop.worker():
         task = await shop.submit("echo", 1)
+        assert (await shop.ended(task)).outcome == "succeeded"
+    assert await _outcomes(shop, task) == ["released", "succeeded"]
+
+
+async def test_a_full_disk_is_no_fault_of_the_task(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, full = workspaces.make, [OSError(errno.ENOSPC, "No space left on device")]
+
+    def make_when_there_is_room(workspace: Path) -> None:
+        if full:
+            raise full.pop()
+        make(workspace)
+
+    monkeypatch.setattr(workspaces, "make", make_when_there_is_room)
+    async with shop.worker():
+        task = await shop.submit("settle_in", 0)
         assert (await shop.ended(task)).outcome == "succeeded"
     assert await _outcomes(shop, task) == ["released", "succeeded"]
 

@@ -26,7 +26,7 @@ from podium.agents.runtimes.hosting import Host
 from podium.agents.runtimes.inline import CancelIgnored, InlineContext, LeaseExpired, run_leased
 from podium.agents.runtimes.options import ProcessOptions, restricted, validated
 from podium.agents.runtimes.outcome import wall_limit
-from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut
+from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
 
 _HOST_MODULE = "podium.agents.runtimes.function_host"
 _REMEMBERED = 1000
@@ -190,6 +190,8 @@ async def _run_inline(ctx: AttemptContext, config: FunctionConfig, function: Fun
         raise AttemptFailed(
             ErrorClass.AGENT, "exception", "The function cancelled itself."
         ) from None
+    except Unavailable:  # what the context could not do is no fault of the function
+        raise
     except Exception as error:
         raise failure_of(error) from error
 

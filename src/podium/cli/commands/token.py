@@ -58,8 +58,7 @@ def create(
     with connect() as client:
         token = client.tokens.create(**new)
     if json:
-        output.emit(token)
-        return
+        return output.emit(token)
     until = f"expires at {local_time(token.expires_at)}" if token.expires_at else "never expires"
     output.note(f"Keep it now: it is not shown again. It {until}. Use it as PODIUM_TOKEN.")
     output.say(token.token)
