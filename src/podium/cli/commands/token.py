@@ -10,6 +10,7 @@ from podium.cli.text import local_time
 
 if TYPE_CHECKING:
     from podium.client.inputs import TokenNew
+    from podium.client.models import TokenCreated
 
 Preset = Literal["viewer", "member", "operator", "admin"]
 
@@ -58,10 +59,9 @@ def create(
     with connect() as client:
         token = client.tokens.create(**new)
     if json:
-        return output.emit(token)
-    until = f"expires at {local_time(token.expires_at)}" if token.expires_at else "never expires"
-    output.note(f"Keep it now: it is not shown again. It {until}. Use it as PODIUM_TOKEN.")
-    output.say(token.token)
+        output.emit(token)
+    else:
+        _show(token)
 
 
 @app.command("list")
@@ -94,3 +94,9 @@ def revoke(
         output.emit({"id": token_id, "revoked": True})
     else:
         output.say(f"{token_id} is revoked")
+
+
+def _show(token: "TokenCreated") -> None:
+    until = f"expires at {local_time(token.expires_at)}" if token.expires_at else "never expires"
+    output.note(f"Keep it now: it is not shown again. It {until}. Use it as PODIUM_TOKEN.")
+    output.say(token.token)
