@@ -93,7 +93,7 @@ class Attempt:
     def workspace(self) -> Path:
         """Made when it is first asked for: most attempts inside the worker need none."""
         if self.made_workspace is None:
-            made = self._workspaces / str(self.task_id) / str(self.attempt)
+            made = workspaces.path(self._workspaces, self.task_id, self.attempt)
             try:
                 workspaces.make(made)
             except OSError as error:

@@ -13,24 +13,21 @@ from podium.storage.database import Database
 from podium.worker import store
 
 _log = structlog.get_logger(__name__)
-_TRIES = 100
+
+
+def path(root: Path, task_id: UUID, attempt: int) -> Path:
+    """Where the workspace of an attempt lies: a folder that no other attempt shares, so that one
+    may be made while others are removed."""
+    return root / f"{task_id}-{attempt}"
 
 
 def make(workspace: Path) -> None:
-    """Make the workspace of an attempt, though one that ended may take the folder of its task away
-    at any moment."""
-    for _ in range(_TRIES):
-        with suppress(FileExistsError, FileNotFoundError):
-            workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return
-    workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+    workspace.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    workspace.mkdir(mode=0o700, exist_ok=True)
 
 
 def remove(workspace: Path) -> None:
-    """Remove the workspace of an attempt, and the folder of its task with the last of them."""
     shutil.rmtree(workspace, ignore_errors=True)
-    with suppress(OSError):
-        workspace.parent.rmdir()
 
 
 async def sweep(database: Database, root: Path) -> None:
@@ -52,6 +49,7 @@ def _found(root: Path) -> Iterator[tuple[tuple[UUID, int], Path]]:
     """All workspaces, by task and attempt."""
     if not root.is_dir():
         return
-    for workspace in root.glob("*/*"):
+    for workspace in root.iterdir():
+        task_id, _, attempt = workspace.name.rpartition("-")
         with suppress(ValueError):
-            yield (UUID(workspace.parent.name), int(workspace.name)), workspace
+            yield (UUID(task_id), int(attempt)), workspace

@@ -291,34 +291,34 @@ async def test_the_living_survive_an_outage(
     engine: Engine, valkey: Valkey, flaky: Flaky, quick: None
 ) -> None:
     """Nobody can renew for longer than a lease; then everybody can again."""
-    async with keeping(flaky, valkey, lease=0.8), Renewing(engine, flaky, 0.8) as alive:
+    async with keeping(flaky, valkey, lease=2), Renewing(engine, flaky, 2) as alive:
         corpse = await engine.worker(lease=0.1)
-        await until(lambda: _dead(engine, corpse), 5)  # the keeper judges
+        await until(lambda: _dead(engine, corpse), 10)  # the keeper judges
         flaky.down = True
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3)
         flaky.down = False
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3)
         assert await alive.state() == "active"
         corpse = await engine.worker(lease=0.1)
-        await until(lambda: _dead(engine, corpse), 5)  # and judges again
+        await until(lambda: _dead(engine, corpse), 10)  # and judges again
 
 
 async def test_the_living_survive_a_database_that_stands_still(
     engine: Engine, valkey: Valkey, flaky: Flaky, quick: None
 ) -> None:
     """The server's processes are stopped for longer than a lease and continued."""
-    async with keeping(flaky, valkey, lease=0.8), Renewing(engine, flaky, 0.8) as alive:
+    async with keeping(flaky, valkey, lease=2), Renewing(engine, flaky, 2) as alive:
         corpse = await engine.worker(lease=0.1)
-        await until(lambda: _dead(engine, corpse), 5)
+        await until(lambda: _dead(engine, corpse), 10)
         rows = await engine.run(
             "select pid from pg_stat_activity where datname = current_database()"
         )
         for row in rows:
             os.kill(row[0], signal.SIGSTOP)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3)
         for row in rows:
             os.kill(row[0], signal.SIGCONT)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3)
         assert await alive.state() == "active"
 
 
@@ -326,16 +326,16 @@ async def test_the_living_survive_a_sleep_of_the_machine(
     engine: Engine, valkey: Valkey, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The clock leaps; leases have run out; their workers renew them a moment later."""
-    async with keeping(engine.database, valkey, lease=0.8):
+    async with keeping(engine.database, valkey, lease=2):
         corpse = await engine.worker(lease=0.1)
-        await until(lambda: _dead(engine, corpse), 5)
+        await until(lambda: _dead(engine, corpse), 10)
         slept = 0.0
         monkeypatch.setattr(module, "boottime", lambda: boottime() + slept)
         worker = await engine.worker(lease=0.01)
         slept = 100.0
         await asyncio.sleep(0.5)
         await store.renew(engine.database, worker, 60)
-        await asyncio.sleep(1)
+        await asyncio.sleep(2.5)
     assert not await _dead(engine, worker)
 
 

@@ -45,7 +45,7 @@ class Shop:
         await self.engine.scheduler.submit(SubmitCall([changed]))
         return task.id
 
-    async def ended(self, task: UUID, seconds: float = 10) -> Any:
+    async def ended(self, task: UUID, seconds: float = 30) -> Any:
         """The row of the task once it has ended."""
         async with asyncio.timeout(seconds):
             while True:
@@ -54,7 +54,7 @@ class Shop:
                     return rows[0]
                 await asyncio.sleep(0.01)
 
-    async def until(self, look: Callable[[], Awaitable[Any]], seconds: float = 10) -> Any:
+    async def until(self, look: Callable[[], Awaitable[Any]], seconds: float = 30) -> Any:
         """The first true answer of ``look``."""
         async with asyncio.timeout(seconds):
             while not (found := await look()):

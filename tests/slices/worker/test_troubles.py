@@ -259,15 +259,15 @@ async def test_an_attempt_that_does_not_count_any_more_ends_when_it_keeps_a_file
 async def test_workspaces_of_workers_that_were_killed_are_removed(shop: Shop) -> None:
     root = shop.around.workspaces
     task = await shop.submit("settle_in", 1.5)
-    kept = [root / "notes" / "1", root / str(task) / "other"]
-    left = [root / str(task) / "7", root / "01a1fd23-a4ea-7cd8-9b52-67f3f0011c83" / "1"]
+    kept = [root / "notes-1", root / f"{task}-other"]
+    left = [root / f"{task}-7", root / "01a1fd23-a4ea-7cd8-9b52-67f3f0011c83-1"]
     for folder in (*kept, *left):
         folder.mkdir(parents=True)
         (folder / "file").touch()
     async with shop.worker():
-        await shop.until(lambda: _is((root / str(task) / "1" / "here").exists()))
+        await shop.until(lambda: _is((root / f"{task}-1" / "here").exists()))
         async with shop.worker():  # another one, which sweeps when it begins
             await shop.until(lambda: _is(not any(folder.exists() for folder in left)))
-            assert (root / str(task) / "1" / "here").exists()
+            assert (root / f"{task}-1" / "here").exists()
         await shop.ended(task)
     assert all((folder / "file").exists() for folder in kept)
