@@ -1,8 +1,10 @@
-"""Small files that only their owner may read and that no reader sees half written; full disks."""
+"""Small files that only their owner may read and no reader sees half written; short machines."""
 
 import errno
 import os
 from pathlib import Path
+
+_SHORT = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -32,6 +34,6 @@ def private_directory(path: Path) -> Path:
     return path
 
 
-def is_full(error: OSError) -> bool:
-    """Whether the disk, or somebody's share of it, has no room left."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+def is_short(error: OSError) -> bool:
+    """Whether the machine lacks something now: room on the disk, descriptors, processes, memory."""
+    return error.errno in _SHORT

@@ -11,7 +11,7 @@ from uuid import UUID
 from podium.agents.runtime import AgentSpec, Dependency, Json, Stream
 from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass, TooLarge, Unavailable
-from podium.kernel.files import is_full
+from podium.kernel.files import is_short
 from podium.kernel.redaction import MASK, redact_text
 from podium.scheduler.model import Claimed, Progress
 from podium.storage.artifacts import ArtifactStore
@@ -97,7 +97,7 @@ class Attempt:
             try:
                 workspaces.make(made)
             except OSError as error:
-                if is_full(error):
+                if is_short(error):
                     raise Unavailable(f"The workspace cannot be made: {error}.") from error
                 raise
             self.made_workspace = made

@@ -13,6 +13,7 @@ from podium.worker import faults
 from podium.worker.attempts import Attempts
 
 _MOST = 200
+"""Half of what a worker runs by default: it claims the next while it begins the last."""
 _CLAIM_SECONDS = 10.0
 """A claim that takes longer than this is given up; what it may have brought is handed back."""
 _IDLE_SECONDS = (0.5, 5.0)

@@ -110,7 +110,8 @@ def test_it_waits_for_the_lock_until_it_is_told_to_stop(tmp_path: Path) -> None:
             assert third.report().reason == "lease_expired"
         with start(launched(tmp_path, "true"), boottime() + 20) as fourth:
             time.sleep(0.2)
-            os.close(fourth.release(fourth._lifeline))
+            os.close(fourth._lifeline)
+            fourth._open.discard(fourth._lifeline)
             assert fourth.report().reason == "worker_gone"
         with start(launched(tmp_path, "echo", "ran"), boottime() + 20) as fifth:
             first.say("stop", "0")

@@ -12,11 +12,11 @@ from podium.agents.runtimes.collect import Collector, LogSink, OutputMode, colle
 from podium.agents.runtimes.confinement import Confinement, NoConfinement
 from podium.agents.runtimes.launch import Launch
 from podium.agents.runtimes.options import ProcessOptions
-from podium.agents.runtimes.outcome import failure_of
+from podium.agents.runtimes.outcome import failure_of, not_begun
 from podium.agents.runtimes.output import Allowance
 from podium.agents.runtimes.supervise import supervise
-from podium.kernel.errors import AttemptFailed, ErrorClass, Unavailable
-from podium.kernel.files import is_full
+from podium.kernel import open_files
+from podium.kernel.errors import AttemptFailed, ErrorClass
 
 _MAKE_CONFINABLE = (
     "Install bubblewrap there, have somebody with the scope admin register the agent, or let all "
@@ -105,7 +105,7 @@ class Host:
             environment.write_input(ctx)
             self.locks.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise _not_prepared(error) from error
+            raise not_begun("The workspace cannot be prepared", error) from error
         plan = self.confinement_of(options).plan(self.hidden, [ctx.workspace], scratch)
         variables = environment.environment(
             ctx, options.env_allow, {**plan.variables, **options.env, **extra}
@@ -119,7 +119,7 @@ class Host:
             task=str(ctx.task_id),
             attempt=ctx.attempt,
             grace=options.grace_seconds,
-            limits=options.limits.of_processes(),
+            limits={"soft_open_files": open_files.inherited(), **options.limits.of_processes()},
             records=plan.records,
         )
 
@@ -142,14 +142,6 @@ class Host:
             f"The working directory {wrong}.",
             hint="Create it, or correct cwd in the agent's configuration.",
         )
-
-
-def _not_prepared(error: OSError) -> Exception:
-    """A full disk is no fault of the task."""
-    message = f"The workspace cannot be prepared: {error}."
-    if is_full(error):
-        return Unavailable(message)
-    return AttemptFailed(ErrorClass.RESOURCE, "start_failed", message)
 
 
 def _concluded(stdout: Collector, ended: AttemptFailed | None) -> Json:

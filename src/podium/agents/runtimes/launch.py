@@ -23,7 +23,8 @@ class Launch:
     """A command and the conditions under which it runs.
 
     ``lock`` is a file in an existing folder, one for each task. ``limits`` may hold
-    cpu_seconds, memory_bytes, open_files and processes. ``patience`` is for how many seconds it
+    cpu_seconds, memory_bytes, open_files, processes and soft_open_files, which processes may raise
+    themselves. ``patience`` is for how many seconds it
     waits for the end of the task's previous attempt. ``records`` come from the confinement.
     """
 
@@ -93,11 +94,6 @@ class Supervisor:
                 os.write(self._lifeline, _record(word, value))
             except (BrokenPipeError, BlockingIOError):
                 return
-
-    def release(self, descriptor: int) -> int:
-        """Hand a pipe's end over to a caller that will close it."""
-        self._open.discard(descriptor)
-        return descriptor
 
     def kill(self) -> None:
         """End it at once. What it supervised ends with it, save what had left its parents."""

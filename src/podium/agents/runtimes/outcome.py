@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from podium.agents.runtimes.launch import Report
-from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut
+from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
+from podium.kernel.files import is_short
 
 DEFAULT_EXIT_CODES: Mapping[int, ErrorClass] = MappingProxyType(
     {
@@ -59,6 +60,15 @@ def failure_of(
     if memory_limit is not None and starved:
         return _out_of_memory(memory_limit, stderr)
     return _exit_status(code, DEFAULT_EXIT_CODES.get(code, ErrorClass.AGENT), stderr)
+
+
+def not_begun(what: str, error: OSError) -> Exception:
+    """Trouble in this process before anything ran: what the machine lacks is no fault of the task,
+    which is handed back."""
+    message = f"{what}: {error}."
+    if is_short(error):
+        return Unavailable(message)
+    return AttemptFailed(ErrorClass.RESOURCE, "start_failed", message)
 
 
 def wall_limit(seconds: float) -> AttemptFailed:

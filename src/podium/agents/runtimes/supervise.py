@@ -1,14 +1,12 @@
 """Runs a command under a supervisor to its end, from the worker's event loop."""
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 from podium.agents.runtime import Lease
 from podium.agents.runtimes.launch import Launch, Report, Supervisor, decoded, start
-from podium.agents.runtimes.outcome import wall_limit
+from podium.agents.runtimes.outcome import not_begun, wall_limit
 from podium.agents.runtimes.supervision import processes
 from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass
@@ -90,12 +88,12 @@ class _Running:
         """Start, follow and clean up."""
         supervisor = await self._start()
         helpers = [
-            asyncio.create_task(self._copy(supervisor.release(supervisor.stdout), stdout)),
-            asyncio.create_task(self._copy(supervisor.release(supervisor.stderr), stderr)),
+            asyncio.create_task(self._copy(supervisor.stdout, stdout)),
+            asyncio.create_task(self._copy(supervisor.stderr, stderr)),
             asyncio.create_task(self._renew(supervisor)),
         ]
         try:
-            report = decoded(await _read_all(supervisor.release(supervisor.status)))
+            report = decoded(await _read_all(supervisor.status))
             if report.reason == "supervisor_lost":
                 await asyncio.to_thread(self._end_leftovers)
             await asyncio.wait(helpers[:2], timeout=_DRAIN_SECONDS)
@@ -117,9 +115,7 @@ class _Running:
                 ErrorClass.INVALID_INPUT, "invalid_command", f"The command cannot be run: {error}."
             ) from None
         except OSError as error:
-            raise AttemptFailed(
-                ErrorClass.RESOURCE, "start_failed", f"The agent cannot be started: {error}."
-            ) from error
+            raise not_begun("The agent cannot be started", error) from error
         self._supervisor = supervisor
         if self._stopped:
             self.stop()
@@ -128,9 +124,8 @@ class _Running:
     async def _copy(self, descriptor: int, sink: Sink) -> None:
         """Read to the end, whatever the sink says: an unread pipe would hold the tree up."""
         try:
-            async with _reading(descriptor) as reader:
-                while data := await reader.read(_CHUNK):
-                    await self._hand_over(sink, data)
+            while data := await _read(descriptor):
+                await self._hand_over(sink, data)
         except OSError as error:
             self._fail(error)
         await self._hand_over(sink, None)
@@ -164,18 +159,29 @@ class _Running:
         )
 
 
-@contextlib.asynccontextmanager
-async def _reading(descriptor: int) -> AsyncGenerator[asyncio.StreamReader]:
-    reader = asyncio.StreamReader(limit=_CHUNK)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
-    )
-    try:
-        yield reader
-    finally:
-        transport.close()
-
-
 async def _read_all(descriptor: int) -> bytes:
-    async with _reading(descriptor) as reader:
-        return await reader.read()
+    parts: list[bytes] = []
+    while data := await _read(descriptor):
+        parts.append(data)
+    return b"".join(parts)
+
+
+async def _read(descriptor: int) -> bytes:
+    """The next bytes of a pipe that nobody else reads; none at its end.
+
+    Not through ``connect_read_pipe``: uvloop closes the descriptor of a pipe twice, and in between
+    another thread may have been given its number.
+    """
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, _answer, readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(descriptor)
+    return os.read(descriptor, _CHUNK)
+
+
+def _answer(waiting: "asyncio.Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)

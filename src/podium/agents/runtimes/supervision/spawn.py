@@ -149,6 +149,9 @@ def _prepare(stdin: int, parent: int) -> None:
 def _set_limits(limits: dict[str, int]) -> None:
     """Limits of each process; those of the whole tree are watched by the supervisor."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if "soft_open_files" in limits:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits["soft_open_files"], hard))
     if "open_files" in limits:
         _lower(resource.RLIMIT_NOFILE, limits["open_files"], 0)
     if "cpu_seconds" in limits:
