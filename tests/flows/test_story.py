@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import httpx
@@ -14,6 +14,7 @@ from installation import Installation
 from podium.client import AsyncPodium, Podium
 from podium.client.errors import NotFound, Unauthenticated
 from podium.client.inputs import TaskInBulk
+from podium.client.models import Task
 
 API = "/api/v1/orchestration"
 
@@ -40,19 +41,26 @@ async def emptied(socket: ClientConnection) -> None:
             await socket.recv()
 
 
-@pytest.mark.timeout(120)
-async def test_a_graph_of_tasks_from_submission_to_revocation(installation: Installation) -> None:
-    cli = installation.podium
+class Stage(NamedTuple):
+    """Where the story plays, and the token of who tells it."""
 
-    # The command line sets the stage: a project, an agent, a token for this project alone.
+    url: str
+    secret: str
+    token_id: str
+
+
+def set_stage(installation: Installation) -> Stage:
+    """Make a project, an agent, and a token for this project alone."""
+    cli = installation.podium
     assert cli("project", "create", "story").status == 0
     made = cli("agent", "add", "shouter", "--project", "story", "--json", "--", "tr", "a-z", "A-Z")
     assert made.status == 0, made.err
     new = cli("token", "create", "teller", "--project", "story", "--preset", "operator", "--json")
-    secret, token_id = new.json["token"], new.json["id"]
-    url = cli("status", "--json").json["url"]
+    return Stage(cli("status", "--json").json["url"], new.json["token"], new.json["id"])
 
-    # The SDK submits a graph with that token, twice: it is accepted once.
+
+async def submit_twice(url: str, secret: str) -> tuple[list[str], Task]:
+    """Submit a graph twice, which is accepted once; its tasks, and the last when it has ended."""
     graph: list[TaskInBulk] = [
         {"ref": "one", "agent": "shouter", "input": "first"},
         {"ref": "two", "agent": "shouter", "input": "second"},
@@ -63,27 +71,45 @@ async def test_a_graph_of_tasks_from_submission_to_revocation(installation: Inst
         again = await client.tasks.create_many(graph, idempotency_key="the-graph")
         assert accepted.refs == again.refs
         last = await client.tasks.wait(accepted.refs["end"], timeout=60)
-        assert last.state == "succeeded"
-        assert isinstance(last.output, dict)
-        assert last.output["text"] == "LAST"
+    return [str(i) for i in accepted.refs.values()], last
 
-    # HTTP, the SDK and the command line tell the same of it.
+
+async def told_by_http(url: str, secret: str, task: str) -> tuple[Any, Any, Any]:
+    """The tasks of the project, the history of one of them, and the events of all."""
     async with httpx.AsyncClient(
         base_url=url + API, headers={"Authorization": f"Bearer {secret}"}
     ) as http:
         page = (await http.get("tasks", params={"project": "story"})).json()["items"]
-        history = (await http.get(f"tasks/{last.id}/history")).json()
+        history = (await http.get(f"tasks/{task}/history")).json()["items"]
         events = (await http.get("events", params={"project": "story"})).json()["items"]
-    assert {UUID(item["id"]) for item in page} == {UUID(str(i)) for i in accepted.refs.values()}
+    return page, history, events
+
+
+@pytest.mark.timeout(120)
+async def test_a_graph_of_tasks_from_submission_to_revocation(installation: Installation) -> None:
+    cli = installation.podium
+
+    # The command line sets the stage: a project, an agent, a token for this project alone.
+    url, secret, token_id = set_stage(installation)
+
+    # The SDK submits a graph with that token, twice: it is accepted once.
+    ids, last = await submit_twice(url, secret)
+    assert last.state == "succeeded"
+    assert isinstance(last.output, dict)
+    assert last.output["text"] == "LAST"
+
+    # HTTP, the SDK and the command line tell the same of it.
+    page, history, events = await told_by_http(url, secret, str(last.id))
+    assert {UUID(item["id"]) for item in page} == {UUID(i) for i in ids}
     shown = cli("task", "list", "--project", "story", "--json").json
     assert [item["id"] for item in shown] == [item["id"] for item in page]
-    assert cli("task", "history", str(last.id), "--json").json == history["items"]
+    assert cli("task", "history", str(last.id), "--json").json == history
     assert "succeeded" in cli("task", "explain", str(last.id)).out
 
     # The WebSocket gives the same events in the same order, none lost and none twice.
     of_tasks = [event for event in events if event["type"].startswith("task.")]
     ended = [event["subject"] for event in of_tasks if event["type"] == "task.completed"]
-    assert sorted(ended) == sorted(str(i) for i in accepted.refs.values())
+    assert sorted(ended) == sorted(ids)
     assert ended[-1] == str(last.id)
     assert await followed(url, secret, events[0]["cursor"], len(events) - 1) == events[1:]
 

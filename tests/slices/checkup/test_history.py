@@ -22,7 +22,8 @@ def test_an_empty_repository_has_no_history(repo: Repo) -> None:
     assert output["summary"] == {"commits": 0, "authors": 0}
 
 
-def test_golden_facts_of_a_small_history(repo: Repo) -> None:
+def commit_small_history(repo: Repo) -> None:
+    """One hard file by two people, an easy one by a third, and much prose."""
     repo.commit({"core.py": HARD, "easy.py": "a = 1\n", "README.md": "x\n"}, days_ago=800)
     for number in range(12):
         author = "Grace" if number < 3 else "Ada"
@@ -32,8 +33,10 @@ def test_golden_facts_of_a_small_history(repo: Repo) -> None:
     for number in range(15):
         repo.commit({"README.md": f"{number}\n"}, days_ago=20 - number)
 
-    output = run(history, repo)
 
+def test_golden_facts_of_a_small_history(repo: Repo) -> None:
+    commit_small_history(repo)
+    output = run(history, repo)
     summary = output["summary"]
     assert summary["commits"] == 34
     assert summary["commits_12_months"] == 33

@@ -1,44 +1,14 @@
-"""Tokens: issued with at most one's own powers, proven, expiring, revoked."""
+"""Tokens: issued with at most one's own powers, for all or one project, listed and revoked."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import datetime
 
 import httpx
 import pytest
-from fastapi import FastAPI
-from sqlalchemy import text
 
-from podium import app as composition
-from podium.kernel.errors import Unauthenticated
-from podium.kernel.settings import Settings
-from podium.kernel.web import PREFIX
-from podium.principals import service as service_module
 from podium.principals.credentials import hash_secret, parse
 from podium.principals.model import GLOBAL_SCOPES, PRESETS, SCOPES, Preset
-from podium.principals.service import PrincipalService, ensure_admin_token
 from podium.storage.database import Database
-
-Made = Callable[..., Awaitable[dict[str, Any]]]
-
-
-@pytest.fixture
-def make(api: httpx.AsyncClient) -> Made:
-    """Creates a token over HTTP, as the administrator unless another token is given."""
-
-    async def make(*scopes: str, by: str | None = None, **more: Any) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {by}"} if by else {}
-        body = {"name": "t", "scopes": list(scopes), **more}
-        answer = await api.post("/tokens", json=body, headers=headers)
-        return {"status": answer.status_code, **answer.json()}
-
-    return make
-
-
-async def as_token(api: httpx.AsyncClient, token: str, path: str) -> httpx.Response:
-    return await api.get(path, headers={"Authorization": f"Bearer {token}"})
+from slices.principals.tokens import Made, as_token
 
 
 async def test_a_token_does_what_its_scopes_allow(api: httpx.AsyncClient, make: Made) -> None:
@@ -127,138 +97,6 @@ async def test_a_project_token_cannot_hold_powers_beyond_it(make: Made, scope: s
     assert scope in refused["detail"]
 
 
-async def test_a_revoked_token_stops_working_at_once_here_and_soon_elsewhere(
-    app: FastAPI,
-    api: httpx.AsyncClient,
-    make: Made,
-    database: Database,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(service_module, "TRUSTED_SECONDS", 0.3)
-    made = await make("tasks:read")
-    elsewhere = PrincipalService(database)
-    assert (await elsewhere.authenticate(made["token"])).name == "token:t"
-    assert (await as_token(api, made["token"], "/whoami")).status_code == 200
-    for _ in range(2):
-        assert (await api.delete(f"/tokens/{made['id']}")).status_code == 204
-    refused = await as_token(api, made["token"], "/whoami")
-    assert refused.status_code == 401
-    assert refused.headers["www-authenticate"] == "Bearer"
-    await asyncio.sleep(0.35)
-    with pytest.raises(Unauthenticated):
-        await elsewhere.authenticate(made["token"])
-    listed = (await api.get("/tokens")).json()["items"]
-    assert made["id"] not in [each["id"] for each in listed]
-    rows = await database.call("select type from event where subject = $1 order by id", made["id"])
-    assert [row["type"] for row in rows] == ["token.created", "token.revoked"]
-
-
-async def test_an_expired_token_is_refused_although_it_is_remembered(
-    api: httpx.AsyncClient, make: Made
-) -> None:
-    made = await make("tasks:read", expires_in=0.4)
-    assert (await as_token(api, made["token"], "/whoami")).status_code == 200
-    await asyncio.sleep(0.45)
-    refused = await as_token(api, made["token"], "/whoami")
-    assert refused.status_code == 401
-    assert "expired" in refused.json()["detail"]
-
-
-async def test_a_wrong_secret_is_refused_after_the_right_one_was_seen(
-    api: httpx.AsyncClient, make: Made
-) -> None:
-    made = await make("tasks:read")
-    assert (await as_token(api, made["token"], "/whoami")).status_code == 200
-    assert (await as_token(api, made["token"][:-4] + "AAAA", "/whoami")).status_code == 401
-
-
-@pytest.mark.parametrize(
-    "token",
-    [
-        "",
-        "x",
-        "podium_",
-        "podium_00000000000000000000000000000000_" + "a" * 43,
-        "pat_x_1_y",
-        "\u00fc",
-    ],
-)
-async def test_what_is_no_token_is_refused(api: httpx.AsyncClient, token: str) -> None:
-    headers = [(b"authorization", f"Bearer {token}".encode())]
-    answer = await api.get("/whoami", headers=headers)
-    assert answer.status_code == 401
-    assert answer.json()["code"] == "unauthenticated"
-
-
-async def test_another_kind_of_authorization_is_refused(api: httpx.AsyncClient) -> None:
-    answer = await api.get("/whoami", headers={"Authorization": "Basic eDp5"})
-    assert answer.status_code == 401
-    assert "Bearer" in answer.json()["detail"]
-
-
-async def test_without_a_token_nothing_but_health_and_documents_is_shown(
-    api: httpx.AsyncClient,
-) -> None:
-    del api.headers["Authorization"]
-    assert (await api.get("/tasks")).status_code == 401
-    assert (await api.get("/no/such/path")).status_code == 401
-    assert (await api.get("http://localhost/metrics")).status_code == 401
-    for path in ("/health/live", "/health/ready", "/openapi.json", "/docs"):
-        assert (await api.get(f"http://localhost{path}")).status_code == 200
-
-
-async def test_use_is_recorded_now_and_then(
-    app: FastAPI, api: httpx.AsyncClient, make: Made, database: Database
-) -> None:
-    made = await make("tasks:read")
-    await as_token(api, made["token"], "/whoami")
-    principals: PrincipalService = app.state.services[PrincipalService]
-    await principals._record()
-    [row] = await database.call("select last_used_at from token where id = $1", made["id"])
-    assert datetime.now(UTC) - row["last_used_at"] < timedelta(seconds=10)
-    await principals._record()
-
-
-async def test_many_who_ask_at_once_cost_one_query(
-    make: Made, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = await make("tasks:read")
-    principals, asked = PrincipalService(database), 0
-    look_up = service_module._look_up
-
-    async def counted(*arguments: Any) -> Any:
-        nonlocal asked
-        asked += 1
-        return await look_up(*arguments)
-
-    monkeypatch.setattr(service_module, "_look_up", counted)
-    found = await asyncio.gather(*(principals.authenticate(made["token"]) for _ in range(50)))
-    assert len(set(found)) == 1
-    assert asked == 1
-
-
-async def test_a_caller_that_gives_up_does_not_spoil_it_for_others(
-    make: Made, database: Database
-) -> None:
-    made = await make("tasks:read")
-    principals = PrincipalService(database)
-    first = asyncio.create_task(principals.authenticate(made["token"]))
-    second = asyncio.create_task(principals.authenticate(made["token"]))
-    await asyncio.sleep(0)
-    first.cancel()
-    assert (await second).name == "token:t"
-
-
-async def test_memory_of_tokens_is_bounded(
-    database: Database, make: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service_module, "_REMEMBERED", 2)
-    principals = PrincipalService(database)
-    for _ in range(4):
-        await principals.authenticate((await make("tasks:read"))["token"])
-    assert len(principals._known) == 2
-
-
 async def test_lists_have_pages(api: httpx.AsyncClient, make: Made) -> None:
     made = [(await make("tasks:read", name=f"t{number}"))["id"] for number in range(4)]
     seen: list[str] = []
@@ -274,55 +112,6 @@ async def test_lists_have_pages(api: httpx.AsyncClient, make: Made) -> None:
     assert len(seen) == 5  # with the local administrator's
     for wrong in ("x", "bnVsbA", "WzFd", "WyJcdTAwMDAiXQ"):
         assert (await api.get("/tokens", params={"cursor": wrong})).status_code == 422
-
-
-async def test_the_local_admin_token_is_kept_private_and_replaced_when_lost(
-    database: Database, tmp_path: Path
-) -> None:
-    async def ensure(folder: Path = tmp_path) -> str:
-        async with database.transaction() as conn:
-            path = await ensure_admin_token(folder, conn)
-        assert path.stat().st_mode & 0o777 == 0o600
-        return path.read_text().strip()
-
-    first = await ensure()
-    assert await ensure() == first
-    other_machine = await ensure(tmp_path / "other")
-    (tmp_path / "admin-token").unlink()
-    second = await ensure()
-    assert second != first
-    (tmp_path / "admin-token").write_text("podium_garbage")
-    third = await ensure()
-    (tmp_path / "admin-token").chmod(0o644)  # others may have read it
-    fourth = await ensure()
-
-    principals = PrincipalService(database)
-    for lost in (first, second, third):
-        with pytest.raises(Unauthenticated):
-            await principals.authenticate(lost)
-    for valid in (fourth, other_machine):
-        assert (await principals.authenticate(valid)).kind == "admin"
-
-
-async def test_a_revoked_admin_token_is_replaced(database: Database, tmp_path: Path) -> None:
-    async def ensure() -> str:
-        async with database.transaction() as conn:
-            return (await ensure_admin_token(tmp_path, conn)).read_text()
-
-    token = await ensure()
-    await database.call("update token set revoked_at = now()")
-    assert await ensure() != token
-
-
-async def test_several_processes_make_one_admin_token(database: Database, tmp_path: Path) -> None:
-    async def ensure() -> None:
-        async with database.transaction() as conn:
-            await ensure_admin_token(tmp_path, conn)
-
-    await asyncio.gather(*(ensure() for _ in range(8)))
-    async with database.connect() as conn:
-        count = await conn.execute(text("select count(*) from token where revoked_at is null"))
-        assert count.scalar_one() == 1
 
 
 def test_presets_name_scopes_that_exist() -> None:
@@ -395,52 +184,3 @@ async def test_names_of_tokens_hold_no_control_characters(make: Made, name: str)
 
 async def test_names_of_tokens_may_be_in_any_language(make: Made) -> None:
     assert (await make("tasks:read", name="Größe 名前 👩‍💻"))["status"] == 201
-
-
-async def test_those_who_guess_do_not_push_out_what_was_proven(
-    database: Database, make: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    principals = PrincipalService(database)
-    monkeypatch.setattr(service_module, "_REMEMBERED", 3)
-    monkeypatch.setattr(service_module, "_REMEMBERED_ABSENT", 3)
-    asked = 0
-
-    def count() -> None:
-        nonlocal asked
-        asked += 1
-
-    good = (await make("tasks:read"))["token"]
-    await principals.authenticate(good, count)
-    assert asked == 1
-    for number in range(10):
-        with pytest.raises(Unauthenticated):
-            await principals.authenticate(f"podium_{number:032x}_{'x' * 43}", count)
-    assert asked == 11
-    await principals.authenticate(good, count)
-    assert asked == 11
-    assert len(principals._absent) == 3
-
-
-async def test_guesses_are_limited_before_the_database_is_asked(
-    settings: Settings, prepared: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked: list[object] = []
-
-    async def look_up(_database: Database, key: object) -> tuple[None, bytes]:
-        looked.append(key)
-        return None, b""
-
-    monkeypatch.setattr(service_module, "_look_up", look_up)
-    limits = {"requests_per_second": 0.1, "request_burst": 3}
-    app = composition.create_api(settings.model_copy(update=limits))
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url=f"http://localhost{PREFIX}") as client,
-    ):
-        answers = [
-            (await as_token(client, f"podium_{number:032x}_{'x' * 43}", "/whoami")).status_code
-            for number in range(6)
-        ]
-    assert answers == [401, 401, 401, 429, 429, 429]
-    assert len(looked) == 3

@@ -6,9 +6,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from podium.scheduler import keeper
 from podium.storage.database import Database
 from slices.scheduler.books import assert_balanced
 from slices.scheduler.engine import Engine
+from slices.scheduler.keepers import Flaky
 
 _NAME = "scheduler_tests"
 _SWEEP = """
@@ -50,3 +52,18 @@ async def engine(scheduler_database: Database) -> AsyncIterator[Engine]:
 @pytest.fixture
 async def worker(engine: Engine) -> UUID:
     return await engine.worker()
+
+
+@pytest.fixture
+async def flaky(database: Database) -> AsyncIterator[Flaky]:
+    other = Flaky(database.engine.url.render_as_string(hide_password=False))
+    yield other
+    await other.close()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ticks of a tenth of a second, and leads and patience to match."""
+    monkeypatch.setattr(keeper, "_TICK_SECONDS", 0.1)
+    monkeypatch.setattr(keeper, "_LEAD_SECONDS", 0.6)
+    monkeypatch.setattr(keeper, "_ASLEEP_SECONDS", 0.4)

@@ -202,43 +202,57 @@ async def test_gates_are_kept_by_concurrent_workers(engine: Engine) -> None:
         assert await engine.gate(gate) == (capacity, 0, 0)
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_counters_never_drift_whatever_happens(database: Database, seed: int) -> None:
-    """A random story of one actor; the books are checked again and again."""
-    engine = await Engine.create(database)
-    dice = random.Random(seed)
-    await engine.set_gates(a=2, b=1, c=4)
-    worker = await engine.worker()
-    held: list[Claimed] = []
-    ids: list[UUID] = []
-    for step in range(120):
+class Story:
+    """A random story of one actor: what it submitted, and what it holds."""
+
+    def __init__(self, engine: Engine, worker: UUID, seed: int) -> None:
+        self.engine = engine
+        self.worker = worker
+        self.dice = random.Random(seed)
+        self.ids: list[UUID] = []
+        self.held: list[Claimed] = []
+
+    async def go_on(self) -> None:
+        engine, dice = self.engine, self.dice
         match dice.randrange(8):
             case 0 | 1 | 2:
-                needs = {gate: dice.randint(1, 2) for gate in "abc" if dice.random() < 0.5}
-                after = dice.sample(ids, min(len(ids), dice.choice([0, 0, 1, 2])))
-                ids.append(
-                    await engine.submit(
-                        needs=needs, after=after, on_failure=dice.choice(["cancel", "run", "hold"])
-                    )
-                )
+                await self._submit()
             case 3:
-                held += await engine.claim(worker, 3)
-            case 4 | 5 if held:
-                one = held.pop(dice.randrange(len(held)))
+                self.held += await engine.claim(self.worker, 3)
+            case 4 | 5 if self.held:
+                one = self.held.pop(dice.randrange(len(self.held)))
                 how = dice.choice(["succeeded", "failed", "retry", "released", "parked"])
-                await engine.settle(worker, one, how, park_key=f"k{dice.randrange(2)}")
+                await engine.settle(self.worker, one, how, park_key=f"k{dice.randrange(2)}")
             case 6:
                 await engine.signal(f"k{dice.randrange(2)}")
                 await engine.set_gates(**{dice.choice("abc"): dice.randint(0, 4)})
             case _:
                 await engine.fire()
-                some = dice.sample(ids, min(3, len(ids)))
+                some = dice.sample(self.ids, min(3, len(self.ids)))
                 await engine.cancel(*some[:1])
                 await engine.retry(*some)
+
+    async def _submit(self) -> None:
+        dice = self.dice
+        needs = {gate: dice.randint(1, 2) for gate in "abc" if dice.random() < 0.5}
+        after = dice.sample(self.ids, min(len(self.ids), dice.choice([0, 0, 1, 2])))
+        on_failure = dice.choice(["cancel", "run", "hold"])
+        self.ids.append(await self.engine.submit(needs=needs, after=after, on_failure=on_failure))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_counters_never_drift_whatever_happens(database: Database, seed: int) -> None:
+    """A random story of one actor; the books are checked again and again."""
+    engine = await Engine.create(database)
+    await engine.set_gates(a=2, b=1, c=4)
+    worker = await engine.worker()
+    story = Story(engine, worker, seed)
+    for step in range(120):
+        await story.go_on()
         if step % 15 == 0:
             await assert_balanced(database)
     await engine.set_gates(a=4, b=4, c=4)
-    await engine.succeed(worker, *held)
+    await engine.succeed(worker, *story.held)
     while await engine.run_all(worker) or await engine.fire():
         pass
     rows = await engine.run("select id from task where outcome is null")

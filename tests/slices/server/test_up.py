@@ -1,4 +1,4 @@
-"""``python -m podium.server up`` with all its processes."""
+"""``python -m podium.server up`` with all its processes: how they live, die and end."""
 
 import asyncio
 import json
@@ -6,11 +6,7 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,132 +20,7 @@ from podium.server.children import Ended
 from podium.server.exits import ExitStatus
 from podium.server.runfiles import RunFiles
 from podium.server.supervisor import Order, Supervisor
-
-UP = (sys.executable, "-P", "-m", "podium.server", "up")
-REPLACE_APP = """
-import importlib.util, os, sys
-class Finder:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name == "podium.app":
-            return importlib.util.spec_from_file_location(name, os.environ["STAND_IN"])
-sys.meta_path.insert(0, Finder)
-"""
-
-
-class Stack:
-    """A data directory and what runs on it."""
-
-    def __init__(self, home: Path, folder: Path) -> None:
-        self.home = home
-        self.notes_file = folder / "notes"
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if "PODIUM" not in name},
-            "PODIUM_HOME": str(home),
-            "PODIUM_PORT": "0",
-            "PODIUM_DRAIN_SECONDS": "5",
-            "NOTES": str(self.notes_file),
-        }
-
-    def stand_in(self, behaviour: str = "") -> "Stack":
-        """Replace what the processes do; see stand_in.py."""
-        modules = self.notes_file.parent / "modules"
-        modules.mkdir()
-        (modules / "sitecustomize.py").write_text(REPLACE_APP)
-        paths = [str(modules), os.environ.get("PYTHONPATH", "")]
-        self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        self.environment["STAND_IN"] = str(Path(__file__).parent / "stand_in.py")
-        self.environment["BEHAVIOUR"] = behaviour
-        return self
-
-    async def run(self, *options: str) -> tuple[int, str, str]:
-        """Run ``up`` to the end of the command; its status, output and errors."""
-        process = await self.start(*options)
-        async with asyncio.timeout(60):
-            out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
-
-    async def start(self, *options: str) -> Process:
-        return await asyncio.create_subprocess_exec(
-            *UP, *options, env=self.environment, stdin=PIPE, stdout=PIPE, stderr=PIPE
-        )
-
-    async def detach(self, *options: str) -> dict[str, Any]:
-        status, out, err = await self.run("--detached", *options)
-        assert status == ExitStatus.DONE, err + self.log()
-        return json.loads(out)
-
-    def notes(self) -> list[str]:
-        if not self.notes_file.exists():
-            return []
-        return [line.split()[0] for line in self.notes_file.read_text().splitlines()]
-
-    def log(self) -> str:
-        path = self.home / "logs" / "podium.log"
-        return path.read_text() if path.exists() else ""
-
-    def children(self) -> dict[str, psutil.Process]:
-        """The processes under the supervisor by name: api, worker-1, postgres, valkey-server."""
-        holder = RunFiles(self.home).holder()
-        assert holder is not None
-        found: dict[str, psutil.Process] = {}
-        for process in psutil.Process(holder).children():
-            words = process.cmdline()
-            own = "podium.server" in words
-            name = words[words.index("podium.server") + 1] if own else process.name()
-            found[words[words.index("--name") + 1] if name == "worker" else name] = process
-        return found
-
-    def processes(self) -> list[psutil.Process]:
-        """Everything that belongs to this stack, whoever its parent is."""
-        return [
-            process
-            for process in psutil.process_iter()
-            if process.pid != os.getpid() and self._belongs(process)
-        ]
-
-    def _belongs(self, process: psutil.Process) -> bool:
-        try:
-            words = process.cmdline()
-            if "podium.server" in words:
-                return process.environ().get("PODIUM_HOME") == str(self.home)
-            return bool(words) and process.cwd().startswith(str(self.home))
-        except (psutil.Error, OSError):
-            return False
-
-    async def stop(self) -> None:
-        """Ask the supervisor to stop, and wait until nothing is left."""
-        holder = RunFiles(self.home).holder()
-        assert holder is not None
-        os.kill(holder, signal.SIGTERM)
-        await eventually(lambda: not psutil.pid_exists(holder), 30)
-        assert local_server(self.home) is None
-        assert self.processes() == []
-
-
-async def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not come about in time"
-        await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def clean(stack: Stack) -> AsyncGenerator[Stack]:
-    """Ends whatever a failed test left; a passed one has left nothing."""
-    try:
-        yield stack
-        assert stack.processes() == []
-    finally:
-        for process in stack.processes():
-            process.kill()
-
-
-@pytest.fixture
-async def stack(home: Path, tmp_path: Path) -> AsyncGenerator[Stack]:
-    async with clean(Stack(home, tmp_path)) as made:
-        yield made
+from slices.server.stacks import Stack, clean, eventually
 
 
 async def get(url: str, path: str, *, seconds: float = 20) -> httpx.Response:
@@ -304,21 +175,6 @@ def test_an_idle_stack_goes_on_while_somebody_calls(tmp_path: Path) -> None:
         assert supervisor._stop.is_set()
 
 
-async def test_a_supervisor_that_dies_while_it_starts_is_told(stack: Stack) -> None:
-    stack.stand_in()
-    launcher = await stack.start("--detached")
-    files = RunFiles(stack.home)
-    await eventually(files.holder)
-    holder = files.holder()
-    assert holder not in (None, launcher.pid)
-    os.kill(holder or 0, signal.SIGKILL)
-    async with asyncio.timeout(30):
-        _, err = await launcher.communicate()
-    assert launcher.returncode == ExitStatus.FAILED
-    assert "ended with status -9 while it started" in err.decode()
-    await eventually(lambda: stack.processes() == [])
-
-
 async def test_a_worker_that_always_fails_takes_nothing_down(stack: Stack) -> None:
     stack.stand_in("worker-fails")
     told = await stack.detach()
@@ -326,48 +182,6 @@ async def test_a_worker_that_always_fails_takes_nothing_down(stack: Stack) -> No
     assert (await get(told["url"], "/x")).status_code == 200
     assert "no work today" in stack.log()
     await stack.stop()
-
-
-@pytest.mark.parametrize("options", [(), ("--detached",)])
-async def test_a_taken_port_is_said(stack: Stack, options: tuple[str, ...]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        status, _, err = await stack.run(*options, "--port", str(port))
-    assert status == ExitStatus.FAILED
-    assert f"cannot listen on 127.0.0.1, port {port}" in err
-    assert "PODIUM_PORT" in err
-
-
-async def test_why_the_api_cannot_start_is_said(stack: Stack) -> None:
-    stack.stand_in("prepare-fails")
-    for options in ((), ("--detached",)):
-        status, _, err = await stack.run(*options)
-        assert status == ExitStatus.FAILED
-        assert "The stand-in cannot be prepared.\nNobody can." in err
-        assert stack.processes() == []
-
-
-async def test_a_lifespan_that_fails_is_said(stack: Stack) -> None:
-    status, _, err = await stack.stand_in("lifespan-fails").run()
-    assert status == ExitStatus.FAILED
-    assert "The API could not start" in err
-    assert "no lifespan today" in stack.log()
-
-
-async def test_wrong_settings_are_said(stack: Stack) -> None:
-    stack.environment["PODIUM_LEASE_SECONDS"] = "soon"
-    for options in ((), ("--detached",)):
-        status, _, err = await stack.run(*options)
-        assert status == ExitStatus.FAILED
-        assert "lease_seconds" in err
-
-
-async def test_a_cluster_of_another_major_is_refused_with_the_command(stack: Stack) -> None:
-    (stack.home / "postgres" / "PG_VERSION").write_text("17\n")
-    status, _, err = await stack.run("--detached")
-    assert status == ExitStatus.FAILED
-    assert "made by PostgreSQL 17" in err
-    assert "python -m podium.server upgrade" in err
 
 
 async def test_servers_of_ones_own_are_used(stack: Stack, home: Path, tmp_path: Path) -> None:

@@ -1,110 +1,28 @@
-"""The embedded servers: start, stop, restart, and what a crash leaves behind."""
+"""The embedded servers: start, stop, passwords, and the places that they are given."""
 
 import asyncio
 import errno
 import json
 import os
 import shutil
-import signal
 import stat
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import asyncpg
-import psutil
 import pytest
-import redis.asyncio
 import redis.exceptions
 
 from podium.kernel.errors import Conflict, SettingsInvalid, Unavailable
-from podium.storage.embedded import EmbeddedServers, EmbeddedUrls, ServerState
-from podium.storage.embedded.account import server_account
+from podium.storage.embedded import EmbeddedServers
 from podium.storage.embedded.credentials import Credentials
-from podium.storage.embedded.paths import MAX_SOCKET_BYTES, Layout
-from podium.storage.embedded.postgres import Postgres
+from podium.storage.embedded.paths import MAX_SOCKET_BYTES
 from podium.storage.embedded.process import running_in
 from podium.storage.embedded.valkey import Valkey
-
-HOLDER = """
-import asyncio, sys
-from pathlib import Path
-from podium.storage.embedded import EmbeddedServers, process
-if {untied}:
-    process._libc = lambda: None
-async def main():
-    servers = EmbeddedServers(Path(sys.argv[1]))
-    print("starting", flush=True)
-    await servers.start()
-    print("started", flush=True)
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
-"""Another Podium that holds the servers until it is killed; untied: as on other platforms."""
-
-
-@asynccontextmanager
-async def running(home: Path) -> AsyncGenerator[tuple[EmbeddedServers, EmbeddedUrls]]:
-    servers = EmbeddedServers(home)
-    urls = await servers.start()
-    try:
-        yield servers, urls
-    finally:
-        await servers.stop()
-        assert all_processes(home) == []
-
-
-def all_processes(home: Path) -> list[psutil.Process]:
-    """Every server process of ``home``, whoever started it."""
-    layout = Layout(home)
-    return running_in(layout.postgres, "postgres") + running_in(layout.valkey, "valkey-server")
-
-
-def hold(home: Path, *, untied: bool = False) -> subprocess.Popen[str]:
-    script = textwrap.dedent(HOLDER.format(untied=untied))
-    holder = subprocess.Popen(
-        [sys.executable, "-c", script, str(home)], stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "starting\n"
-    return holder
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
-
-
-async def eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not come about in time"
-        await asyncio.sleep(0.02)
-
-
-async def query(urls: EmbeddedUrls, sql: str) -> Any:
-    assert urls.database_url is not None
-    connection = await asyncpg.connect(urls.database_url)
-    try:
-        return await connection.fetchval(sql)
-    finally:
-        await connection.close()
-
-
-async def ping(url: str | None) -> bool:
-    assert url is not None
-    client = redis.asyncio.from_url(url)
-    try:
-        return await client.ping()
-    finally:
-        await client.aclose()
+from slices.storage.embedded import all_processes, ping, query, running
 
 
 async def test_both_start_with_passwords_on_private_sockets(home: Path) -> None:
@@ -171,87 +89,6 @@ async def test_a_second_owner_is_refused_and_harms_nothing(home: Path) -> None:
         assert await query(urls, "select 1") == 1
 
 
-@pytest.mark.parametrize("name", ["postgres", "valkey"])
-async def test_a_killed_server_is_back_at_once(home: Path, name: str) -> None:
-    seen: list[tuple[str, ServerState]] = []
-    servers = EmbeddedServers(home, on_change=lambda who, state: seen.append((who, state)))
-    urls = await servers.start()
-    watch = asyncio.create_task(servers.watch())
-    try:
-        server = next(server for server in servers._servers if server.name == name)
-        assert server.process is not None
-        first = server.process.pid
-        seen.clear()
-        os.kill(first, signal.SIGKILL)
-        await eventually(lambda: seen == [(name, "starting"), (name, "running")])
-        assert server.process.pid != first
-        assert await query(urls, "select 1") == 1
-        assert await ping(urls.valkey_url)
-    finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
-        await servers.stop()
-    assert all_processes(home) == []
-
-
-async def test_a_server_that_cannot_come_back_is_tried_again(home: Path) -> None:
-    seen: list[ServerState] = []
-    servers = EmbeddedServers(home, valkey=False, on_change=lambda _, state: seen.append(state))
-    urls = await servers.start()
-    watch = asyncio.create_task(servers.watch())
-    try:
-        settings = servers.layout.postgres / "local.conf"
-        settings.write_text("nonsense = on\n")
-        process = servers._servers[0].process
-        assert process is not None
-        process.kill()
-        await eventually(lambda: seen.count(ServerState.FAILED) >= 2)
-        settings.write_text("")
-        await eventually(lambda: seen[-1] is ServerState.RUNNING)
-        assert await query(urls, "select 1") == 1
-    finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
-        await servers.stop()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the tie to the parent is Linux's")
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), ValueError("odd")])
-@pytest.mark.parametrize("name", ["postgres", "valkey"])
-async def test_a_server_whose_files_cannot_be_written_is_tried_again(
-    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception
-) -> None:
-    seen: list[tuple[str, ServerState]] = []
-    servers = EmbeddedServers(home, on_change=lambda who, state: seen.append((who, state)))
-    urls = await servers.start()
-    watch = asyncio.create_task(servers.watch())
-    try:
-        server = next(server for server in servers._servers if server.name == name)
-        tries = 0
-
-        def fail(*_: object) -> None:
-            nonlocal tries
-            tries += 1
-            raise error
-
-        with monkeypatch.context() as broken:
-            broken.setattr(type(server), "_configure", fail)
-            assert server.process is not None
-            server.process.kill()
-            await eventually(lambda: tries >= 3)
-        await eventually(lambda: seen[-1] == (name, ServerState.RUNNING))
-        assert not watch.done()
-        assert await query(urls, "select 1") == 1
-        assert await ping(urls.valkey_url)
-    finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
-        await servers.stop()
-
-
 async def test_a_start_without_room_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -260,89 +97,6 @@ async def test_a_start_without_room_says_so(home: Path, monkeypatch: pytest.Monk
     with pytest.raises(Unavailable, match=r"valkey cannot be started: .*No space left"):
         await EmbeddedServers(home).start()
     assert all_processes(home) == []
-
-
-async def test_servers_end_with_a_killed_owner(home: Path) -> None:
-    holder = await asyncio.to_thread(hold, home)
-    assert holder.stdout is not None
-    await asyncio.to_thread(holder.stdout.readline)
-    assert len(all_processes(home)) > 2
-    kill(holder)
-    await eventually(lambda: all_processes(home) == [])
-
-
-async def test_servers_that_outlived_their_owner_are_replaced(home: Path) -> None:
-    holder = await asyncio.to_thread(hold, home, untied=True)
-    assert holder.stdout is not None
-    await asyncio.to_thread(holder.stdout.readline)
-    kill(holder)
-    old = all_processes(home)
-    assert len(old) > 2
-    async with running(home) as (_, urls):
-        assert await query(urls, "select 1") == 1
-        assert await ping(urls.valkey_url)
-        assert not any(process.is_running() for process in old)
-
-
-@pytest.mark.parametrize("seconds", [0.15, 0.4])
-async def test_a_first_start_killed_at_any_moment_does_not_block_the_next(
-    tmp_path: Path, seconds: float
-) -> None:
-    holder = await asyncio.to_thread(hold, tmp_path)
-    await asyncio.sleep(seconds)
-    kill(holder)
-    async with running(tmp_path) as (_, urls):
-        assert await query(urls, "select 1") == 1
-        assert not Layout(tmp_path).postgres_draft.exists()
-
-
-async def test_backends_that_outlived_their_postmaster_are_ended(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        Postgres,
-        "stop_steps",
-        ((signal.SIGINT, 5), (signal.SIGQUIT, 0.2), (signal.SIGKILL, 5)),
-    )
-    servers = EmbeddedServers(home, valkey=False)
-    urls = await servers.start()
-    assert urls.database_url is not None
-    connection = await asyncpg.connect(urls.database_url)
-    backend = await connection.fetchval("select pg_backend_pid()")
-    os.kill(backend, signal.SIGSTOP)  # deaf to all but SIGKILL, and attached to shared memory
-    process = servers._servers[0].process
-    assert process is not None
-    process.kill()
-    await process.wait()
-    await servers.stop()
-    assert [process.pid for process in all_processes(home)] == [backend]
-    async with running(home) as (_, again):
-        assert await query(again, "select 1") == 1
-        assert not psutil.pid_exists(backend)
-    connection.terminate()
-
-
-async def test_recycled_process_ids_and_stale_files_do_not_block(home: Path) -> None:
-    async with running(home) as (servers, _):
-        layout = servers.layout
-    account = server_account(layout.postgres)
-    stranger = await asyncio.create_subprocess_exec(
-        "sleep", "60", user=account.uid if account else None
-    )
-    try:
-        (layout.postgres / "postmaster.pid").write_text(
-            f"{stranger.pid}\n{layout.postgres}\n1\n5432\n{layout.sockets}\n\n 1 1\nready   \n"
-        )
-        layout.postgres_socket.touch()
-        layout.postgres_socket.with_name(".s.PGSQL.5432.lock").write_text(f"{stranger.pid}\n")
-        layout.valkey_socket.touch()
-        async with running(home) as (_, urls):
-            assert await query(urls, "select 1") == 1
-            assert await ping(urls.valkey_url)
-        assert stranger.returncode is None
-    finally:
-        stranger.kill()
-        await stranger.wait()
 
 
 OTHER = dict.fromkeys(("postgres", "superuser", "valkey"), "0" * 48)

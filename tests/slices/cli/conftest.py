@@ -1,0 +1,29 @@
+"""Fixtures of commands against a real Podium."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from installation import Installation, Said
+from slices.cli.commands import Run
+
+
+@pytest.fixture
+def podium(installation: Installation) -> Run:
+    """Runs commands in a project of the test's own."""
+    project = f"c-{uuid4().hex[:12]}"
+    assert installation.podium("project", "create", project).status == 0
+
+    def run(*arguments: str, **options: Any) -> Said:
+        return installation.podium(*arguments, PODIUM_PROJECT=project, **options)
+
+    return run
+
+
+@pytest.fixture
+def echo(podium: Run) -> str:
+    """An agent that says what it is told."""
+    said = podium("agent", "add", "echo", "--", "cat")
+    assert said.status == 0, said
+    return "echo"

@@ -1,0 +1,166 @@
+"""Tasks by command, against a real Podium: asked, created, watched, changed and ended."""
+
+import signal
+import time
+from pathlib import Path
+
+from installation import Installation
+from slices.cli.commands import Run, made, until
+
+
+def test_ask_streams_and_prints_the_result(podium: Run, echo: str) -> None:
+    said = podium("ask", "hello there", "--agent", echo)
+    assert (said.status, said.out) == (0, "hello there\n")
+    assert said.err.startswith("Task ")
+    assert "hello there" in said.err
+    said = podium("ask", "-", "-a", echo, "--json", stdin="from standard input")
+    assert said.json["output"]["text"] == "from standard input"
+    assert said.err == ""
+
+
+def test_ask_of_an_agent_that_fails(podium: Run) -> None:
+    podium("agent", "add", "broken", "--", "sh", "-c", "echo what >&2; exit 3")
+    said = podium("ask", "x", "-a", "broken")
+    assert (said.status, said.out) == (1, "")
+    assert "The task is failed" in said.err
+    assert "what" in said.err
+    assert podium("ask", "x", "-a", "broken", "--json").json["state"] == "failed"
+    assert podium("ask", "x", "-a", "nobody").status == 4
+
+
+def test_ask_ends_at_its_time_limit(podium: Run) -> None:
+    podium("agent", "add", "slow", "--", "sleep", "60")
+    began = time.monotonic()
+    said = podium("ask", "x", "-a", "slow", "--timeout", "1s")
+    assert said.status == 1
+    assert time.monotonic() - began < 30
+
+
+def test_ctrl_c_cancels_what_was_asked(installation: Installation, podium: Run) -> None:
+    podium("agent", "add", "slow", "--", "sleep", "60")
+    project = podium("agent", "list", "--json").json[0]["project"]
+    process = installation.begin("ask", "x", "-a", "slow", "-p", project)
+    until(lambda: bool(podium("task", "list", "-s", "running", "--json").json))
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (5, ""), err
+    assert [t["state"] for t in podium("task", "list", "--json").json] == ["cancelled"]
+
+
+def test_a_task_by_every_command(podium: Run, echo: str) -> None:
+    task_id = made(
+        podium(
+            "task", "create", "-a", echo, "-i", '{"prompt": "hi"}', "-t", "Say hi",
+            "-l", "kind=test", "--priority", "5", "--retries", "1", "--backoff", "fixed",
+            "--run-timeout", "1m",
+        )
+    )  # fmt: skip
+    said = podium("task", "wait", task_id)
+    assert (said.status, said.out) == (0, f"{task_id} succeeded\n")
+    shown = podium("task", "show", task_id)
+    for text in ("Say hi", "succeeded", "kind=test", "echo"):
+        assert text in shown.out
+    assert podium("task", "show", task_id, "--json").json["retry"]["max_retries"] == 1
+    assert task_id in podium("task", "list").out
+    assert [t["id"] for t in podium("task", "list", "-l", "kind=test", "--json").json] == [task_id]
+    assert podium("task", "list", "-l", "kind=other").err == "There are no such tasks.\n"
+    assert "task.completed" in podium("task", "history", task_id).out
+    assert podium("task", "history", task_id, "--json").json[0]["type"] == "task.created"
+    assert "succeeded" in podium("task", "attempts", task_id).out
+    assert podium("task", "attempts", task_id, "--json").json[0]["attempt"] == 1
+    assert podium("task", "logs", task_id).out.strip() == "hi"
+    assert podium("task", "logs", "-f", task_id, "--json").lines[0]["text"].strip() == "hi"
+    assert "succeeded" in podium("task", "explain", task_id).out
+    assert podium("task", "explain", task_id, "--json").json["agent"]["name"] == echo
+    assert podium("task", "artifacts", task_id).err == "It has no artifacts.\n"
+    assert podium("task", "cancel", task_id).out == f"{task_id} had already ended\n"
+    assert podium("task", "retry", task_id).status == 6
+    assert podium("task", "delete", task_id).status == 2
+    assert podium("task", "delete", task_id, "--yes").out == f"{task_id} is deleted\n"
+    assert podium("task", "show", task_id).status == 4
+
+
+def test_the_beginning_of_an_id_is_enough(podium: Run, echo: str) -> None:
+    ids = [made(podium("task", "create", "-a", echo, "--delay", "1h")) for _ in range(2)]
+    differ = next(place for place in range(36) if ids[0][place] != ids[1][place])
+    common = ids[0][:differ]
+    for task_id in ids:
+        beginning = task_id[: len(common) + 1]
+        assert podium("task", "show", beginning, "--json").json["id"] == task_id
+        assert podium("task", "show", beginning.upper(), "--json").json["id"] == task_id
+    said = podium("task", "cancel", ids[0], common)
+    assert (said.status, "several tasks begin with" in said.err) == (2, True)
+    assert podium("task", "show", ids[0], "--json").json["state"] == "pending"
+    last = made(podium("task", "create", "-a", echo, "--depends-on", ids[1][: len(common) + 1]))
+    assert podium("task", "show", last, "--json").json["depends_on"][0]["id"] == ids[1]
+    last = made(podium("task", "create", "-a", echo, "--delay", "1h"))
+    while last[-1] != "f":  # the last of those that begin so
+        last = made(podium("task", "create", "-a", echo, "--delay", "1h"))
+    cancelled = podium("task", "cancel", last[:-1])
+    assert (cancelled.out, cancelled.err) == (f"{last} is cancelled\n", "")
+    for unknown, status in (("00000000", 4), ("0000", 2), ("nonsense-", 2), ("0" * 34, 2)):
+        assert podium("task", "explain", unknown).status == status
+
+
+def test_a_task_that_waits(podium: Run, echo: str) -> None:
+    task_id = made(podium("task", "create", "-c", "rare", "--queue", "other"))
+    assert "queued" in podium("task", "show", task_id).out
+    explained = podium("task", "explain", task_id)
+    assert "rare" in explained.out or "agent" in explained.out
+    said = podium("task", "edit", task_id, "-t", "Another", "-i", "[1]", "--queue-timeout", "1h")
+    assert "Another" in said.out
+    assert podium("task", "edit", task_id, "-l", "a=b", "--json").json["labels"] == {"a": "b"}
+    assert podium("task", "edit", task_id).status == 2
+    said = podium("task", "wait", task_id, "--timeout", "1s")
+    assert said.status == 1
+    assert "wait_timeout" in said.err
+    cancelled = podium("task", "cancel", task_id, "--reason", "not wanted", "--json")
+    assert cancelled.json == {"id": task_id, "result": "cancelled"}
+    said = podium("task", "wait", task_id)
+    assert said.status == 5
+    assert "not wanted" in said.out
+    assert podium("task", "retry", task_id, "--json").json["state"] == "queued"
+    assert podium("task", "cancel", task_id).status == 0
+
+
+def test_tasks_in_a_row(podium: Run, echo: str) -> None:
+    first = made(podium("task", "create", "-a", echo, "--delay", "5s", "-t", "First"))
+    second = made(
+        podium("task", "create", "-a", echo, "--depends-on", first, "-t", "Second",
+               "--on-dependency-failure", "run")
+    )  # fmt: skip
+    said = podium("task", "watch", first, second)
+    assert said.status == 0, said
+    assert "Second: succeeded" in said.err
+    assert said.out.splitlines() == [f"{first} succeeded", f"{second} succeeded"]
+
+
+def test_submitting_and_waiting_in_one(podium: Run, echo: str) -> None:
+    said = podium("task", "create", "-a", echo, "-i", "1", "--wait", "--json")
+    assert (said.status, said.json["state"]) == (0, "succeeded")
+    podium("agent", "add", "broken", "--", "false")
+    assert podium("task", "create", "-a", "broken", "--wait").status == 1
+    key = ("--idempotency-key", "k1")
+    first = made(podium("task", "create", "-a", echo, *key))
+    assert made(podium("task", "create", "-a", echo, *key)) == first
+    assert podium("task", "create", "-a", echo, "-c", "x").status == 2
+    assert podium("task", "create").status == 2
+    assert podium("task", "create", "-a", echo, "-i", "no json").status == 2
+
+
+def test_artifacts(podium: Run, tmp_path: Path) -> None:
+    script = (
+        'printf 0123456789 > out.txt; echo \'{"podium":"artifact","name":"a/b.txt",'
+        '"path":"out.txt"}\''
+    )
+    podium("agent", "add", "maker", "--output", "events", "--", "sh", "-c", script)
+    task_id = podium("task", "create", "-a", "maker", "-w", "--json").json["id"]
+    assert "a/b.txt" in podium("task", "artifacts", task_id).out
+    assert podium("task", "artifacts", task_id, "--json").json[0]["size"] == 10
+    said = podium("task", "download", task_id, "a/b.txt", cwd=tmp_path)
+    assert said.out == "b.txt (10 B)\n"
+    assert (tmp_path / "b.txt").read_text() == "0123456789"
+    to = str(tmp_path / "there")
+    said = podium("task", "download", task_id, "a/b.txt", "--to", to, "--json")
+    assert said.json == {"path": to, "size": 10}
+    assert podium("task", "download", task_id, "nothing", "--to", to).status == 4

@@ -1,0 +1,171 @@
+"""The reaper buries the dead, and never who is alive, whatever stood still meanwhile."""
+
+import asyncio
+import os
+import signal
+from datetime import timedelta
+from typing import Any, Self
+from uuid import UUID
+
+import pytest
+
+from podium.kernel.clock import boottime
+from podium.kernel.errors import Unavailable
+from podium.scheduler import keeper as module
+from podium.scheduler import store
+from podium.storage.database import Contended, Database
+from podium.storage.valkey import Valkey
+from slices.scheduler import keepers
+from slices.scheduler.engine import Engine
+from slices.scheduler.keepers import Flaky, as_is, errors_of, is_in, keeping, until
+
+engine = keepers.engine
+"""The one whose wake-ups reach keepers."""
+
+
+class Renewing:
+    """A worker that is alive: it renews its lease as long as it can."""
+
+    def __init__(self, engine: Engine, database: Database, lease: float) -> None:
+        self._engine = engine
+        self._database = database
+        self._lease = lease
+
+    async def __aenter__(self) -> Self:
+        self.id = await self._engine.worker(lease=self._lease)
+        self._renewing = asyncio.create_task(self._renew())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._renewing.cancel()
+        await asyncio.gather(self._renewing, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / 4)
+            try:
+                await store.renew(self._database, self.id, self._lease)
+            except Unavailable:
+                continue
+
+    async def state(self) -> str:
+        rows = await self._engine.run("select state from worker where id = :id", id=self.id)
+        return rows[0][0]
+
+
+async def test_dead_workers_are_reaped_and_their_tasks_run_again(
+    engine: Engine, valkey: Valkey, quick: None
+) -> None:
+    worker = await engine.worker(lease=0.5)
+    task = await engine.submit()
+    await engine.claim(worker)
+    async with keeping(engine.database, valkey, lease=0.5):
+        await until(lambda: is_in(engine, task, "ready"), 5)
+    assert (await engine.events(task))[-1] == "task.lost"
+
+
+async def test_nobody_is_judged_before_a_whole_lease(
+    engine: Engine, valkey: Valkey, quick: None
+) -> None:
+    worker = await engine.worker(lease=0.01)
+    task = await engine.submit()
+    await engine.claim(await engine.worker())
+    await asyncio.sleep(0.05)
+    async with keeping(engine.database, valkey, lease=1.5):
+        await asyncio.sleep(1)
+        assert (await engine.run("select state from worker where id = :id", id=worker))[0][0] == (
+            "active"
+        )
+        await until(lambda: _dead(engine, worker), 3)
+    assert await engine.state(task) == "running"
+
+
+async def _dead(engine: Engine, worker: UUID) -> bool:
+    rows = await engine.run("select state from worker where id = :id", id=worker)
+    return rows[0][0] == "dead"
+
+
+async def test_the_living_survive_an_outage(
+    engine: Engine, valkey: Valkey, flaky: Flaky, quick: None
+) -> None:
+    """Nobody can renew for longer than a lease; then everybody can again."""
+    async with keeping(flaky, valkey, lease=2), Renewing(engine, flaky, 2) as alive:
+        corpse = await engine.worker(lease=0.1)
+        await until(lambda: _dead(engine, corpse), 10)  # the keeper judges
+        flaky.down = True
+        await asyncio.sleep(3)
+        flaky.down = False
+        await asyncio.sleep(3)
+        assert await alive.state() == "active"
+        corpse = await engine.worker(lease=0.1)
+        await until(lambda: _dead(engine, corpse), 10)  # and judges again
+
+
+async def test_the_living_survive_a_database_that_stands_still(
+    engine: Engine, valkey: Valkey, flaky: Flaky, quick: None
+) -> None:
+    """The server's processes are stopped for longer than a lease and continued."""
+    async with keeping(flaky, valkey, lease=2), Renewing(engine, flaky, 2) as alive:
+        corpse = await engine.worker(lease=0.1)
+        await until(lambda: _dead(engine, corpse), 10)
+        rows = await engine.run(
+            "select pid from pg_stat_activity where datname = current_database()"
+        )
+        for row in rows:
+            os.kill(row[0], signal.SIGSTOP)
+        await asyncio.sleep(3)
+        for row in rows:
+            os.kill(row[0], signal.SIGCONT)
+        await asyncio.sleep(3)
+        assert await alive.state() == "active"
+
+
+async def test_the_living_survive_a_sleep_of_the_machine(
+    engine: Engine, valkey: Valkey, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock leaps; leases have run out; their workers renew them a moment later."""
+    async with keeping(engine.database, valkey, lease=2):
+        corpse = await engine.worker(lease=0.1)
+        await until(lambda: _dead(engine, corpse), 10)
+        slept = 0.0
+        monkeypatch.setattr(module, "boottime", lambda: boottime() + slept)
+        worker = await engine.worker(lease=0.01)
+        slept = 100.0
+        await asyncio.sleep(0.5)
+        await store.renew(engine.database, worker, 60)
+        await asyncio.sleep(2.5)
+    assert not await _dead(engine, worker)
+
+
+async def test_a_reap_that_was_delayed_does_nothing(engine: Engine) -> None:
+    worker = await engine.worker(lease=0.01)
+    await asyncio.sleep(0.05)
+    seen = await store.now(engine.database)
+    assert await store.reap(engine.database, 3, seen - timedelta(seconds=5), 3) == []
+    assert await store.reap(engine.database, 3, seen, 3) == [(worker, 0)]
+
+
+@pytest.mark.parametrize(
+    ("error", "anew"),
+    [(Contended("deadlock"), False), (ValueError("a bug"), False), (Unavailable("away"), True)],
+)
+async def test_only_trouble_that_workers_may_have_too_makes_the_reaper_wait_anew(
+    engine: Engine,
+    valkey: Valkey,
+    quick: None,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    anew: bool,  # noqa: FBT001
+) -> None:
+    async with keeping(engine.database, valkey, lease=0.8) as keeper:
+        corpse = await engine.worker(lease=0.1)
+        await until(lambda: _dead(engine, corpse), 5)
+        since, before = keeper._fit_since, errors_of("reaper")
+
+        async def fails(*_: object) -> list[Any]:
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "reap", fails)
+            await until(lambda: as_is(errors_of("reaper") > before))
+        assert (keeper._fit_since > since) == anew
