@@ -30,7 +30,7 @@ token = sa.Table(
     sa.Column("last_used_at", sa.DateTime(timezone=True)),
 )
 _project = sa.table("project", sa.column("id", sa.Uuid), sa.column("name", sa.Text))
-_LOCK = "select pg_advisory_xact_lock(1886348393, 5)"
+_LOCK = "select pg_advisory_xact_lock(1886348393, 7)"
 _CREDENTIAL = (
     "select name, project_id, scopes, secret_hash, expires_at from token"
     " where id = $1 and revoked_at is null"

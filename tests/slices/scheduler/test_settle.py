@@ -37,6 +37,26 @@ async def test_success_keeps_the_output(engine: Engine, worker: UUID) -> None:
     assert attempt.queued_at <= attempt.started_at <= attempt.finished_at
 
 
+@pytest.mark.parametrize("stale", ["succeeded", "released", "retry", "parked"])
+@pytest.mark.parametrize(
+    ("how", "state"), [("retry", "timer"), ("released", "ready"), ("parked", "wait")]
+)
+async def test_a_stale_report_beside_the_one_that_counts_changes_nothing(
+    engine: Engine, worker: UUID, stale: How, how: How, state: str
+) -> None:
+    first = await _claim(engine, worker)
+    assert await engine.settle(worker, first, "released")
+    [second] = await engine.claim(worker)
+    reports = [
+        Settlement(first.task_id, first.attempt, stale, park_key="stale", delay=0),
+        Settlement(second.task_id, second.attempt, how, park_key="live", delay=60),
+    ]
+    assert await engine.scheduler.settle(worker, reports) == {first.task_id: how}
+    assert await engine.state(first.task_id) == state
+    assert not await engine.run("select 1 from timer where fires_at < now() + interval '30 s'")
+    assert not await engine.run("select 1 from wait where gate = 'stale'")
+
+
 @pytest.mark.parametrize(
     ("how", "state", "attempt", "event"),
     [

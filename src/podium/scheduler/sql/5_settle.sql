@@ -36,6 +36,7 @@ create or replace function end_attempts(
 #variable_conflict use_column
 declare
     ended uuid[]; freed uuid[]; back ready[]; keys text[] := '{}';
+    pauses float8[]; parks text[];
 begin
     with report as (
         select * from unnest(ids, attempts, hows, outputs, errors, delays, park_keys, usages)
@@ -79,12 +80,14 @@ begin
           from live l join lane on lane.id = l.lane_id
          where l.how <> 'lost'
     )
-    select array_agg(task_id), array_agg(how), array_agg(task_id) filter (where is_end(how)),
+    -- Beside the report that counts there may be stale ones of the same task.
+    select array_agg(task_id), array_agg(how), array_agg(delay), array_agg(park_key),
+           array_agg(task_id) filter (where is_end(how)),
            array_agg(task_id) filter (where gated and how <> 'parked'),
            array_agg(place_of(task_id, lane_id, priority, attempt,
                               failures + (how = 'retry')::int, losses + (how = 'lost')::int, gated))
                filter (where not is_end(how))
-      into settled, outcomes, ended, freed, back from live;
+      into settled, outcomes, pauses, parks, ended, freed, back from live;
     readied := 0;
     if ended is not null then
         readied := release_dependents(ended);
@@ -96,7 +99,7 @@ begin
         keys := give_back(freed, coalesce(ended, '{}'));
     end if;
     if back is not null then
-        keys := keys || put_back(back, ids, hows, delays, park_keys);
+        keys := keys || put_back(back, settled, outcomes, pauses, parks);
     end if;
     readied := readied + serve_gates(keys);
 end $$;
