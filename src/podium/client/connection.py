@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -15,11 +15,13 @@ API = "/api/v1/orchestration"
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """``url`` has no path and no trailing slash; ``local`` is set when it was discovered."""
+    """``url`` has no path and no trailing slash; ``local`` is set when it was discovered, and
+    ``administrator`` when the token is that of the local administrator, read from its file."""
 
     url: str
     token: str
     local: bool = False
+    administrator: bool = False
 
 
 def data_dir(home: Path | str | None = None) -> Path:
@@ -66,7 +68,22 @@ def resolve(
             f"No Podium server runs on {data_dir(home)}, and PODIUM_URL is not set.",
             hint="Start one with 'podium up --detach', or set PODIUM_URL and PODIUM_TOKEN.",
         )
-    return Connection(local, _sendable(token or admin_token(home)), local=True)
+    return Connection(
+        local, _sendable(token or admin_token(home)), local=True, administrator=not token
+    )
+
+
+def found_again(connection: Connection, home: Path | str | None) -> Connection:
+    """The connection to where the local server is now: it may have been restarted elsewhere.
+
+    Whoever somebody's token stands for, it stays that one; only the local administrator's is
+    read anew. Raises ``NoServer`` when that cannot be read.
+    """
+    server = local_server(home) if connection.local else None
+    if not server:
+        return connection
+    token = _sendable(admin_token(home)) if connection.administrator else connection.token
+    return replace(connection, url=_base(str(server["url"])), token=token)
 
 
 def admin_token(home: Path | str | None = None) -> str:

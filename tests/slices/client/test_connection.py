@@ -11,8 +11,10 @@ from typing import IO
 
 import pytest
 
-from podium.client.connection import Connection, resolve
+from podium.client import Podium
+from podium.client.connection import Connection, found_again, resolve
 from podium.client.errors import ConnectionFailed, NoServer
+from slices.client.standin import IGNORED, StandIn, answer
 
 LOCAL = "http://127.0.0.1:8250"
 
@@ -75,7 +77,9 @@ def test_what_is_no_url_is_refused(given: str) -> None:
 
 def test_the_local_server_is_found_with_its_administrator(home: Path) -> None:
     running(home)
-    assert resolve() == Connection(LOCAL, "podium_local_secret", local=True)
+    assert resolve() == Connection(
+        LOCAL, "podium_local_secret", local=True, administrator=True
+    )
 
 
 def test_a_token_of_ones_own_goes_to_the_local_server(home: Path) -> None:
@@ -144,3 +148,49 @@ def test_a_home_given_in_code_is_used(home: Path, tmp_path: Path) -> None:
     other.mkdir()
     running(other, url="http://127.0.0.1:9999")
     assert resolve(home=other).url == "http://127.0.0.1:9999"
+
+
+def moved(home: Path, url: str = "http://127.0.0.1:9999") -> None:
+    """What a restart on another port leaves, with the administrator's token made anew."""
+    (home / "run" / "server.json").write_text(json.dumps({"pid": os.getpid(), "url": url}))
+    (home / "admin-token").write_text("podium_new_secret")
+
+
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_a_token_of_ones_own_outlives_a_restart_of_the_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    running(home)
+    if by == "environment":
+        monkeypatch.setenv("PODIUM_TOKEN", "mine")
+    first = resolve(token="mine" if by == "argument" else None)
+    monkeypatch.delenv("PODIUM_TOKEN", raising=False)
+    moved(home)
+    assert found_again(first, home) == Connection("http://127.0.0.1:9999", "mine", local=True)
+
+
+def test_the_administrator_stays_the_administrator(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(home)
+    first = resolve()
+    monkeypatch.setenv("PODIUM_TOKEN", "another")
+    moved(home)
+    assert found_again(first, home) == Connection(
+        "http://127.0.0.1:9999", "podium_new_secret", local=True, administrator=True
+    )
+
+
+def test_a_server_that_was_named_is_not_looked_for(home: Path) -> None:
+    named = resolve("https://podium.example", "mine")
+    running(home)
+    assert found_again(named, home) == named
+
+
+def test_what_is_sent_again_is_sent_as_the_same_one(home: Path) -> None:
+    told = {"principal": "token:mine", "kind": "token", "project": None, "scopes": []}
+    with StandIn(IGNORED, answer(told)) as server:
+        running(home, url=server.url)
+        with Podium(token="mine", home=home) as client:
+            client.whoami()
+    assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer mine"] * 2

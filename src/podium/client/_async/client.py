@@ -17,7 +17,7 @@ from podium.client._async.resource import AsyncResource
 from podium.client._async.streams import AsyncEventStream, AsyncFollower
 from podium.client._async.tasks import AsyncTasks
 from podium.client._async.transport import AsyncTransport
-from podium.client.connection import Connection, resolve
+from podium.client.connection import Connection, data_dir, resolve
 from podium.client.models import Event, Setting, Status, Whoami
 from podium.client.wire import Page, Request
 
@@ -150,6 +150,7 @@ class AsyncPodium(AsyncInProject):
         timeout: float = 30.0,
         retries: int = 4,
     ) -> None:
+        home = data_dir(home)
         transport = AsyncTransport(resolve(url, token, home), home, timeout, retries)
         super().__init__(transport, project or os.environ.get("PODIUM_PROJECT") or "default")
 

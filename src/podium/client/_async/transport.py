@@ -1,7 +1,7 @@
 """Sending requests: one pool of connections, retries, event streams."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
@@ -10,7 +10,7 @@ import httpcore
 
 from podium import __version__
 from podium.client._async.runtime import sleep
-from podium.client.connection import Connection, resolve
+from podium.client.connection import Connection, found_again
 from podium.client.errors import ApiError, ConnectionFailed, InvalidResponse, NoServer
 from podium.client.wire import (
     Answer,
@@ -41,7 +41,7 @@ class AsyncTransport:
     """
 
     def __init__(
-        self, connection: Connection, home: Path | str | None, timeout: float, retries: int
+        self, connection: Connection, home: Path, timeout: float, retries: int
     ) -> None:
         self.connection = connection
         self._home = home
@@ -141,12 +141,9 @@ class AsyncTransport:
         )
 
     def look_again(self) -> None:
-        """Take the address of a local server anew: it may have been restarted elsewhere."""
-        if self.connection.local:
-            try:
-                self.connection = resolve(home=self._home)
-            except NoServer:
-                return
+        """Take the address of a local server anew, for the same principal."""
+        with suppress(NoServer):
+            self.connection = found_again(self.connection, self._home)
 
     async def _send_once(self, request: Request) -> Answer:
         response = await self._pool.request(

@@ -18,7 +18,7 @@ from podium.client._sync.resource import Resource
 from podium.client._sync.streams import EventStream, Follower
 from podium.client._sync.tasks import Tasks
 from podium.client._sync.transport import Transport
-from podium.client.connection import Connection, resolve
+from podium.client.connection import Connection, data_dir, resolve
 from podium.client.models import Event, Setting, Status, Whoami
 from podium.client.wire import Page, Request
 
@@ -151,6 +151,7 @@ class Podium(InProject):
         timeout: float = 30.0,
         retries: int = 4,
     ) -> None:
+        home = data_dir(home)
         transport = Transport(resolve(url, token, home), home, timeout, retries)
         super().__init__(transport, project or os.environ.get("PODIUM_PROJECT") or "default")
 

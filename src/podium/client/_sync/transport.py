@@ -2,7 +2,7 @@
 """Sending requests: one pool of connections, retries, event streams."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
@@ -11,7 +11,7 @@ import httpcore
 
 from podium import __version__
 from podium.client._sync.runtime import sleep
-from podium.client.connection import Connection, resolve
+from podium.client.connection import Connection, found_again
 from podium.client.errors import ApiError, ConnectionFailed, InvalidResponse, NoServer
 from podium.client.wire import (
     Answer,
@@ -41,9 +41,7 @@ class Transport:
     ``retries`` how often a request that may be repeated is sent again.
     """
 
-    def __init__(
-        self, connection: Connection, home: Path | str | None, timeout: float, retries: int
-    ) -> None:
+    def __init__(self, connection: Connection, home: Path, timeout: float, retries: int) -> None:
         self.connection = connection
         self._home = home
         self._timeout = timeout
@@ -139,12 +137,9 @@ class Transport:
         )
 
     def look_again(self) -> None:
-        """Take the address of a local server anew: it may have been restarted elsewhere."""
-        if self.connection.local:
-            try:
-                self.connection = resolve(home=self._home)
-            except NoServer:
-                return
+        """Take the address of a local server anew, for the same principal."""
+        with suppress(NoServer):
+            self.connection = found_again(self.connection, self._home)
 
     def _send_once(self, request: Request) -> Answer:
         response = self._pool.request(
