@@ -5,7 +5,7 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -47,6 +47,7 @@ class Request:
 
     def all_headers(self, connection: Connection, agent: str) -> list[tuple[str, str]]:
         headers = {
+            "Host": urlsplit(connection.url).netloc,  # httpcore leaves out the brackets of IPv6
             "Authorization": f"Bearer {connection.token}",
             "Accept": "application/json",
             "User-Agent": agent,
@@ -132,6 +133,11 @@ def problem_of(data: str) -> ApiError:
 def may_retry(request: Request, status: int) -> bool:
     """Whether to send a refused request again. 429 says that nothing was done."""
     return status in RETRIED_STATUS and (request.repeatable or status == 429)
+
+
+def was_deleted(request: Request, status: int) -> bool:
+    """Whether this answer tells that an earlier sending, whose answer was lost, has deleted it."""
+    return request.method == "DELETE" and status == 404
 
 
 def delay(attempt: int, answer: Answer | None = None) -> float:

@@ -67,20 +67,22 @@ IGNORED = Scripted(ignore=True)
 class StandIn:
     """Answers requests one after the other by ``script``; after its end by ``otherwise``."""
 
-    def __init__(self, *script: Scripted, otherwise: Scripted | None = None) -> None:
+    def __init__(self, *script: Scripted, otherwise: Scripted | None = None, host: str = "127.0.0.1") -> None:
         self.seen: list[Seen] = []
         self._script = list(script)
         self._otherwise = otherwise
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._host = host
+        self._socket = socket.create_server((host, 0), family=family)
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         self._threads: list[threading.Thread] = []
         self._closing = False
         self._start(self._accept)
 
     def close(self) -> None:
         self._closing = True
-        socket.create_connection(("127.0.0.1", self.port)).close()
+        socket.create_connection((self._host, self.port)).close()
         self._socket.close()
         for thread in self._threads:
             thread.join(5)

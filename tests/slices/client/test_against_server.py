@@ -185,6 +185,13 @@ async def test_agents_have_versions_and_health(podium: Any, echo: str) -> None:
     assert caught.value.request_id
 
 
+async def test_all_versions_of_an_agent_are_given(podium: Any, echo: str) -> None:
+    for number in range(1, 61):
+        await podium.agents.update(echo, config={"command": ["echo", str(number)]})
+    versions = await podium.agents.versions(echo)
+    assert [each.version for each in versions] == [*range(61, 0, -1)]
+
+
 async def test_events_are_listed_and_followed(podium: Any, echo: str, form: Form) -> None:
     task = await podium.tasks.create(agent=echo, input="x")
     await podium.tasks.wait(task.id, timeout=60)

@@ -26,6 +26,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("podium.client.wire._FIRST_DELAY", 0.01)
 
 
+async def test_a_server_is_called_by_its_address_of_ipv6(form: Form) -> None:
+    with StandIn(answer(WHOAMI), host="::1") as server:
+        await call(form, server.url, lambda client: client.whoami())
+    assert server.seen[0].headers["host"] == f"[::1]:{server.port}"
+
+
 async def test_a_call_carries_the_token_and_says_who_calls(form: Form) -> None:
     with StandIn(answer(WHOAMI)) as server:
         await call(form, server.url, lambda client: client.whoami())
@@ -111,6 +117,37 @@ async def test_what_may_not_be_repeated_is_not(form: Form) -> None:
     with StandIn(IGNORED) as server, pytest.raises(errors.ConnectionFailed, match="broke"):
         await call(form, server.url, lambda client: client.projects.create(name="p"))
     assert len(server.seen) == 1
+
+
+AGENT = {
+    "id": "1", "project": "default", "name": "a", "version": 2, "runtime": "command", "config": {},
+    "description": "", "capabilities": [], "labels": {}, "enabled": True, "healthy": True,
+    "running": 0, "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+}  # fmt: skip
+
+
+async def test_a_change_of_one_version_is_not_repeated(form: Form) -> None:
+    """The first may have made the version that the second would conflict with."""
+    with StandIn(IGNORED) as server, pytest.raises(errors.ConnectionFailed, match="broke"):
+        await call(form, server.url, lambda it: it.agents.update("a", enabled=True, version=1))
+    assert len(server.seen) == 1
+    with StandIn(IGNORED, answer(AGENT)) as server:
+        changed = await call(form, server.url, lambda it: it.agents.update("a", enabled=True))
+    assert (changed.version, len(server.seen)) == (2, 2)
+
+
+@pytest.mark.parametrize("lost", [IGNORED, problem(503, "outcome_unknown")], ids=["dropped", "503"])
+async def test_what_a_lost_deletion_has_deleted_is_deleted(form: Form, lost: Scripted) -> None:
+    with StandIn(lost, problem(404, "not_found")) as server:
+        await call(form, server.url, lambda client: client.agents.delete("a"))
+    assert [seen.method for seen in server.seen] == ["DELETE"] * 2
+
+
+@pytest.mark.parametrize("before", [[], [problem(429, "rate_limited")]], ids=["once", "after 429"])
+async def test_what_never_was_is_not_deleted(form: Form, before: list[Scripted]) -> None:
+    script = [*before, problem(404, "not_found")]
+    with StandIn(*script) as server, pytest.raises(errors.NotFound):
+        await call(form, server.url, lambda client: client.agents.delete("a"))
 
 
 async def test_but_it_is_when_the_server_says_that_nothing_was_done(form: Form) -> None:

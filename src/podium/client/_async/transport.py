@@ -21,6 +21,7 @@ from podium.client.wire import (
     delay,
     may_retry,
     problem,
+    was_deleted,
 )
 
 T = TypeVar("T")
@@ -65,18 +66,21 @@ class AsyncTransport:
         Raises an ``ApiError`` when the server refuses it and ``ConnectionFailed`` when no answer
         came.
         """
+        perhaps_done = False
         for attempt in range(1, self._retries + 2):
             answer: Answer | None = None
             try:
                 answer = await self._send_once(request)
-                if answer.status < 400:
+                if answer.status < 400 or (perhaps_done and was_deleted(request, answer.status)):
                     return answer
                 if attempt > self._retries or not may_retry(request, answer.status):
                     raise problem(answer)
+                perhaps_done |= answer.status >= 500
             except BROKEN as error:
                 sent = not isinstance(error, _NOT_SENT)
                 if attempt > self._retries or (sent and not request.repeatable):
                     raise self.failed(error) from error
+                perhaps_done |= sent
                 self.look_again()
             await sleep(delay(attempt, answer))
         raise AssertionError

@@ -37,8 +37,14 @@ class Agents(Resource):
         return self._get(f"agents/{segment(agent)}", Agent)
 
     def update(self, agent: str, **changes: "Unpack[AgentEdit]") -> Agent:
-        """Change an agent. A changed runtime or configuration becomes a new version."""
-        request = Request("PUT", f"agents/{segment(agent)}", self._query(), changes)
+        """Change an agent. A changed runtime or configuration becomes a new version.
+
+        With the ``version`` that was read it is ``Conflict`` when another one is in force.
+        """
+        # Sent twice, the second would find the version that the first has made.
+        repeatable = changes.get("version") is None
+        path = f"agents/{segment(agent)}"
+        request = Request("PUT", path, self._query(), changes, repeatable=repeatable)
         return self._transport.call(request, Agent)
 
     def delete(self, agent: str) -> None:
@@ -46,8 +52,9 @@ class Agents(Resource):
         self._transport.send(Request("DELETE", f"agents/{segment(agent)}", self._query()))
 
     def versions(self, agent: str) -> Sequence[AgentVersion]:
-        """Every version of the agent's configuration."""
-        return self._items(f"agents/{segment(agent)}/versions", AgentVersion)
+        """Every version of the agent's configuration, newest first."""
+        path = f"agents/{segment(agent)}/versions"
+        return [each for each in self._pages(path, AgentVersion, self._query(), None)]
 
     def probe(self, agent: str) -> Probe:
         """Try whether the agent could start now."""
