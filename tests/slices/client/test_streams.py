@@ -1,5 +1,6 @@
 """Streams that break: nothing is lost, nothing comes twice."""
 
+import socket
 import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -8,7 +9,7 @@ import pytest
 
 from podium.client import errors
 from slices.client.forms import FORMS, Form, call, take
-from slices.client.standin import IGNORED, StandIn, answer, problem, stream
+from slices.client.standin import IGNORED, Scripted, StandIn, answer, problem, stream
 
 pytestmark = pytest.mark.parametrize("form", FORMS)
 
@@ -179,22 +180,103 @@ async def test_a_listing_stops_at_its_limit(form: Form) -> None:
     assert [(q["limit"], q.get("cursor")) for q in queries] == [(["3"], None), (["1"], ["x"])]
 
 
+def task(state: str) -> Scripted:
+    """The answer to a look at the task."""
+    return answer({**TASK, "state": state})
+
+
+TASK = {
+    "id": "t", "project": "default", "title": "t", "state": "running", "priority": 0,
+    "labels": {}, "queue": "default", "agent": "a", "capabilities": [], "input": None,
+    "output": None, "error": None, "attempt": 1, "progress": None, "depends_on": [],
+    "on_dependency_failure": "cancel", "timeouts": {}, "retry": {
+        "max_retries": 0, "backoff": "fixed", "initial": 1, "factor": 1, "max_delay": 1,
+        "jitter": 0,
+    }, "input_schema": None, "output_schema": None, "created_at": "2026-01-01T00:00:00Z",
+    "created_by": "x", "started_at": None, "finished_at": None, "queued_seconds": None,
+    "run_seconds": None, "running_on": None,
+}  # fmt: skip
+
+
 async def test_waiting_gives_up_in_time_and_leaves_the_task_alone(form: Form) -> None:
-    task = {
-        "id": "t", "project": "default", "title": "t", "state": "running", "priority": 0,
-        "labels": {}, "queue": "default", "agent": "a", "capabilities": [], "input": None,
-        "output": None, "error": None, "attempt": 1, "progress": None, "depends_on": [],
-        "on_dependency_failure": "cancel", "timeouts": {}, "retry": {
-            "max_retries": 0, "backoff": "fixed", "initial": 1, "factor": 1, "max_delay": 1,
-            "jitter": 0,
-        }, "input_schema": None, "output_schema": None, "created_at": "2026-01-01T00:00:00Z",
-        "created_by": "x", "started_at": None, "finished_at": None, "queued_seconds": None,
-        "run_seconds": None, "running_on": None,
-    }  # fmt: skip
-    history = answer({"items": [], "next": None})
-    server = StandIn(history, answer(task), otherwise=stream(HELLO))
+    server = StandIn(task("running"), stream(HELLO), task("running"), otherwise=stream(HELLO))
     with server, pytest.raises(errors.WaitTimeout) as caught:
         await call(form, server.url, lambda client: client.tasks.wait("t", timeout=0.5))
     assert isinstance(caught.value, TimeoutError)
     assert "explain" in (caught.value.hint or "")
     assert {seen.method for seen in server.seen} == {"GET"}
+
+
+async def test_waiting_for_what_has_ended_is_one_look(form: Form) -> None:
+    with StandIn(task("failed")) as server:
+        found = await call(form, server.url, lambda client: client.tasks.wait("t", timeout=0))
+    assert (found.state, len(server.seen)) == ("failed", 1)
+
+
+async def test_an_end_while_the_stream_is_opened_is_seen(form: Form) -> None:
+    """Whatever its place in the feed: the stream is from now on, and the task is looked at after."""
+    with StandIn(task("running"), stream(HELLO), task("succeeded")) as server:
+        found = await call(form, server.url, lambda client: client.tasks.wait("t"))
+    assert found.state == "succeeded"
+    assert [urlsplit(seen.target).path.rpartition("/")[2] for seen in server.seen] == [
+        "t",
+        "stream",
+        "t",
+    ]
+    assert after(server.seen[1].target) is None
+
+
+async def test_waiting_goes_on_when_an_ended_task_was_retried(form: Form) -> None:
+    followed = stream(HELLO, event(1, "task.failed"), event(2, "task.completed"))
+    looks = [task("running"), followed, task("running"), task("queued"), task("succeeded")]
+    with StandIn(*looks) as server:
+        found = await call(form, server.url, lambda client: client.tasks.wait("t"))
+    assert found.state == "succeeded"
+
+
+def nobody() -> str:
+    """An address at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return f"http://127.0.0.1:{unused.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("cursor", [None, "1.0.0"])
+async def test_a_server_that_was_never_there_is_told_at_the_time_limit(
+    form: Form, cursor: str | None
+) -> None:
+    with pytest.raises(errors.ConnectionFailed, match="No server answers"):
+        await take(form, nobody(), lambda client: client.events(after=cursor, timeout=0.4))
+
+
+async def test_entering_a_stream_of_a_server_that_is_not_there_is_told(form: Form) -> None:
+    with pytest.raises(errors.ConnectionFailed, match="No server answers"):
+        await call(form, nobody(), lambda client: entered(client.events(timeout=0.4)))
+
+
+async def test_entering_a_stream_whose_time_is_over_is_no_error(form: Form) -> None:
+    assert await call(form, nobody(), lambda client: entered(client.events(timeout=0))) is None
+
+
+def entered(events: Any) -> Any:
+    """The cursor at which a stream begins when it is entered."""
+    if hasattr(events, "__enter__"):
+        with events:
+            return events.cursor
+    return entered_async(events)
+
+
+async def entered_async(events: Any) -> Any:
+    async with events:
+        return events.cursor
+
+
+async def test_a_refusal_that_lasted_to_the_time_limit_is_told(form: Form) -> None:
+    refusal = problem(503, "unavailable")
+    with StandIn(otherwise=refusal) as server, pytest.raises(errors.Unavailable):
+        await take(form, server.url, lambda client: client.events(timeout=0.4))
+
+
+async def test_a_server_silent_until_the_time_limit_has_no_events(form: Form) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert await take(form, url, lambda client: client.events(timeout=0.3)) == []

@@ -40,8 +40,8 @@ class AsyncEvents(AsyncResource):
 
         ``types`` are names such as ``task.failed`` or prefixes such as ``task.*``. The stream
         ends after ``timeout`` seconds. It comes back by itself when the connection breaks or
-        the server restarts; after ``patience`` seconds without one it raises
-        ``ConnectionFailed``.
+        the server restarts; after ``patience`` seconds without one, or at its end if it never had
+        one, it raises ``ConnectionFailed`` or what the server refused it with.
         """
         follower = AsyncFollower(
             self._transport,

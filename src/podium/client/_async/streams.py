@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Self
+
+import httpcore
 
 from podium.client._async.runtime import sleep
 from podium.client._async.transport import BROKEN, AsyncTransport
@@ -30,8 +32,8 @@ class AsyncFollower:
     """Reads one event stream across broken connections and restarts of the server.
 
     ``cursor`` is the place to go on from. ``deadline`` is on ``time.monotonic``; at it the
-    messages end. When no connection lasted or brought an event for ``patience`` seconds, the
-    last error is raised.
+    messages end, or the last error is raised if the server was never reached. It is raised as
+    well when no connection lasted or brought an event for ``patience`` seconds.
     """
 
     def __init__(
@@ -51,29 +53,34 @@ class AsyncFollower:
         self._deadline = deadline
         self._patience = patience
         self._alive = time.monotonic()
+        self._reached = False
 
     async def messages(self) -> AsyncGenerator[Message]:
         """Every message, also those that only show life; each event once."""
         failures = 0
+        error: PodiumError | None = None
         while (seconds := self._read_timeout()) > 0:
-            error: PodiumError | None = None
+            error = None
             opened = time.monotonic()
             try:
                 async with aclosing(self._once(seconds)) as source:
                     async for message in source:
+                        self._reached = True
                         if message.event or time.monotonic() - opened > _HEARTBEAT_SECONDS:
                             failures, self._alive = 0, time.monotonic()
                         yield message
             except BROKEN as broken:
-                error = self._transport.failed(broken)
+                # A read that the deadline cut short is the end of the time, not of the connection.
+                if not isinstance(broken, httpcore.ReadTimeout) or self._read_timeout() > 0:
+                    error = self._transport.failed(broken)
             except ApiError as refused:
                 if refused.status not in RETRIED_STATUS:
                     raise
                 error = refused
-            if (pause := self._pause(failures, error)) is None:
-                return
+            await sleep(self._pause(failures, error))
             failures += 1
-            await sleep(pause)
+        if error and not self._reached:
+            raise error
 
     async def _once(self, seconds: float) -> AsyncGenerator[Message]:
         async with aclosing(self._transport.messages(self._request(), seconds)) as source:
@@ -86,13 +93,12 @@ class AsyncFollower:
                 if self._read_timeout() < min(_HEARTBEAT_SECONDS, seconds - _SLACK_SECONDS):
                     return  # and connect again with a read timeout that ends at the deadline
 
-    def _pause(self, failures: int, error: PodiumError | None) -> float | None:
-        """Seconds until the next connection; None at the deadline."""
+    def _pause(self, failures: int, error: PodiumError | None) -> float:
+        """Seconds until the next connection, or until the deadline."""
         if error and time.monotonic() - self._alive > self._patience:
             raise error
         self._transport.look_again()
-        left = self._read_timeout()
-        return min(delay(failures + 1), left) if left > 0 else None
+        return min(delay(failures + 1), max(self._read_timeout(), 0))
 
     def _read_timeout(self) -> float:
         if self._deadline is None:
@@ -132,7 +138,8 @@ class AsyncEventStream:
 
     async def __aenter__(self) -> Self:
         if self._follower.cursor is None:
-            self._first = await self._messages.__anext__()
+            with suppress(StopAsyncIteration):  # the time limit came first: it ends at once
+                self._first = await self._messages.__anext__()
         return self
 
     async def __aexit__(

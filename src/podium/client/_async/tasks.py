@@ -189,18 +189,20 @@ class AsyncTasks(AsyncResource):
         Driven by the task's events: nothing is asked again and again.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        history = await self.history(task_id)
         task = await self.get(task_id)
         if task.state in ENDED:
             return task
         query = self._query(subject=str(task_id), type=ENDING)
-        after = history[-1].cursor if history else None
-        follower = AsyncFollower(
-            self._transport, "events/stream", query, after=after, deadline=deadline
-        )
+        follower = AsyncFollower(self._transport, "events/stream", query, deadline=deadline)
         async with AsyncEventStream(follower) as events:
+            # Once the stream is open no end is missed: what ended before is seen by looking.
+            task = await self.get(task_id)
+            if task.state in ENDED:
+                return task
             async for _ in events:
-                return await self.get(task_id)
+                task = await self.get(task_id)
+                if task.state in ENDED:  # or it was retried meanwhile
+                    return task
         raise WaitTimeout(
             f"Task {task_id} has not ended within {timeout:g} s.",
             hint=f"It goes on; 'podium task explain {task_id}' says what it waits for.",

@@ -41,8 +41,8 @@ class Events(Resource):
 
         ``types`` are names such as ``task.failed`` or prefixes such as ``task.*``. The stream
         ends after ``timeout`` seconds. It comes back by itself when the connection breaks or
-        the server restarts; after ``patience`` seconds without one it raises
-        ``ConnectionFailed``.
+        the server restarts; after ``patience`` seconds without one, or at its end if it never had
+        one, it raises ``ConnectionFailed`` or what the server refused it with.
         """
         follower = Follower(
             self._transport,

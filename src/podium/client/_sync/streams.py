@@ -3,9 +3,11 @@
 
 import time
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from types import TracebackType
 from typing import Self
+
+import httpcore
 
 from podium.client._sync.runtime import sleep
 from podium.client._sync.transport import BROKEN, Transport
@@ -31,8 +33,8 @@ class Follower:
     """Reads one event stream across broken connections and restarts of the server.
 
     ``cursor`` is the place to go on from. ``deadline`` is on ``time.monotonic``; at it the
-    messages end. When no connection lasted or brought an event for ``patience`` seconds, the
-    last error is raised.
+    messages end, or the last error is raised if the server was never reached. It is raised as
+    well when no connection lasted or brought an event for ``patience`` seconds.
     """
 
     def __init__(
@@ -52,29 +54,34 @@ class Follower:
         self._deadline = deadline
         self._patience = patience
         self._alive = time.monotonic()
+        self._reached = False
 
     def messages(self) -> Generator[Message]:
         """Every message, also those that only show life; each event once."""
         failures = 0
+        error: PodiumError | None = None
         while (seconds := self._read_timeout()) > 0:
-            error: PodiumError | None = None
+            error = None
             opened = time.monotonic()
             try:
                 with closing(self._once(seconds)) as source:
                     for message in source:
+                        self._reached = True
                         if message.event or time.monotonic() - opened > _HEARTBEAT_SECONDS:
                             failures, self._alive = 0, time.monotonic()
                         yield message
             except BROKEN as broken:
-                error = self._transport.failed(broken)
+                # A read that the deadline cut short is the end of the time, not of the connection.
+                if not isinstance(broken, httpcore.ReadTimeout) or self._read_timeout() > 0:
+                    error = self._transport.failed(broken)
             except ApiError as refused:
                 if refused.status not in RETRIED_STATUS:
                     raise
                 error = refused
-            if (pause := self._pause(failures, error)) is None:
-                return
+            sleep(self._pause(failures, error))
             failures += 1
-            sleep(pause)
+        if error and not self._reached:
+            raise error
 
     def _once(self, seconds: float) -> Generator[Message]:
         with closing(self._transport.messages(self._request(), seconds)) as source:
@@ -87,13 +94,12 @@ class Follower:
                 if self._read_timeout() < min(_HEARTBEAT_SECONDS, seconds - _SLACK_SECONDS):
                     return  # and connect again with a read timeout that ends at the deadline
 
-    def _pause(self, failures: int, error: PodiumError | None) -> float | None:
-        """Seconds until the next connection; None at the deadline."""
+    def _pause(self, failures: int, error: PodiumError | None) -> float:
+        """Seconds until the next connection, or until the deadline."""
         if error and time.monotonic() - self._alive > self._patience:
             raise error
         self._transport.look_again()
-        left = self._read_timeout()
-        return min(delay(failures + 1), left) if left > 0 else None
+        return min(delay(failures + 1), max(self._read_timeout(), 0))
 
     def _read_timeout(self) -> float:
         if self._deadline is None:
@@ -133,7 +139,8 @@ class EventStream:
 
     def __enter__(self) -> Self:
         if self._follower.cursor is None:
-            self._first = self._messages.__next__()
+            with suppress(StopIteration):  # the time limit came first: it ends at once
+                self._first = self._messages.__next__()
         return self
 
     def __exit__(

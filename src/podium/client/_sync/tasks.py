@@ -185,16 +185,20 @@ class Tasks(Resource):
         Driven by the task's events: nothing is asked again and again.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        history = self.history(task_id)
         task = self.get(task_id)
         if task.state in ENDED:
             return task
         query = self._query(subject=str(task_id), type=ENDING)
-        after = history[-1].cursor if history else None
-        follower = Follower(self._transport, "events/stream", query, after=after, deadline=deadline)
+        follower = Follower(self._transport, "events/stream", query, deadline=deadline)
         with EventStream(follower) as events:
+            # Once the stream is open no end is missed: what ended before is seen by looking.
+            task = self.get(task_id)
+            if task.state in ENDED:
+                return task
             for _ in events:
-                return self.get(task_id)
+                task = self.get(task_id)
+                if task.state in ENDED:  # or it was retried meanwhile
+                    return task
         raise WaitTimeout(
             f"Task {task_id} has not ended within {timeout:g} s.",
             hint=f"It goes on; 'podium task explain {task_id}' says what it waits for.",
