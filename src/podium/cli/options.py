@@ -22,7 +22,7 @@ Project = Annotated[
         "--project",
         "-p",
         metavar="NAME",
-        help="Project; unset, that of PODIUM_PROJECT, else default.",
+        help="Project; unset, that of PODIUM_PROJECT, else the token's, else default.",
     ),
 ]
 Labels = Annotated[
@@ -77,10 +77,11 @@ def whole_id(client: "Podium", given: str) -> str:
         return given
     found = client.tasks.find(given)
     if not found:
+        where = f" in project {client.project}" if client.project else ""
         raise Failure(
             Status.REFUSED,
             "not_found",
-            f"There is no task whose id begins with {given} in project {client.project}.",
+            f"There is no task whose id begins with {given}{where}.",
             "'podium task list' shows the tasks.",
         )
     if len(found) > 1:

@@ -133,6 +133,19 @@ def test_tokens(installation: Installation) -> None:
     assert installation.podium("token", "revoke", kept["id"], "-y").status == 0
 
 
+def test_a_token_of_one_project_needs_no_project(installation: Installation) -> None:
+    project = f"e-{uuid4().hex[:12]}"
+    assert installation.podium("project", "create", project).status == 0
+    made = installation.podium("token", "create", "bound", "--preset", "member", "-p", project)
+    url = installation.podium("up", "--detach", "--json").json["url"]
+    bound = {"PODIUM_URL": url, "PODIUM_TOKEN": made.out.strip()}
+    assert installation.podium("task", "list", **bound).err == "There are no such tasks.\n"
+    unknown = installation.podium("task", "show", "00000000", **bound)
+    assert "no task whose id begins with 00000000.\n" in unknown.err
+    elsewhere = installation.podium("task", "list", "-p", "default", **bound)
+    assert (elsewhere.status, "default" in elsewhere.err) == (4, True)
+
+
 def test_the_servers_own_commands(installation: Installation) -> None:
     said = installation.podium("status")
     assert said.status == 0

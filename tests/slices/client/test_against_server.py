@@ -261,3 +261,31 @@ async def test_the_server_tells_of_itself(podium: Any) -> None:
     assert {each.name for each in await podium.settings()} >= {"home", "port"}
     assert (await podium.whoami()).kind == "admin"
     assert abs(await podium.clock_skew()) < 3
+
+
+async def test_a_token_of_one_project_needs_no_project(
+    installation: Installation, form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PODIUM_PROJECT", raising=False)
+    project = f"b-{uuid4().hex[:12]}"
+    async with AsyncPodium(home=installation.home) as admin:
+        await admin.projects.create(name=project)
+        await admin.in_project(project).agents.create(
+            name="echo", runtime="command", config={"command": ["cat"], "prompt": "stdin"}
+        )
+        bound = await admin.tokens.create(
+            name="bound", preset="operator", project=project, expires_in=600
+        )
+        url = admin.connection.url
+
+    async def used(client: Any) -> None:
+        task = await client.tasks.create(agent="echo", input="x")
+        assert task.project == project
+        assert (await client.tasks.wait(task.id, timeout=60)).state == "succeeded"
+
+    if form == "sync":
+        with Podium(url, bound.token) as client:
+            await used(Both(client))
+    else:
+        async with AsyncPodium(url, bound.token) as client:
+            await used(client)

@@ -86,7 +86,7 @@ class AsyncEvents(AsyncResource):
 class AsyncInProject(AsyncResource):
     """Everything that the API offers, for the things of one project."""
 
-    def __init__(self, transport: AsyncTransport, project: str) -> None:
+    def __init__(self, transport: AsyncTransport, project: str | None) -> None:
         super().__init__(transport, project)
         self.tasks = AsyncTasks(transport, project)
         self.agents = AsyncAgents(transport, project)
@@ -101,8 +101,8 @@ class AsyncInProject(AsyncResource):
         return self._transport.connection
 
     @property
-    def project(self) -> str:
-        """The project of every call."""
+    def project(self) -> str | None:
+        """The project of every call; None: the one that the token is bound to, or ``default``."""
         return self._project
 
     async def status(self) -> Status:
@@ -133,9 +133,10 @@ class AsyncPodium(AsyncInProject):
 
     Without ``url`` and ``token`` it takes ``PODIUM_URL`` and ``PODIUM_TOKEN``, and without those
     the server that runs on the data directory ``home`` (``PODIUM_HOME``, ``~/.podium``).
-    ``project`` is the project of every call (``PODIUM_PROJECT``, ``default``). ``timeout`` is how
-    long, in seconds, the server may stay silent within one answer; ``retries`` how often a
-    request that may be repeated is sent again. Raises ``NoServer`` when nothing says where to go.
+    ``project`` is the project of every call: by default ``PODIUM_PROJECT``, else the one that the
+    token is bound to, else ``default``. ``timeout`` is how long, in seconds, the server may stay
+    silent within one answer; ``retries`` how often a request that may be repeated is sent again.
+    Raises ``NoServer`` when nothing says where to go.
 
     Use it as a context manager, or call ``aclose``.
     """
@@ -152,7 +153,7 @@ class AsyncPodium(AsyncInProject):
     ) -> None:
         home = data_dir(home)
         transport = AsyncTransport(resolve(url, token, home), home, timeout, retries)
-        super().__init__(transport, project or os.environ.get("PODIUM_PROJECT") or "default")
+        super().__init__(transport, project or os.environ.get("PODIUM_PROJECT") or None)
 
     def in_project(self, name: str) -> AsyncInProject:
         """The same for another project, over the same connections."""

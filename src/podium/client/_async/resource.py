@@ -13,9 +13,9 @@ _USUAL_PAGE = 200
 
 
 class AsyncResource:
-    """Calls of one kind, in one project."""
+    """Calls of one kind, in one project; None leaves it to the server which."""
 
-    def __init__(self, transport: AsyncTransport, project: str) -> None:
+    def __init__(self, transport: AsyncTransport, project: str | None) -> None:
         self._transport = transport
         self._project = project
 

@@ -87,7 +87,7 @@ class Events(Resource):
 class InProject(Resource):
     """Everything that the API offers, for the things of one project."""
 
-    def __init__(self, transport: Transport, project: str) -> None:
+    def __init__(self, transport: Transport, project: str | None) -> None:
         super().__init__(transport, project)
         self.tasks = Tasks(transport, project)
         self.agents = Agents(transport, project)
@@ -102,8 +102,8 @@ class InProject(Resource):
         return self._transport.connection
 
     @property
-    def project(self) -> str:
-        """The project of every call."""
+    def project(self) -> str | None:
+        """The project of every call; None: the one that the token is bound to, or ``default``."""
         return self._project
 
     def status(self) -> Status:
@@ -134,9 +134,10 @@ class Podium(InProject):
 
     Without ``url`` and ``token`` it takes ``PODIUM_URL`` and ``PODIUM_TOKEN``, and without those
     the server that runs on the data directory ``home`` (``PODIUM_HOME``, ``~/.podium``).
-    ``project`` is the project of every call (``PODIUM_PROJECT``, ``default``). ``timeout`` is how
-    long, in seconds, the server may stay silent within one answer; ``retries`` how often a
-    request that may be repeated is sent again. Raises ``NoServer`` when nothing says where to go.
+    ``project`` is the project of every call: by default ``PODIUM_PROJECT``, else the one that the
+    token is bound to, else ``default``. ``timeout`` is how long, in seconds, the server may stay
+    silent within one answer; ``retries`` how often a request that may be repeated is sent again.
+    Raises ``NoServer`` when nothing says where to go.
 
     Use it as a context manager, or call ``close``.
     """
@@ -153,7 +154,7 @@ class Podium(InProject):
     ) -> None:
         home = data_dir(home)
         transport = Transport(resolve(url, token, home), home, timeout, retries)
-        super().__init__(transport, project or os.environ.get("PODIUM_PROJECT") or "default")
+        super().__init__(transport, project or os.environ.get("PODIUM_PROJECT") or None)
 
     def in_project(self, name: str) -> InProject:
         """The same for another project, over the same connections."""
