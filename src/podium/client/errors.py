@@ -75,6 +75,13 @@ class ApiError(PodiumError):
         ApiError.by_code[cls.code] = cls
 
 
+class MalformedRequest(ApiError):
+    """The request is no valid HTTP or JSON, or holds what can never be stored, such as NUL."""
+
+    code = "malformed_request"
+    status = 400
+
+
 class InvalidInput(ApiError):
     """The request is well-formed but what it asks for cannot be."""
 
@@ -120,11 +127,24 @@ class NeedsAdmin(Forbidden):
     code = "needs_admin"
 
 
+class OriginRefused(Forbidden):
+    """The request names another site as the one whose page made it."""
+
+    code = "origin_refused"
+
+
 class NotFound(ApiError):
     """What the request names does not exist, or the token may not see it."""
 
     code = "not_found"
     status = 404
+
+
+class MethodNotAllowed(ApiError):
+    """The server knows the path, but not for this method: it may be of another version."""
+
+    code = "method_not_allowed"
+    status = 405
 
 
 class Conflict(ApiError):
@@ -138,6 +158,12 @@ class IdempotencyMismatch(Conflict):
     """An idempotency key came again with a different request."""
 
     code = "idempotency_mismatch"
+
+
+class LeaseLost(Conflict):
+    """A worker's lease ran out or was ended."""
+
+    code = "lease_lost"
 
 
 class Gone(ApiError):
@@ -154,11 +180,31 @@ class TooLarge(ApiError):
     status = 413
 
 
+class UnsupportedMediaType(ApiError):
+    """A body is of a type that is not read there."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class Misdirected(ApiError):
+    """The server does not answer under the host name or address by which it was called."""
+
+    code = "misdirected"
+    status = 421
+
+
 class RateLimited(ApiError):
     """The token passed its request rate."""
 
     code = "rate_limited"
     status = 429
+
+
+class TooManyStreams(RateLimited):
+    """The server serves as many streams as it may, in all or to the token."""
+
+    code = "too_many_streams"
 
 
 class ServerFault(ApiError):
@@ -168,23 +214,46 @@ class ServerFault(ApiError):
     status = 500
 
 
+class DatabaseUnsupported(ServerFault):
+    """The database server, or the schema in it, is not one that the server can use."""
+
+    code = "database_unsupported"
+
+
+class SettingsInvalid(ServerFault):
+    """A setting of the server has a value that it cannot use."""
+
+    code = "settings_invalid"
+
+
 class Unavailable(ApiError):
-    """The server cannot reach its database now; nothing was changed."""
+    """The server cannot reach its database now, or its disk is full; nothing was changed."""
 
     code = "unavailable"
+    status = 503
+
+
+class OutcomeUnknown(ApiError):
+    """The server lost its database before that answered: the change was made, or it was not."""
+
+    code = "outcome_unknown"
     status = 503
 
 
 _BY_STATUS: dict[int, type[ApiError]] = {
     kind.status: kind
     for kind in (
+        MalformedRequest,
         InvalidInput,
         Unauthenticated,
         Forbidden,
         NotFound,
+        MethodNotAllowed,
         Conflict,
         Gone,
         TooLarge,
+        UnsupportedMediaType,
+        Misdirected,
         RateLimited,
         Unavailable,
     )

@@ -67,7 +67,9 @@ IGNORED = Scripted(ignore=True)
 class StandIn:
     """Answers requests one after the other by ``script``; after its end by ``otherwise``."""
 
-    def __init__(self, *script: Scripted, otherwise: Scripted | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, *script: Scripted, otherwise: Scripted | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.seen: list[Seen] = []
         self._script = list(script)
         self._otherwise = otherwise

@@ -77,9 +77,7 @@ def test_what_is_no_url_is_refused(given: str) -> None:
 
 def test_the_local_server_is_found_with_its_administrator(home: Path) -> None:
     running(home)
-    assert resolve() == Connection(
-        LOCAL, "podium_local_secret", local=True, administrator=True
-    )
+    assert resolve() == Connection(LOCAL, "podium_local_secret", local=True, administrator=True)
 
 
 def test_a_token_of_ones_own_goes_to_the_local_server(home: Path) -> None:

@@ -194,7 +194,7 @@ async def test_a_broken_download_goes_on_where_it_stopped(form: Form, tmp_path: 
             form, server.url, lambda client: client.tasks.download("t", "a b", tmp_path / "out")
         )
     assert path.read_bytes() == b"0123456789"
-    assert server.seen[0].target.startswith("/api/v1/orchestration/tasks/t/artifacts/a%20b?")
+    assert server.seen[0].target == "/api/v1/orchestration/tasks/t/artifacts/a%20b"
     assert server.seen[1].headers["range"] == "bytes=4-"
     assert names(tmp_path) == ["out"]
 

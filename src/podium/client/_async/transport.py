@@ -41,9 +41,7 @@ class AsyncTransport:
     ``retries`` how often a request that may be repeated is sent again.
     """
 
-    def __init__(
-        self, connection: Connection, home: Path, timeout: float, retries: int
-    ) -> None:
+    def __init__(self, connection: Connection, home: Path, timeout: float, retries: int) -> None:
         self.connection = connection
         self._home = home
         self._timeout = timeout
