@@ -123,6 +123,36 @@ def test_a_task_that_waits(podium: Run, echo: str) -> None:
     assert podium("task", "cancel", task_id).status == 0
 
 
+def test_an_edit_keeps_what_it_does_not_change(podium: Run, echo: str) -> None:
+    task_id = made(
+        podium(
+            "task", "create", "-a", echo, "--delay", "1h", "--queue-timeout", "2h",
+            "--run-timeout", "30m", "--heartbeat-timeout", "1m", "--retries", "3",
+            "--backoff", "fixed",
+        )
+    )  # fmt: skip
+    before = podium("task", "show", task_id, "--json").json
+    edited = podium("task", "edit", task_id, "--run-timeout", "90m", "--json").json
+    assert edited["timeouts"] == {"queue": 7200, "run": 5400, "heartbeat": 60}
+    assert edited["retry"] == before["retry"]
+    edited = podium("task", "edit", task_id, "--retries", "5", "--json").json
+    assert edited["retry"] == {**before["retry"], "max_retries": 5}
+    assert edited["timeouts"] == {"queue": 7200, "run": 5400, "heartbeat": 60}
+    assert podium("task", "cancel", task_id).status == 0
+
+
+def test_watching_ends_with_the_tasks(podium: Run, echo: str) -> None:
+    first = made(podium("task", "create", "-a", echo, "--delay", "2s"))
+    said = podium("task", "watch", first, "--json")
+    assert (said.status, said.err) == (0, "")
+    assert [event["type"] for event in said.lines][-2:] == ["task.started", "task.completed"]
+    said = podium("task", "watch", first, "--json")
+    assert (said.status, said.out) == (0, "")
+    second = made(podium("task", "create", "-a", echo, "--delay", "1h"))
+    assert podium("task", "cancel", second).status == 0
+    assert podium("task", "watch", first, second, "--json").status == 5
+
+
 def test_tasks_in_a_row(podium: Run, echo: str) -> None:
     first = made(podium("task", "create", "-a", echo, "--delay", "5s", "-t", "First"))
     second = made(

@@ -9,7 +9,7 @@ import pytest
 
 from podium.client import errors
 from slices.client.forms import FORMS, Form, call, take
-from slices.client.standin import IGNORED, Scripted, StandIn, answer, problem, stream
+from slices.client.standin import IGNORED, StandIn, answer, problem, stream, task
 
 pytestmark = pytest.mark.parametrize("form", FORMS)
 
@@ -180,24 +180,6 @@ async def test_a_listing_stops_at_its_limit(form: Form) -> None:
     assert [(q["limit"], q.get("cursor")) for q in queries] == [(["3"], None), (["1"], ["x"])]
 
 
-def task(state: str) -> Scripted:
-    """The answer to a look at the task."""
-    return answer({**TASK, "state": state})
-
-
-TASK = {
-    "id": "t", "project": "default", "title": "t", "state": "running", "priority": 0,
-    "labels": {}, "queue": "default", "agent": "a", "capabilities": [], "input": None,
-    "output": None, "error": None, "attempt": 1, "progress": None, "depends_on": [],
-    "on_dependency_failure": "cancel", "timeouts": {}, "retry": {
-        "max_retries": 0, "backoff": "fixed", "initial": 1, "factor": 1, "max_delay": 1,
-        "jitter": 0,
-    }, "input_schema": None, "output_schema": None, "created_at": "2026-01-01T00:00:00Z",
-    "created_by": "x", "started_at": None, "finished_at": None, "queued_seconds": None,
-    "run_seconds": None, "running_on": None,
-}  # fmt: skip
-
-
 async def test_waiting_gives_up_in_time_and_leaves_the_task_alone(form: Form) -> None:
     server = StandIn(task("running"), stream(HELLO), task("running"), otherwise=stream(HELLO))
     with server, pytest.raises(errors.WaitTimeout) as caught:
@@ -214,7 +196,7 @@ async def test_waiting_for_what_has_ended_is_one_look(form: Form) -> None:
 
 
 async def test_an_end_while_the_stream_is_opened_is_seen(form: Form) -> None:
-    """Whatever its place in the feed: the stream is from now on, and the task is looked at after."""
+    """Whatever its place in the feed: the stream begins now, and the task is read after that."""
     with StandIn(task("running"), stream(HELLO), task("succeeded")) as server:
         found = await call(form, server.url, lambda client: client.tasks.wait("t"))
     assert found.state == "succeeded"

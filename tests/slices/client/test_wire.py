@@ -73,7 +73,8 @@ def test_every_documented_error_has_its_class_here() -> None:
     """The two lists are written apart; here they meet."""
     text = (Path(__file__).parents[3] / "docs" / "reference" / "errors.md").read_text()
     documented = {
-        code: int(status) for code, status in re.findall(r"^\| `(\w+)` \| (\d+)", text, re.M)
+        code: int(status)
+        for code, status in re.findall(r"^\| `(\w+)` \| (\d+)", text, re.MULTILINE)
     }
     ours = {code: kind.status for code, kind in errors.ApiError.by_code.items()}
     assert len(documented) > 20

@@ -1,5 +1,6 @@
 """``podium task``: submit, look at and steer tasks."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -25,6 +26,7 @@ from podium.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from podium.client import Podium
     from podium.client.inputs import TaskEdit, TaskNew
 
 
@@ -99,19 +101,16 @@ def _given(**options: object) -> dict[str, object]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _timeouts(run: str | None, queue: str | None, heartbeat: str | None) -> object:
-    return (
-        _given(
-            run=seconds(run, "--run-timeout"),
-            queue=seconds(queue, "--queue-timeout"),
-            heartbeat=seconds(heartbeat, "--heartbeat-timeout"),
-        )
-        or None
+def _timeouts(run: str | None, queue: str | None, heartbeat: str | None) -> dict[str, object]:
+    return _given(
+        run=seconds(run, "--run-timeout"),
+        queue=seconds(queue, "--queue-timeout"),
+        heartbeat=seconds(heartbeat, "--heartbeat-timeout"),
     )
 
 
-def _retry(retries: int | None, backoff: Backoff | None) -> object:
-    return _given(max_retries=retries, backoff=backoff) or None
+def _retry(retries: int | None, backoff: Backoff | None) -> dict[str, object]:
+    return _given(max_retries=retries, backoff=backoff)
 
 
 @app.command()
@@ -150,8 +149,8 @@ def create(
         on_dependency_failure=on_dependency_failure,
         delay=seconds(delay, "--delay"),
         start_at=moment(at, "--at"),
-        timeouts=_timeouts(run_timeout, queue_timeout, heartbeat_timeout),
-        retry=_retry(retries, backoff),
+        timeouts=_timeouts(run_timeout, queue_timeout, heartbeat_timeout) or None,
+        retry=_retry(retries, backoff) or None,
     )
     _submit(cast("TaskNew", new), idempotency_key, project, wait=wait, json=json)
 
@@ -230,24 +229,41 @@ def edit(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Change a task that has not begun to run. Labels given replace all labels."""
-    changes = _given(
-        title=title,
-        priority=priority,
-        labels=labels(label) or None,
-        timeouts=_timeouts(run_timeout, queue_timeout, heartbeat_timeout),
-        retry=_retry(retries, backoff),
-    )
+    """Change a task that has not begun to run.
+
+    What is not given stays as it is; labels given replace all labels. A change of any timeout
+    lets the queue timeout count anew.
+    """
+    changes = _given(title=title, priority=priority, labels=labels(label) or None)
     if input is not None:
         changes["input"] = json_value(input, "--input")
-    if not changes:
+    parts = {
+        "timeouts": _timeouts(run_timeout, queue_timeout, heartbeat_timeout),
+        "retry": _retry(retries, backoff),
+    }
+    if not changes and not any(parts.values()):
         raise wrong("Nothing to change was given.", "See 'podium task edit --help'.")
     with connect(project) as client:
-        task = client.tasks.update(whole_id(client, task_id), **cast("TaskEdit", changes))
+        whole = whole_id(client, task_id)
+        changes |= _merged(client, whole, parts)
+        task = client.tasks.update(whole, **cast("TaskEdit", changes))
     if json:
         output.emit(task)
     else:
         task_look.show_task(task)
+
+
+def _merged(
+    client: "Podium", task_id: str, parts: Mapping[str, Mapping[str, object]]
+) -> dict[str, object]:
+    """The parts that are changed, filled up with what the task has: the API replaces them whole."""
+    changed = {name: part for name, part in parts.items() if part}
+    if not changed:
+        return {}
+    import msgspec
+
+    has = msgspec.to_builtins(client.tasks.get(task_id))
+    return {name: {**has[name], **part} for name, part in changed.items()}
 
 
 @app.command()

@@ -99,7 +99,11 @@ class AsyncTasks(AsyncResource):
         return await self._get(_path(task_id), Task)
 
     async def update(self, task_id: TaskId, **changes: "Unpack[TaskEdit]") -> Task:
-        """Change a task that has not begun to run; ``Conflict`` when it has."""
+        """Change a task that has not begun to run; ``Conflict`` when it has.
+
+        Fields that are not given stay. ``timeouts``, ``retry`` and ``labels`` are replaced whole,
+        and what they leave out takes its default; the queue timeout counts from the change.
+        """
         request = Request("PUT", _path(task_id), self._query(), changes)
         return await self._transport.call(request, Task)
 
