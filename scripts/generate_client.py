@@ -200,7 +200,7 @@ def formatted(texts: dict[Path, str]) -> dict[Path, str]:
         for path, place in places.items():
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(texts[path])
-        fix = ["check", "--select", "F401,I,UP028,UP035", "--fix", "--unsafe-fixes"]
+        fix = ["check", "--select", "C416,F401,I,UP028,UP035", "--fix", "--unsafe-fixes"]
         fix += ["--config", 'lint.isort.known-first-party=["podium"]']
         config = ["--config", str(ROOT / "pyproject.toml"), "--quiet", folder]
         for step in (fix, ["format"]):

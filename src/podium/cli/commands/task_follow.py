@@ -1,6 +1,6 @@
 """``podium task wait`` and ``podium task watch``: follow tasks by their events."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +12,7 @@ from podium.cli.options import ID_HELP, Json, Project, TaskIds, connect, seconds
 
 if TYPE_CHECKING:
     from podium.client import Podium
-    from podium.client.models import Task
+    from podium.client.models import Event, Task
 
 _ACTIVE = ("pending", "queued", "running", "waiting")
 _WATCHED = 200
@@ -46,43 +46,73 @@ def watch(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Show tasks live: those given until they have ended, or all of a project until Ctrl-C."""
+    """Show tasks live: those given until they have ended, or all of a project until Ctrl-C.
+
+    The exit status tells how those given ended: 0, 1 failed, 5 cancelled. With --json it prints
+    the events from now on, one a line.
+    """
     with connect(project) as client:
         ids = [whole_id(client, given) for given in task_ids or ()]
-        if ids and not json:
-            show_outcome(finished(client, ids, timeout=None, quiet=False), json=False)
+        if ids:
+            told = output.emit if json else None
+            tasks = finished(client, ids, timeout=None, quiet=json, told=told)
+            _end(tasks) if json else show_outcome(tasks, json=False)
         elif json:
-            for event in client.events(types=["task.*"], subjects=ids):
+            for event in client.events(types=["task.*"]):
                 output.emit(event)
         else:
             _watch_all(client)
 
 
 def finished(
-    client: "Podium", task_ids: Sequence[str], *, timeout: float | None, quiet: bool
+    client: "Podium",
+    task_ids: Sequence[str],
+    *,
+    timeout: float | None,
+    quiet: bool,
+    told: "Callable[[Event], None] | None" = None,
 ) -> "list[Task]":
-    """The tasks once all have ended, shown as they go on unless ``quiet``."""
-    # Where to follow from is taken first: what happens while the tasks are read is not missed.
-    history = client.tasks.history(task_ids[0])
-    board = Board(row_of(client.tasks.get(task_id)) for task_id in dict.fromkeys(task_ids))
-    if not board.ended:
-        stream = client.events(
-            types=["task.*"], subjects=list(board.rows), after=history[-1].cursor, timeout=timeout
-        )
-        with board.shown(quiet=quiet), stream:
-            for event in stream:
+    """The tasks once all have ended, shown as they go on unless ``quiet``.
+
+    ``told`` is called with each of their events meanwhile.
+    """
+    ids = list(dict.fromkeys(task_ids))
+    tasks = _read(client, ids)
+    if _ended(tasks):
+        return tasks
+    stream = client.events(types=["task.*"], subjects=ids, timeout=timeout)
+    with stream:
+        # Once the stream is open no event is missed: what happened before is seen by reading.
+        tasks = _read(client, ids)
+        board = Board(map(row_of, tasks))
+        with board.shown(quiet=quiet):
+            while not _ended(tasks):
+                if (event := next(stream, None)) is None:
+                    raise _out_of_time(board)
                 board.apply(event)
-                if board.ended:
-                    break
-    if not board.ended:
-        left = sum(row.state not in ENDED for row in board.rows.values())
-        raise Failure(
-            Status.FAILED,
-            "wait_timeout",
-            f"{left} of {len(board.rows)} tasks have not ended in time.",
-            "They go on; 'podium task explain ID' says what a task waits for.",
-        )
-    return [client.tasks.get(task_id) for task_id in board.rows]
+                if told:
+                    told(event)
+                if board.ended:  # unless one was retried meanwhile
+                    tasks = _read(client, ids)
+    return tasks
+
+
+def _read(client: "Podium", task_ids: Sequence[str]) -> "list[Task]":
+    return [client.tasks.get(task_id) for task_id in task_ids]
+
+
+def _ended(tasks: "Sequence[Task]") -> bool:
+    return all(task.state in ENDED for task in tasks)
+
+
+def _out_of_time(board: Board) -> Failure:
+    left = sum(row.state not in ENDED for row in board.rows.values())
+    return Failure(
+        Status.FAILED,
+        "wait_timeout",
+        f"{left} of {len(board.rows)} tasks have not ended in time.",
+        "They go on; 'podium task explain ID' says what a task waits for.",
+    )
 
 
 def outcome(states: Iterable[str]) -> Status:
@@ -101,6 +131,11 @@ def show_outcome(tasks: "Sequence[Task]", *, json: bool) -> None:
         else:
             why = f": {task.error.get('message')}" if task.error else ""
             output.say(f"{task.id} {task.state}{why}")
+    _end(tasks)
+
+
+def _end(tasks: "Sequence[Task]") -> None:
+    """Leave with the exit status that tells how tasks ended."""
     if status := outcome(task.state for task in tasks):
         raise typer.Exit(status)
 

@@ -54,7 +54,7 @@ class Agents(Resource):
     def versions(self, agent: str) -> Sequence[AgentVersion]:
         """Every version of the agent's configuration, newest first."""
         path = f"agents/{segment(agent)}/versions"
-        return [each for each in self._pages(path, AgentVersion, self._query(), None)]
+        return list(self._pages(path, AgentVersion, self._query(), None))
 
     def probe(self, agent: str) -> Probe:
         """Try whether the agent could start now."""
