@@ -165,7 +165,7 @@ def _progress(row: Row, data: Mapping[str, object]) -> None:
 
 def _tell(row: Row) -> None:
     if row.state == "queued":
-        return  # it runs in a moment, or 'task explain' says why not
+        return  # it runs in a moment, or ``not_started`` tells why not
     how = f" after {duration(row.ran)}" if row.state in ENDED and row.ran is not None else ""
     why = f": {line(row.error)}" if row.error and row.state in ENDED else ""
     output.note(f"{row.title}: {row.state}{how}{why}")

@@ -1,5 +1,8 @@
 """Fixtures of commands against a real Podium."""
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -27,3 +30,13 @@ def echo(podium: Run) -> str:
     said = podium("agent", "add", "echo", "--", "cat")
     assert said.status == 0, said
     return "echo"
+
+
+@pytest.fixture
+def fresh() -> Iterator[Installation]:
+    """A Podium that has not been started."""
+    with tempfile.TemporaryDirectory(prefix="podium-home-") as folder:
+        found = Installation(Path(folder) / "home")
+        yield found
+        found.end_all()
+        found.podium("down")

@@ -8,6 +8,7 @@ import typer
 from podium.cli import output
 from podium.cli.commands.task_follow import outcome
 from podium.cli.failures import Status
+from podium.cli.not_started import explained
 from podium.cli.options import Json, Project, application, connect, seconds, wrong
 from podium.cli.text import clean
 
@@ -32,18 +33,19 @@ def ask(
 ) -> None:
     """Give an agent one prompt, follow what it writes and print its result.
 
-    The result goes to standard output, all else to standard error. Ctrl-C offers to cancel the
+    The prompt is the task's input, a string. The result goes to standard output, all else to standard error. Ctrl-C offers to cancel the
     task. The exit status tells how it ended: 0, 1 failed, 5 cancelled.
     """
     text = _read_prompt() if prompt == "-" else prompt
     limit = seconds(timeout, "--timeout")
     timeouts: Timeouts = {} if limit is None else {"run": limit, "queue": limit}
     with connect(project) as client:
-        task = client.tasks.create(agent=agent, input={"prompt": text}, timeouts=timeouts)
+        task = client.tasks.create(agent=agent, input=text, timeouts=timeouts)
         if not json:
             output.note(f"Task {task.id}")
         try:
-            written = _follow(client, task.id, quiet=json)
+            with explained(client, task.id, quiet=json):
+                written = _follow(client, task.id, quiet=json)
             task = client.tasks.get(task.id)
         except KeyboardInterrupt:
             task = _interrupted(client, task.id)

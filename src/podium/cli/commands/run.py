@@ -12,6 +12,7 @@ from podium.checkup import graph
 from podium.cli import local, output
 from podium.cli.board import Board, Row
 from podium.cli.failures import Failure, Status
+from podium.cli.not_started import explained
 from podium.cli.options import Json, Project, application, connect, wrong
 from podium.cli.text import duration, line
 from podium.client.connection import data_dir
@@ -145,7 +146,8 @@ def _follow(client: "Podium", refs: Mapping[str, str], *, quiet: bool) -> None:
     stream = client.events(
         types=["task.*"], subjects=list(board.rows), after=first[0].cursor if first else None
     )
-    with board.shown(quiet=quiet), stream:
+    survey = refs[graph.SURVEY.ref]
+    with board.shown(quiet=quiet), stream, explained(client, survey, quiet=quiet):
         for event in stream:
             board.apply(event)
             if board.ended:

@@ -1,0 +1,42 @@
+"""What the guides to agents tell to type works as it stands."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from installation import Installation
+
+GUIDES = Path(__file__).parents[3] / "docs" / "guides"
+PODIUM = f'podium() {{ "{sys.executable}" -m podium.cli "$@"; }}\n'
+
+
+def blocks(guide: str, language: str) -> list[str]:
+    text = (GUIDES / guide).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def typed(installation: Installation, lines: str, folder: Path, **environment: str) -> str:
+    """What the lines print in a shell that has ``podium``."""
+    done = subprocess.run(
+        ["bash", "-euc", PODIUM + lines],
+        env={**installation.environment, **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def test_function_agents(fresh: Installation, tmp_path: Path) -> None:
+    (code,) = blocks("function-agents.md", "python")
+    (tmp_path / "my_agents.py").write_text(code)
+    (shell,) = blocks("function-agents.md", "sh")
+    export, rest = shell.split("\n", 1)
+    lines = f"{export}\npodium up --detach\n{rest}"
+    path = ":".join([str(tmp_path), *filter(None, sys.path)])
+    told = typed(fresh, lines, tmp_path, PYTHONPATH=path)
+    assert '"words": 3' in told
