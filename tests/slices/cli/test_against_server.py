@@ -37,6 +37,14 @@ def test_agents(podium: Run, echo: str) -> None:
     assert podium("agent", "probe", "gone", "--json").json["ok"] is False
     assert podium("agent", "add", echo, "--", "cat").status == 6
     assert podium("agent", "add", "none").status == 2
+    assert podium("agent", "add", "both", "--function", "a:b", "--", "cat").status == 2
+    by_config = ("--config", '{"command": "echo $0", "shell": true}')
+    shown = podium("agent", "add", "shell", *by_config, "-c", "talk", "--json").json
+    assert (shown["runtime"], shown["config"]["shell"]) == ("command", True)
+    shown = podium("agent", "edit", "shell", "--clear", "capabilities", "--json").json
+    assert shown["capabilities"] == []
+    assert podium("agent", "edit", "shell", "--clear", "labels", "-l", "a=b").status == 2
+    assert podium("agent", "remove", "shell", "-y").status == 0
     assert podium("agent", "add", "f", "--function", "os:getcwd").status != 0
     assert podium("agent", "remove", echo).status == 2
     assert podium("agent", "remove", echo, "-y").out == "echo is removed\n"

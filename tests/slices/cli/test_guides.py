@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 from installation import Installation
 
@@ -40,3 +41,21 @@ def test_function_agents(fresh: Installation, tmp_path: Path) -> None:
     path = ":".join([str(tmp_path), *filter(None, sys.path)])
     told = typed(fresh, lines, tmp_path, PYTHONPATH=path)
     assert '"words": 3' in told
+
+
+def test_command_agents(installation: Installation, tmp_path: Path) -> None:
+    words, tally, _ = blocks("command-agents.md", "json")
+    (tmp_path / "words.json").write_text(words)
+    (tmp_path / "tally.json").write_text(tally)
+    project = f"g-{uuid4().hex[:12]}"
+    assert installation.podium("project", "create", project).status == 0
+    first, second, third = blocks("command-agents.md", "bash")
+    told = typed(installation, first, tmp_path, PODIUM_PROJECT=project)
+    assert told.count("stdin") == 2
+    assert "3\n" in told
+    told = typed(installation, second, tmp_path, PODIUM_PROJECT=project)
+    assert told.split()[-4:] == ["1", "a", "2", "b"]
+    told = typed(installation, third, tmp_path, PODIUM_PROJECT=project)
+    assert told.count("team=core") == 1
+    shown = installation.podium("agent", "show", "words", "-p", project, "--json").json
+    assert (shown["labels"], shown["max_concurrency"]) == ({}, None)

@@ -1,5 +1,7 @@
 """``podium agent``: register and look after agents."""
 
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
@@ -22,6 +24,15 @@ from podium.cli.text import line
 if TYPE_CHECKING:
     from podium.client.inputs import AgentEdit, AgentNew
     from podium.client.models import Agent
+
+
+class Clearable(StrEnum):
+    """What an agent can do without."""
+
+    LABELS = "labels"
+    CAPABILITIES = "capabilities"
+    MAX_CONCURRENCY = "max-concurrency"
+
 
 Prompt = Literal["stdin", "argument", "none"]
 OutputMode = Literal["text", "json", "events"]
@@ -60,6 +71,14 @@ OutputOption = Annotated[
     OutputMode | None, typer.Option("--output", help="What its output means; unset, text.")
 ]
 
+Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Whether it gets tasks.")]
+Clear = Annotated[
+    list[Clearable] | None,
+    typer.Option(
+        "--clear", metavar="FIELD", help="Empty it: labels, capabilities or max-concurrency."
+    ),
+]
+
 app = application("agent", "Register and look after agents.")
 
 
@@ -81,17 +100,19 @@ def add(
     """Register an agent.
 
     A program: podium agent add NAME -- PROGRAM ARGS. A Python function: podium agent add NAME
-    --function MODULE:FUNCTION.
+    --function MODULE:FUNCTION. Either may be in --config instead, as command or function.
     """
-    if bool(command) == bool(function):
+    made = _config(command, function, prompt, output_mode, config)
+    runtime = _runtime(made)
+    if runtime is None:
         raise wrong(
-            "Give either a program after -- or --function.",
+            "Give either a program after --, or --function, or a --config that holds one of them.",
             "For example: podium agent add reviewer --prompt stdin -- my-agent --review",
         )
     given: dict[str, object] = {
         "name": name,
-        "runtime": "command" if command else "function",
-        "config": _config(command, function, prompt, output_mode, config),
+        "runtime": runtime,
+        "config": made,
         "description": description,
         "capabilities": capability,
         "labels": labels(label) or None,
@@ -147,9 +168,8 @@ def edit(
     capability: Capabilities = None,
     label: Labels = None,
     max_concurrency: Most = None,
-    enabled: Annotated[
-        bool | None, typer.Option("--enable/--disable", help="Whether it gets tasks.")
-    ] = None,
+    enabled: Enabled = None,
+    clear: Clear = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -161,11 +181,10 @@ def edit(
         "max_concurrency": max_concurrency,
         "enabled": enabled,
     }
-    if command or function:
-        given["runtime"] = "command" if command else "function"
-    if command or function or prompt or output_mode or config:
-        given["config"] = _config(command, function, prompt, output_mode, config)
+    if made := _config(command, function, prompt, output_mode, config):
+        given |= {"config": made, "runtime": _runtime(made)}
     changes = {key: value for key, value in given.items() if value is not None}
+    changes |= _cleared(clear or (), changes)
     if not changes:
         raise wrong("Nothing to change was given.", "See 'podium agent edit --help'.")
     with connect(project) as client:
@@ -233,6 +252,24 @@ def _config(
         made["prompt"] = prompt
     if output_mode:
         made["output"] = output_mode
+    return made
+
+
+def _runtime(config: Mapping[str, object]) -> str | None:
+    """The runtime that a configuration is for, when it says so."""
+    named = [name for name in ("command", "function") if name in config]
+    return named[0] if len(named) == 1 else None
+
+
+def _cleared(wanted: Sequence[Clearable], changes: Mapping[str, object]) -> dict[str, object]:
+    """What ``--clear`` empties."""
+    empty: dict[str, object] = {"labels": {}, "capabilities": [], "max_concurrency": None}
+    made: dict[str, object] = {}
+    for field in wanted:
+        name = field.name.lower()
+        if name in changes:
+            raise wrong(f"{field} cannot be both given and cleared.")
+        made[name] = empty[name]
     return made
 
 
