@@ -153,7 +153,7 @@ def moment(given: str | None, option: str) -> datetime | None:
         return None
     try:
         return datetime.fromisoformat(given).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise wrong(
             f"{option}: {given!r} is no moment.", "Write it as 2026-03-01T09:30 or with an offset."
         ) from None

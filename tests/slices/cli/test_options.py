@@ -67,8 +67,9 @@ def test_moments() -> None:
     assert moment(None, "--at") is None
     assert moment("2026-03-01T09:30+02:00", "--at") == datetime(2026, 3, 1, 7, 30, tzinfo=UTC)
     assert moment("2026-03-01T09:30", "--at") is not None
-    with pytest.raises(Failure, match="no moment"):
-        moment("tomorrow", "--at")
+    for wrong in ("tomorrow", "0001-01-01T00:00+05:00", "9999-12-31T23:00-05:00"):
+        with pytest.raises(Failure, match="no moment"):
+            moment(wrong, "--at")
 
 
 def test_where_nobody_can_answer_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
