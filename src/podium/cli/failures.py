@@ -114,8 +114,7 @@ def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:
         return
     red, dim, plain = ("\033[1;31m", "\033[2m", "\033[0m") if _coloured() else ("", "", "")
     lines = [f"{red}Error:{plain} {clean(str(told['message']))}"]
-    fields = cast("list[dict[str, str]]", told.get("errors") or [])
-    lines += [clean(f"  {item['field']}: {item['message']}") for item in fields]
+    lines += [f"  {field}" for field in _fields(told)]
     if "hint" in told:
         lines.append(f"  Hint: {clean(str(told['hint']))}")
     marks = ", ".join(
@@ -125,6 +124,18 @@ def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:
     )
     lines.append(f"  {dim}({marks}){plain}")
     sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _fields(told: "Mapping[str, object]") -> list[str]:
+    """What was wrong with which field, unless the message is just that."""
+    errors = cast("list[dict[str, str]]", told.get("errors") or [])
+    lines = [f"{item['field']}: {item['message']}" for item in errors]
+    message = str(told["message"]).removesuffix(".")
+    return (
+        []
+        if [line.removesuffix(".") for line in lines] == [message]
+        else [clean(line) for line in lines]
+    )
 
 
 def _coloured() -> bool:

@@ -69,6 +69,21 @@ def test_an_error_of_the_server_is_told_with_its_fields_and_its_request(
     assert told["status"] == 422
 
 
+def test_one_wrong_field_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*fields: str, detail: str) -> list[str]:
+        wrong = [{"field": field, "message": "is missing"} for field in fields]
+        document = {"detail": detail, "code": "invalid_input", "errors": wrong}
+        report(errors.api_error(422, document), as_json=False)
+        return capsys.readouterr().err.splitlines()[:-1]
+
+    assert told("agent", detail="agent: is missing.") == ["Error: agent: is missing."]
+    assert told("a", "b", detail="a: is missing and 1 more.") == [
+        "Error: a: is missing and 1 more.",
+        "  a: is missing",
+        "  b: is missing",
+    ]
+
+
 def test_a_bug_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         report(ZeroDivisionError(), as_json=False)
