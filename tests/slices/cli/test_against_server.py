@@ -168,7 +168,9 @@ def test_the_servers_own_commands(installation: Installation) -> None:
     settings = installation.podium("config", "show", "--json").json
     assert {s["name"] for s in settings} >= {"home", "database_url"}
     assert "podium" not in str([s["value"] for s in settings if s["name"] == "database_url"])
-    assert "changed" in installation.podium("config", "show").out
+    shown = installation.podium("config", "show").out
+    assert "changed" in shown
+    assert shown.splitlines()[0].split() == ["Setting", "Value"]
     assert "PODIUM_PORT" in installation.podium("config", "docs").out
     assert installation.podium("config", "path").out == f"{installation.home}/settings.toml\n"
     assert installation.podium("config", "path", "--json").json["exists"] is False

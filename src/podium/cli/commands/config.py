@@ -1,4 +1,4 @@
-"""``podium config``: settings and where they come from."""
+"""``podium config``: settings, and the file they may be in."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -25,11 +25,10 @@ def show(json: Json = False) -> None:
             item["name"],
             _shown(item["value"]),
             output.styled("changed", "yellow") if item["value"] != item["default"] else "default",
-            item.get("source") or "",
         )
         for item in settings
     ]
-    output.show_table(("Setting", "Value", "", "Source"), rows, "There are no settings.")
+    output.show_table(("Setting", "Value", ""), rows, "There are no settings.")
     output.note(_VALUES.format(data_dir() / "settings.toml"))
 
 

@@ -13,6 +13,21 @@ if TYPE_CHECKING:
     from podium.client.models import TokenCreated
 
 Preset = Literal["viewer", "member", "operator", "admin"]
+PresetOption = Annotated[
+    Preset | None,
+    typer.Option(help="A usual set of scopes: to look, to submit too, to run code too, or all."),
+]
+Scopes = Annotated[
+    list[str] | None,
+    typer.Option("--scope", "-s", metavar="SCOPE", help="One scope; may be repeated."),
+]
+OnlyProject = Annotated[
+    str | None,
+    typer.Option("--project", "-p", metavar="NAME", help="Only for this project; unset, for all."),
+]
+Lifetime = Annotated[
+    str, typer.Option(metavar="TIME", help="Lifetime, such as 8h or 30d, or never.")
+]
 
 app = application("token", "Manage access tokens.")
 
@@ -20,25 +35,10 @@ app = application("token", "Manage access tokens.")
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False)],
-    preset: Annotated[
-        Preset | None,
-        typer.Option(
-            help="A usual set of scopes: to look, to submit too, to run code too, or all."
-        ),
-    ] = None,
-    scope: Annotated[
-        list[str] | None,
-        typer.Option("--scope", "-s", metavar="SCOPE", help="One scope; may be repeated."),
-    ] = None,
-    project: Annotated[
-        str | None,
-        typer.Option(
-            "--project", "-p", metavar="NAME", help="Only for this project; unset, for all."
-        ),
-    ] = None,
-    expires_in: Annotated[
-        str, typer.Option(metavar="TIME", help="Lifetime, such as 8h or 30d, or never.")
-    ] = "90d",
+    preset: PresetOption = None,
+    scope: Scopes = None,
+    project: OnlyProject = None,
+    expires_in: Lifetime = "90d",
     json: Json = False,
 ) -> None:
     """Make a token and print it once.
