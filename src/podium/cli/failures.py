@@ -130,12 +130,9 @@ def _fields(told: "Mapping[str, object]") -> list[str]:
     """What was wrong with which field, unless the message is just that."""
     errors = cast("list[dict[str, str]]", told.get("errors") or [])
     lines = [f"{item['field']}: {item['message']}" for item in errors]
-    message = str(told["message"]).removesuffix(".")
-    return (
-        []
-        if [line.removesuffix(".") for line in lines] == [message]
-        else [clean(line) for line in lines]
-    )
+    if len(lines) == 1 and lines[0].removesuffix(".") == str(told["message"]).removesuffix("."):
+        return []
+    return [clean(line) for line in lines]
 
 
 def _coloured() -> bool:

@@ -146,7 +146,7 @@ def test_a_token_of_one_project_needs_no_project(installation: Installation) -> 
     assert installation.podium("project", "create", project).status == 0
     made = installation.podium("token", "create", "bound", "--preset", "member", "-p", project)
     url = installation.podium("up", "--detach", "--json").json["url"]
-    bound = {"PODIUM_URL": url, "PODIUM_TOKEN": made.out.strip()}
+    bound: dict[str, Any] = {"PODIUM_URL": url, "PODIUM_TOKEN": made.out.strip()}
     assert installation.podium("task", "list", **bound).err == "There are no such tasks.\n"
     unknown = installation.podium("task", "show", "00000000", **bound)
     assert "no task whose id begins with 00000000.\n" in unknown.err
