@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path
 
 from podium.agents.model import Definition
-from podium.agents.service import AgentService
+from podium.agents.service import AgentService, require_power
 from podium.agents.views import (
     Agent,
     AgentEdit,
@@ -95,7 +95,8 @@ async def edit_agent(
     change: Change,
     scheduler: _Scheduler,
 ) -> Agent:
-    """Another runtime or config makes a new version; running attempts keep theirs."""
+    """Another runtime or config makes a new version; running attempts keep theirs. Agents that run
+    code on a worker's machine also need the scope `agents:execute`."""
     wanted = edit.model_dump(exclude_unset=True, exclude={"version"})
     if "capabilities" in wanted:
         wanted["capabilities"] = tuple(sorted(set(edit.capabilities)))
@@ -109,7 +110,8 @@ async def edit_agent(
 async def delete_agent(
     key: _Key, writer: _Writer, project: CurrentProject, agents: _Agents, change: Change
 ) -> None:
-    """What it runs goes on; tasks that wait for it by name wait until they are cancelled."""
+    """What it runs goes on; tasks that wait for it by name wait until they are cancelled. Agents
+    that run code on a worker's machine also need the scope `agents:execute`."""
     async with change() as conn:
         await agents.delete(conn, writer, project.id, key)
 
@@ -144,9 +146,12 @@ async def probe_agent(
     change: Change,
     scheduler: _Scheduler,
 ) -> Probe:
-    """The probe runs on the server's machine; an unhealthy agent is given no tasks."""
+    """The probe runs on the server's machine; an unhealthy agent is given no tasks until a probe
+    finds it healthy, which Podium tries each minute. Agents that run code on a worker's machine
+    also need the scope `agents:execute`."""
     async with database.connect() as conn:
         agent = await agents.get(conn, project.id, key)
+    require_power(writer, agent.runtime)
     health = await agents.probe(agent)
     async with change() as conn:
         await agents.record(conn, writer, agent, health)

@@ -99,9 +99,13 @@ class AgentService:
     ) -> Agent:
         """Change the given fields of a definition. Another runtime or config is a new version.
 
+        An agent that runs code is changed only by who may register one: its capabilities decide
+        which tasks come to it, its limits how many.
+
         Raises ``Conflict`` when ``expected`` is not the version in force.
         """
         agent = await _found(conn, project_id, key, for_update=True)
+        require_power(asker, agent.runtime)
         if expected is not None and expected != agent.version:
             raise Conflict(
                 f"The agent {agent.name!r} is at version {agent.version}, not {expected}.",
@@ -132,6 +136,7 @@ class AgentService:
         """Delete an agent. What it runs goes on; what waits for it by name waits until it is
         cancelled, and its explanation says so."""
         agent = await _found(conn, project_id, key, for_update=True)
+        require_power(asker, agent.runtime)
         await store.delete(conn, agent.id)
         await _tell(conn, "agent.deleted", agent.id, project_id, asker, {"name": agent.name})
         after_commit(conn, partial(self._directory.forget, project_id))
@@ -160,8 +165,7 @@ class AgentService:
     def _checked(self, asker: Principal, new: Definition) -> Definition:
         """The definition with the runtime's defaults filled in, and with its guards unless an
         administrator asks."""
-        if new.runtime in CODE_RUNTIMES:
-            asker.demand("agents:execute")
+        require_power(asker, new.runtime)
         if new.runtime not in self._runtimes:
             raise InvalidInput(
                 f"There is no runtime {new.runtime!r}.",
@@ -173,6 +177,12 @@ class AgentService:
         if not asker.has("admin"):
             config = runtime.restricted(config)
         return replace(new, config=dict(config))
+
+
+def require_power(asker: Principal, runtime: str) -> None:
+    """Raise ``Forbidden`` when an agent of this runtime is code and the asker may not run any."""
+    if runtime in CODE_RUNTIMES:
+        asker.demand("agents:execute")
 
 
 @lru_cache(maxsize=1024)

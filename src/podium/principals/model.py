@@ -35,7 +35,7 @@ SCOPES: Mapping[Scope, str] = {
     "tasks:execute": "submit tasks to agents that run code on a worker's machine",
     "agents:read": "see agents",
     "agents:write": "register, change, probe and delete agents",
-    "agents:execute": "register agents that run code on a worker's machine",
+    "agents:execute": "do that with agents that run code on a worker's machine",
     "events:read": "read and follow events",
     "projects:read": "see projects",
     "projects:write": "create, change and delete projects",

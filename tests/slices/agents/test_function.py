@@ -1,9 +1,7 @@
 """Function agents: how functions are found, called and judged, beyond the runtime contract."""
 
-import asyncio
 import importlib
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -239,17 +237,3 @@ async def test_what_is_remembered_is_bounded(
     for number in range(5):
         assert await runtime.run(make("async_double", number)) == 2 * number
     assert len(runtime._known) <= 2
-
-
-async def test_an_import_that_takes_long_is_unhealthy(
-    runtime: FunctionRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def slow(_reference: str, _prefixes: object) -> None:
-        time.sleep(0.3)
-
-    monkeypatch.setattr("podium.agents.runtimes.function._PROBE_SECONDS", 0.05)
-    monkeypatch.setattr("podium.agents.runtimes.function.load", slow)
-    health = await runtime.probe(make("double").agent.config)
-    assert not health.ok
-    assert "takes longer" in health.detail
-    await asyncio.sleep(0.3)

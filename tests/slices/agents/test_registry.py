@@ -166,8 +166,6 @@ async def test_registering_code_is_a_power_of_its_own(api: httpx.AsyncClient) ->
     changed = {"config": {"command": ["sh", "-c", "evil"]}}
     assert (await api.put("/agents/a", json=changed, headers=writer)).status_code == 403
     assert (await api.get("/agents/a")).json()["version"] == 1
-    harmless = await api.put("/agents/a", json={"enabled": False}, headers=writer)
-    assert harmless.json()["enabled"] is False
     executor = await token("agents:write", "agents:execute")
     assert (await api.put("/agents/a", json=changed, headers=executor)).status_code == 200
     reader = await token("agents:read")
@@ -299,3 +297,26 @@ async def test_cursors_of_versions_are_checked(api: httpx.AsyncClient, key: Any)
     await register(api)
     answer = await api.get("/agents/a/versions", params={"cursor": page_cursor(key)})
     assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
+
+
+async def test_an_agent_that_is_code_is_in_the_hands_of_who_may_run_code(
+    api: httpx.AsyncClient,
+) -> None:
+    await register(api)
+
+    async def token(*scopes: str) -> dict[str, str]:
+        made = await api.post("/tokens", json={"name": "t", "scopes": list(scopes)})
+        return {"Authorization": f"Bearer {made.json()['token']}"}
+
+    writer = await token("agents:read", "agents:write")
+    refused = [
+        await api.put("/agents/a", json={"capabilities": ["mine"]}, headers=writer),
+        await api.put("/agents/a", json={"enabled": False}, headers=writer),
+        await api.post("/agents/a/probe", headers=writer),
+        await api.delete("/agents/a", headers=writer),
+    ]
+    for answer in refused:
+        assert (answer.status_code, answer.json()["missing"]) == (403, ["agents:execute"])
+    executor = await token("agents:write", "agents:execute")
+    assert (await api.post("/agents/a/probe", headers=executor)).json()["ok"]
+    assert (await api.delete("/agents/a", headers=executor)).status_code == 204

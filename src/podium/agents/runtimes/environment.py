@@ -23,12 +23,6 @@ def environment(
     ctx: AttemptContext, allowed: Iterable[str], extra: Mapping[str, str]
 ) -> dict[str, str]:
     """The agent's environment: what ``allowed`` lets through, ``extra``, and Podium's own."""
-    patterns = tuple(allowed)
-    passed = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(RESERVED) and any(fnmatchcase(name, each) for each in patterns)
-    }
     own = {
         "PODIUM_TASK_ID": str(ctx.task_id),
         "PODIUM_ATTEMPT": str(ctx.attempt),
@@ -39,7 +33,17 @@ def environment(
     }
     if "traceparent" in ctx.labels:
         own["TRACEPARENT"] = ctx.labels["traceparent"]
-    return passed | dict(extra) | own
+    return passed_on(allowed) | dict(extra) | own
+
+
+def passed_on(allowed: Iterable[str]) -> dict[str, str]:
+    """What of this process's environment ``allowed`` lets through."""
+    patterns = tuple(allowed)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(RESERVED) and any(fnmatchcase(name, each) for each in patterns)
+    }
 
 
 def private_folder(workspace: Path) -> Path:

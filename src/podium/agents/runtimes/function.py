@@ -5,7 +5,6 @@ thread can be neither stopped nor ended with its lease.
 """
 
 import asyncio
-import os
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,18 +18,19 @@ from podium.agents.runtimes.functions import (
     check_reference,
     failure_of,
     is_entry_point,
-    load,
     to_json,
 )
 from podium.agents.runtimes.hosting import Host
+from podium.agents.runtimes.imports import Imports
 from podium.agents.runtimes.inline import CancelIgnored, InlineContext, LeaseExpired, run_leased
 from podium.agents.runtimes.options import ProcessOptions, restricted, validated
 from podium.agents.runtimes.outcome import wall_limit
+from podium.agents.runtimes.trial import is_async, python_path
 from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
 
 _HOST_MODULE = "podium.agents.runtimes.function_host"
 _REMEMBERED = 1000
-_PROBE_SECONDS = 10
+_PROBE_SECONDS = 8.0
 
 
 class FunctionConfig(ProcessOptions):
@@ -65,6 +65,7 @@ class FunctionRuntime:
     def __init__(self, host: Host, allowed_modules: Sequence[str] = ()) -> None:
         self._host = host
         self._allowed = tuple(allowed_modules)
+        self._imports = Imports()
         self._known: dict[tuple[str, str, int], _Prepared] = {}
         self._seen_async: set[str] = set()
 
@@ -97,20 +98,27 @@ class FunctionRuntime:
         return {"confinement": "none", "confinement_detail": detail}
 
     async def probe(self, config: Mapping[str, Any]) -> Health:
-        """Import the function; a function for its own process is imported here as well."""
+        """Import the function in a process of its own, confined as an attempt would be: this may
+        be the API's process, which no agent's code is to enter."""
         parsed = FunctionConfig.model_validate(config)
-        try:
-            async with asyncio.timeout(_PROBE_SECONDS):
-                function = await asyncio.to_thread(load, parsed.function, self._allowed)
-            process = _inline(parsed, function) is None
-        except AttemptFailed as failure:
-            return Health(ok=False, detail=f"{failure.message} {failure.hint or ''}".strip())
-        except TimeoutError:
-            detail = f"Importing {parsed.function} takes longer than {_PROBE_SECONDS} seconds."
-            return Health(ok=False, detail=detail)
-        if process and (refusal := self._host.refusal(parsed)):
+        refusal = self._host.refusal(parsed)
+        if refusal and parsed.isolation == "process":
             return Health(ok=False, detail=refusal)
-        place = "as a process" if process else "inside the worker"
+        try:
+            found_async = await is_async(
+                self._host, parsed, parsed.function, self._prefixes(parsed), _PROBE_SECONDS
+            )
+            inline = _runs_inline(parsed, is_async=found_async)
+        except AttemptFailed as failure:
+            detail = f"{failure.message} {failure.hint or ''}".strip()
+            if failure.error_class is ErrorClass.TIMEOUT:
+                detail = (
+                    f"Importing {parsed.function} takes longer than {_PROBE_SECONDS:g} seconds."
+                )
+            return Health(ok=False, detail=detail)
+        if refusal and not inline:
+            return Health(ok=False, detail=refusal)
+        place = "inside the worker" if inline else "as a process"
         return Health(ok=True, detail=f"{parsed.function} was found and runs {place}.")
 
     async def run(self, ctx: AttemptContext) -> Json:
@@ -130,8 +138,9 @@ class FunctionRuntime:
         config = FunctionConfig.model_validate(ctx.agent.config)
         function = None
         if config.isolation != "process":
-            loaded = await asyncio.to_thread(load, config.function, self._allowed)
-            function = _inline(config, loaded)
+            loaded = await self._imports.load(config.function, self._allowed)
+            if _runs_inline(config, is_async=loaded.is_async):
+                function = loaded
         if function is not None:
             self._seen_async.add(config.function)
         if len(self._known) >= _REMEMBERED:
@@ -143,29 +152,32 @@ class FunctionRuntime:
     async def _run_as_process(self, ctx: AttemptContext, config: FunctionConfig) -> Json:
         # -P and PYTHONPATH: the same modules as here, and none from the attempt's workspace.
         host = (sys.executable, "-P", "-m", _HOST_MODULE)
-        prefixes = () if is_entry_point(config.function) else self._allowed
         return await self._host.run(
             ctx,
             config,
-            argv=(*host, config.function, *prefixes),
+            argv=(*host, config.function, *self._prefixes(config)),
             stdin=None,
             directory=ctx.workspace,
             output="events",
             exit_codes={},
-            extra={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            extra=python_path(),
         )
 
+    def _prefixes(self, config: FunctionConfig) -> Sequence[str]:
+        """The modules that a child may load the function from; entry points need none."""
+        return () if is_entry_point(config.function) else self._allowed
 
-def _inline(config: FunctionConfig, function: Function) -> Function | None:
-    """The function if it runs inside the worker; ``AttemptFailed`` if it should but cannot."""
-    if config.isolation == "inline" and not function.is_async:
+
+def _runs_inline(config: FunctionConfig, *, is_async: bool) -> bool:
+    """Whether it runs inside the worker; ``AttemptFailed`` if it should but cannot."""
+    if config.isolation == "inline" and not is_async:
         raise AttemptFailed(
             ErrorClass.AGENT,
             "function_not_async",
             f"{config.function} is not async, so it cannot run inside the worker.",
             hint='Make it an async function, or set "isolation" to "auto" or "process".',
         )
-    return function if function.is_async and config.isolation != "process" else None
+    return is_async and config.isolation != "process"
 
 
 async def _run_inline(ctx: AttemptContext, config: FunctionConfig, function: Function) -> Json:
