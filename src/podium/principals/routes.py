@@ -48,6 +48,7 @@ async def create_token(
 
 @router.delete("/tokens/{token_id}", status_code=204, summary="Revoke a token")
 async def revoke_token(token_id: UUID, keeper: _Keeper, tokens: _Tokens, change: Change) -> None:
+    """Those that were made with it, or with one of those, are revoked as well."""
     async with change() as conn:
         await tokens.revoke(conn, keeper, token_id)
 

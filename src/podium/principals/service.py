@@ -117,8 +117,11 @@ class PrincipalService:
     ) -> tuple[Token, str]:
         """Issue a token; gives it and its text, which is shown this once.
 
-        Raises ``Forbidden`` for scopes that the granter does not hold.
+        Raises ``Forbidden`` for scopes that the granter does not hold, and ``Unauthenticated``
+        when its own token was revoked this moment.
         """
+        if not await store.hold(conn, granter.id):
+            raise _refused("The token is unknown or was revoked.")
         project_id = await self._project_of(conn, granter, new)
         scopes = _scopes(new, bound=project_id is not None)
         _require_grantable(granter, scopes, bound=project_id is not None)
@@ -134,6 +137,7 @@ class PrincipalService:
                 scopes,
                 granter.name,
                 expires_at,
+                granter.id,
             ),
         )
         data = {"name": new.name, "scopes": scopes, "expires_at": expires_at}
@@ -148,7 +152,8 @@ class PrincipalService:
         return await store.read_page(conn, asker.project_id, before, limit)
 
     async def revoke(self, conn: AsyncConnection, asker: Principal, token_id: UUID) -> None:
-        """End a token. Also one that was revoked before: the wish is fulfilled.
+        """End a token, and all that were made with it or with one of those. Also one that was
+        revoked before: the wish is fulfilled.
 
         Raises ``Forbidden`` for a token that holds scopes which the asker does not.
         """
@@ -161,8 +166,8 @@ class PrincipalService:
                 hint="`podium token revoke` with an administrator's token can.",
                 missing=missing,
             )
-        await _revoke(conn, [token_id], asker.name)
-        after_commit(conn, partial(self._forget, token_id))
+        for ended in await _revoke_all(conn, token_id, asker.name):
+            after_commit(conn, partial(self._forget, ended))
 
     async def project_name(self, project_id: UUID | None) -> str | None:
         """The name of the project that a token is bound to."""
@@ -225,7 +230,8 @@ class PrincipalService:
 async def ensure_admin_token(data_dir: Path, conn: AsyncConnection) -> Path:
     """The file with this machine's administrator token, made anew when it is lost or invalid.
 
-    The token that it replaces is revoked. Several processes may call this at once.
+    The token that it replaces is revoked; what was made with that one stays valid, and counts as
+    made with the new one. Several processes may call this at once.
     """
     name = "local"
     maker = f"{_SYSTEM}:{socket.gethostname()}:{sha256(str(data_dir).encode()).hexdigest()[:12]}"
@@ -240,11 +246,26 @@ async def ensure_admin_token(data_dir: Path, conn: AsyncConnection) -> Path:
     token_id, secret = uuid7(), new_secret()
     issued = store.Issued(token_id, name, None, hash_secret(secret), ["admin"], maker, None)
     await store.insert(conn, issued)
+    await store.hand_over(conn, old, token_id)
     data = {"name": name, "scopes": ["admin"], "expires_at": None}
     await events.append(conn, [NewEvent("token.created", token_id, None, _SYSTEM, data)])
     await asyncio.to_thread(private_directory, data_dir)
     await asyncio.to_thread(write_private, path, token_text(token_id, secret) + "\n")
     return path
+
+
+async def _revoke_all(conn: AsyncConnection, token_id: UUID, actor: str) -> list[UUID]:
+    """Revoke a token and, level by level, those made with it; gives all their ids.
+
+    A level is revoked before the next is looked for, so that nobody makes one in between.
+    """
+    ended: list[UUID] = []
+    level = [token_id]
+    while level:
+        await _revoke(conn, level, actor)
+        ended += level
+        level = await store.granted_with(conn, level)
+    return ended
 
 
 async def _revoke(conn: AsyncConnection, token_ids: Sequence[UUID], actor: str) -> None:

@@ -28,6 +28,7 @@ token = sa.Table(
     sa.Column("expires_at", sa.DateTime(timezone=True)),
     sa.Column("revoked_at", sa.DateTime(timezone=True)),
     sa.Column("last_used_at", sa.DateTime(timezone=True)),
+    sa.Column("granted_by", sa.Uuid),
 )
 _project = sa.table("project", sa.column("id", sa.Uuid), sa.column("name", sa.Text))
 _LOCK = "select pg_advisory_xact_lock(1886348393, 7)"
@@ -44,7 +45,9 @@ _ATTEMPT = (
 _USED = (
     "update token set last_used_at = x.at from unnest($1::uuid[], $2::timestamptz[]) as x (id, at)"
     " where token.id = x.id and (last_used_at is null or last_used_at < x.at)"
+    " and token.id in (select id from token where id = any ($1) for no key update skip locked)"
 )
+"""Skips what is being revoked: two who lock many tokens would wait for each other."""
 
 
 class Issued(NamedTuple):
@@ -57,10 +60,29 @@ class Issued(NamedTuple):
     scopes: Sequence[str]
     created_by: str
     expires_at: datetime | None
+    granted_by: UUID | None = None
 
 
 async def insert(conn: AsyncConnection, issued: Issued) -> None:
     await conn.execute(sa.insert(token).values(issued._asdict()))
+
+
+async def hold(conn: AsyncConnection, token_id: UUID) -> bool:
+    """Keep the token from being revoked until the transaction ends; False when it was."""
+    query = "select 1 from token where id = $1 and revoked_at is null for share"
+    return bool(await call_in(conn, query, token_id))
+
+
+async def granted_with(conn: AsyncConnection, token_ids: Sequence[UUID]) -> list[UUID]:
+    """The tokens that were made with these."""
+    rows = await conn.execute(sa.select(token.c.id).where(token.c.granted_by.in_(token_ids)))
+    return list(rows.scalars())
+
+
+async def hand_over(conn: AsyncConnection, old: Sequence[UUID], new: UUID) -> None:
+    """Let what was made with the old tokens count as made with the new one."""
+    change = sa.update(token).where(token.c.granted_by.in_(old))
+    await conn.execute(change.values(granted_by=new))
 
 
 async def credential(database: Database, token_id: UUID) -> Mapping[str, Any] | None:
@@ -89,8 +111,9 @@ async def read(conn: AsyncConnection, token_id: UUID) -> Token:
 async def read_page(
     conn: AsyncConnection, project_id: UUID | None, before: UUID | None, limit: int
 ) -> list[Token]:
-    """Tokens that are not revoked, newest first; those of one project if it is given."""
-    query = _tokens().where(token.c.revoked_at.is_(None))
+    """Tokens neither revoked nor expired, newest first; those of one project if it is given."""
+    lasts = sa.or_(token.c.expires_at.is_(None), token.c.expires_at > sa.func.now())
+    query = _tokens().where(token.c.revoked_at.is_(None), lasts)
     if project_id is not None:
         query = query.where(token.c.project_id == project_id)
     if before is not None:

@@ -29,7 +29,7 @@ class TokenNew(Body):
         gt=0,
         le=10 * 366 * 86400,
         description="Seconds until it expires; unset, it does not. No token outlives the one that "
-        "it is made with.",
+        "it is made with, nor the revocation of that one.",
     )
 
 

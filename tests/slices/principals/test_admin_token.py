@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from podium.kernel.errors import Unauthenticated
-from podium.principals.service import PrincipalService, ensure_admin_token
+from podium.principals.model import Principal
+from podium.principals.service import NewToken, PrincipalService, ensure_admin_token
 from podium.storage.database import Database
 
 
@@ -47,6 +48,27 @@ async def test_a_revoked_admin_token_is_replaced(database: Database, tmp_path: P
     token = await ensure()
     await database.call("update token set revoked_at = now()")
     assert await ensure() != token
+
+
+async def test_what_was_made_with_a_lost_admin_token_stays_valid(
+    database: Database, tmp_path: Path
+) -> None:
+    async def ensure() -> Principal:
+        async with database.transaction() as conn:
+            path = await ensure_admin_token(tmp_path, conn)
+        return await PrincipalService(database).authenticate(path.read_text().strip())
+
+    lost = await ensure()
+    tokens = PrincipalService(database)
+    async with database.transaction() as conn:
+        made, text = await tokens.create(conn, lost, NewToken("ci", ("tasks:read",)))
+    (tmp_path / "admin-token").unlink()
+    second = await ensure()
+    assert (await PrincipalService(database).authenticate(text)).id == made.id
+    async with database.transaction() as conn:
+        await tokens.revoke(conn, second, second.id)
+    with pytest.raises(Unauthenticated):
+        await PrincipalService(database).authenticate(text)
 
 
 async def test_several_processes_make_one_admin_token(database: Database, tmp_path: Path) -> None:

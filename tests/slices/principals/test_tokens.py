@@ -1,5 +1,6 @@
 """Tokens: issued with at most one's own powers, for all or one project, listed and revoked."""
 
+import asyncio
 from datetime import datetime
 
 import httpx
@@ -184,3 +185,49 @@ async def test_names_of_tokens_hold_no_control_characters(make: Made, name: str)
 
 async def test_names_of_tokens_may_be_in_any_language(make: Made) -> None:
     assert (await make("tasks:read", name="Größe 名前 👩‍💻"))["status"] == 201
+
+
+async def test_revoking_a_token_revokes_all_that_came_from_it(
+    api: httpx.AsyncClient, make: Made, database: Database
+) -> None:
+    keeper = await make("tokens:write", "tasks:read", name="keeper")
+    child = await make("tokens:write", "tasks:read", by=keeper["token"])
+    grandchild = await make("tasks:read", by=child["token"])
+    other = await make("tasks:read")
+    for each in (child, grandchild):  # now the server remembers them
+        assert (await as_token(api, each["token"], "/whoami")).status_code == 200
+    assert (await api.delete(f"/tokens/{keeper['id']}")).status_code == 204
+    for each in (keeper, child, grandchild):
+        assert (await as_token(api, each["token"], "/whoami")).status_code == 401
+    assert (await as_token(api, other["token"], "/whoami")).status_code == 200
+    told = await database.call("select subject::text from event where type = 'token.revoked'")
+    assert {row["subject"] for row in told} == {keeper["id"], child["id"], grandchild["id"]}
+
+
+async def test_a_token_that_is_being_revoked_makes_no_other(
+    api: httpx.AsyncClient, make: Made, database: Database
+) -> None:
+    keeper = await make("tokens:write", "tasks:read")
+    assert (await as_token(api, keeper["token"], "/whoami")).status_code == 200
+    await database.call("update token set revoked_at = now() where id = $1", keeper["id"])
+    refused = await make("tasks:read", by=keeper["token"])  # it is trusted for a moment
+    assert (refused["status"], refused["code"]) == (401, "unauthenticated")
+
+
+async def test_a_token_without_a_known_maker_stays_valid(
+    api: httpx.AsyncClient, make: Made, database: Database
+) -> None:
+    keeper = await make("tokens:write", "tasks:read")
+    child = await make("tasks:read", by=keeper["token"])
+    await database.call("update token set granted_by = null where id = $1", child["id"])
+    assert (await api.delete(f"/tokens/{keeper['id']}")).status_code == 204
+    assert (await as_token(api, child["token"], "/whoami")).status_code == 200
+
+
+async def test_expired_tokens_are_not_listed(api: httpx.AsyncClient, make: Made) -> None:
+    made = await make("tasks:read", expires_in=0.2)
+    later = await make("tasks:read", expires_in=3600)
+    await asyncio.sleep(0.25)
+    listed = [each["id"] for each in (await api.get("/tokens")).json()["items"]]
+    assert later["id"] in listed
+    assert made["id"] not in listed

@@ -50,6 +50,25 @@ async def test_an_empty_database_is_brought_up_and_stays_so(empty: Database) -> 
     assert await state(empty) == made
 
 
+async def test_an_older_database_is_upgraded_with_what_is_in_it(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        upgrade = module.command.upgrade
+        older.setattr(module.command, "upgrade", lambda config, _: upgrade(config, "0001"))
+        await migrate(empty, composition.SQL_SLICES)
+    await empty.call(
+        "insert into token (id, name, secret_hash, scopes, created_by)"
+        " values (gen_random_uuid(), 'ci', '', '{admin}', 'somebody')"
+    )
+    with pytest.raises(Unavailable, match="schema 0001"):
+        await require_migrated(empty)
+    await migrate(empty, composition.SQL_SLICES)
+    await require_migrated(empty)
+    [token] = await empty.call("select name, granted_by, revoked_at from token")
+    assert tuple(token) == ("ci", None, None)
+
+
 async def test_an_upgrade_takes_as_long_as_it_needs(
     empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
