@@ -169,7 +169,7 @@ class TokenNew(TypedDict):
     project: NotRequired[str | None]
     """Bind the token to this project; otherwise it reaches all."""
     expires_in: NotRequired[float | None]
-    """Seconds until it expires; unset, it does not. No token outlives the one that it is made with."""
+    """Seconds until it expires; unset, it does not. No token outlives the one that it is made with, nor the revocation of that one."""
 
 
 class TaskNew(TypedDict):

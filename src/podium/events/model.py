@@ -35,8 +35,8 @@ class Cursor(NamedTuple):
         return f"{self.epoch}.{self.xid}.{self.id}"
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a cursor as ``str`` wrote it; ``InvalidInput`` for anything else."""
+    def parse(cls, text: str, field: str = "after") -> Self:
+        """Read a cursor as ``str`` wrote it; ``InvalidInput`` about ``field`` for anything else."""
         if match := _CURSOR_TEXT.fullmatch(text):
             cursor = cls(*(int(part) for part in match.groups()))
             if all(part <= most for part, most in zip(cursor, _MOST, strict=True)):
@@ -44,7 +44,7 @@ class Cursor(NamedTuple):
         raise InvalidInput(
             f"{text[:80]!r} is no event cursor.",
             hint="Pass the cursor of an event you received, such as 1.7312.88041.",
-            field="after",
+            field=field,
         )
 
 

@@ -169,11 +169,22 @@ async def _matching(
     return [_event(row) for row in rows.mappings()]
 
 
-async def history(conn: AsyncConnection, subject: UUID, limit: int) -> list[Event]:
-    """All that happened to one subject, oldest first, committed or about to be complete."""
-    query = sa.select(event).where(event.c.subject == subject)
-    rows = await conn.execute(query.order_by(*_ORDER).limit(limit))
-    return [_event(row) for row in rows.mappings()]
+async def history(
+    conn: AsyncConnection, subject: UUID, after: Cursor, limit: int
+) -> tuple[list[Event], bool]:
+    """What happened to one subject, oldest first, and whether there is more.
+
+    The last page has all that is committed. One before it ends where the feed is complete, so
+    that what an open writer is about to commit is not passed over.
+    """
+    complete = (await edge(conn)).cursor
+    query = sa.select(event).where(event.c.subject == subject, _place > _literal(after))
+    rows = await conn.execute(query.order_by(*_ORDER).limit(limit + 1))
+    found = [_event(row) for row in rows.mappings()]
+    if len(found) <= limit:
+        return found, False
+    page = found[:limit]
+    return [each for each in page if each.cursor < complete] or page, True
 
 
 def _literal(cursor: Cursor) -> sa.Tuple:

@@ -45,7 +45,7 @@ class EventList(BaseModel):
 
     items: list[Event]
     next: str | None = Field(
-        description="Cursor to go on from; null in a list that is complete by nature."
+        description="Cursor to go on from; null at the end of a task's history."
     )
 
 

@@ -259,6 +259,7 @@ EVENTS = (
         {"attempt": "the last one", "state": "pending or queued"},
     ),
     EventType("task.updated", "A waiting task was edited.", {"fields": "what was changed"}),
+    EventType("task.deleted", "An ended task was deleted, with all but its events.", {}),
     EventType("worker.started", "A worker began to serve.", {"name": "", "host": ""}),
     EventType("worker.stopped", "A worker ended in order.", {"name": "", "host": ""}),
     EventType("worker.lost", "A worker stopped renewing its lease.", {"name": "", "host": ""}),

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events.live import Feed, Wakeups
+from podium.events.model import BEGINNING, Cursor
 from podium.events.views import EventList, event_view
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound
 from podium.kernel.web import api_router, provided
@@ -194,10 +195,11 @@ async def edit_task(
 
 
 @router.delete("/{task_id}", status_code=204, operation_id="deleteTask")
-async def delete_task(task_id: Held, tasks: Tasks, database: Db) -> Response:
-    """Remove an ended task with its attempts, logs and artifacts."""
+async def delete_task(task_id: Held, tasks: Tasks, database: Db, principal: Writer) -> Response:
+    """Remove an ended task with its attempts, logs and artifacts. Its events can be read until
+    they are forgotten, and a last one tells who deleted it."""
     async with database.transaction() as conn:
-        await tasks.delete(conn, task_id)
+        await tasks.delete(conn, task_id, principal.name)
     await tasks.delete_files(task_id)
     return Response(status_code=204)
 
@@ -226,11 +228,22 @@ async def retry_task(task_id: Held, tasks: Tasks, database: Db, principal: Write
 
 
 @router.get("/{task_id}/history", operation_id="getTaskHistory")
-async def task_history(task_id: Seen, tasks: Tasks, database: Db) -> EventList:
-    """Every transition of the task, oldest first."""
+async def task_history(
+    task_id: Seen,
+    tasks: Tasks,
+    database: Db,
+    limit: Limit = 1000,
+    cursor: Annotated[
+        str | None,
+        Query(max_length=60, description="`next` of the page before, or the cursor of an event."),
+    ] = None,
+) -> EventList:
+    """Transitions of the task, oldest first; the last page has the newest."""
+    after = BEGINNING if cursor is None else Cursor.parse(cursor, "cursor")
     async with database.connect() as conn:
-        events, project = await tasks.history(conn, task_id)
-    return EventList(items=[event_view(each, project) for each in events], next=None)
+        found, more, project = await tasks.history(conn, task_id, after, limit)
+    items = [event_view(each, project) for each in found]
+    return EventList(items=items, next=items[-1].cursor if more else None)
 
 
 @router.get("/{task_id}/attempts", operation_id="listAttempts")

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.agents.model import CODE_RUNTIMES
 from podium.events import store as events
-from podium.events.model import Event, NewEvent
+from podium.events.model import Cursor, Event, NewEvent
 from podium.kernel.errors import Conflict, NotFound, Unavailable
 from podium.kernel.redaction import redact_text
 from podium.scheduler import store as scheduling
@@ -33,7 +33,6 @@ from podium.tasks.model import (
 )
 
 _log = structlog.get_logger(__name__)
-_HISTORY = 10_000
 _LOOKS = 20
 _EDITABLE = frozenset({TaskState.PENDING.value, TaskState.QUEUED.value})
 
@@ -208,9 +207,9 @@ class TaskService:
         runtimes = await store.runtimes(conn, task_id)
         return not runtimes or bool(runtimes & CODE_RUNTIMES)
 
-    async def delete(self, conn: AsyncConnection, task_id: UUID) -> None:
-        """Remove an ended task with its attempts and logs; its events stay, and its files until
-        ``delete_files``.
+    async def delete(self, conn: AsyncConnection, task_id: UUID, who: str) -> None:
+        """Remove an ended task with its attempts and logs; its files stay until ``delete_files``,
+        and its events, of which this is the last, until they are forgotten.
 
         Refused while a task that has not ended depends on it: that one may be held by it, and
         will be given its output. Ended tasks lose their dependency on it; one that is retried
@@ -229,7 +228,10 @@ class TaskService:
                 hint="Wait for it, or cancel it first.",
                 dependents=[str(each.id) for each in dependents],
             )
+        project_id = await self.project_of(conn, task_id)
         await store.delete(conn, task_id)
+        await events.append(conn, [NewEvent("task.deleted", task_id, project_id, actor=who)])
+        self._scheduler.feed_after(conn)
 
     async def delete_files(self, task_id: UUID) -> None:
         """Remove the artifacts of a task whose deletion is committed. Files that cannot be removed
@@ -259,11 +261,15 @@ class TaskService:
             )
         return await self.get(conn, task_id)
 
-    async def history(self, conn: AsyncConnection, task_id: UUID) -> tuple[list[Event], str]:
-        """Every transition of the task, oldest first, and the name of its project."""
+    async def history(
+        self, conn: AsyncConnection, task_id: UUID, after: Cursor, limit: int
+    ) -> tuple[list[Event], bool, str]:
+        """Transitions of the task, oldest first, whether there are more, and the name of its
+        project."""
         if (project := await store.project_name(conn, task_id)) is None:
             raise _missing(task_id)
-        return await events.history(conn, task_id, _HISTORY), project
+        found, more = await events.history(conn, task_id, after, limit)
+        return found, more, project
 
     async def attempts(self, conn: AsyncConnection, task_id: UUID) -> list[AttemptView]:
         return [views.attempt(row) for row in await store.attempts(conn, task_id)]

@@ -201,8 +201,10 @@ async def test_history_is_of_one_subject_and_needs_no_complete_feed(database: Da
         async with database.transaction() as conn:
             await store.append(conn, [NewEvent("a", subject), NewEvent("b", subject)])
         async with database.connect() as conn:
-            assert names(await store.history(conn, subject, 10)) == ["a", "b"]
-            assert names(await store.history(conn, subject, 1)) == ["a"]
+            found, more = await store.history(conn, subject, BEGINNING, 2)
+            assert (names(found), more) == (["a", "b"], False)
+            assert await store.history(conn, subject, BEGINNING, 1) == (found[:1], True)
+            assert await store.history(conn, subject, found[0].cursor, 1) == (found[1:], False)
 
 
 async def test_many_writers_with_slow_and_failing_transactions_lose_nothing(
@@ -306,3 +308,24 @@ async def test_retention_drops_whole_days(database: Database) -> None:
         assert await store.floor(conn) == old.cursor
         gone = await conn.execute(text("select to_regclass('event_20200101')"))
         assert gone.scalar_one() is None
+
+
+async def test_a_page_of_a_history_passes_over_nothing_that_is_about_to_be_committed(
+    database: Database,
+) -> None:
+    subject = uuid7()
+
+    async def tell(*kinds: str) -> None:
+        async with database.transaction() as conn:
+            await store.append(conn, [NewEvent(kind, subject) for kind in kinds])
+
+    await tell("first")
+    async with database.transaction() as slow:
+        await store.append(slow, [NewEvent("slow", subject)])
+        await tell("b", "c", "d")
+        async with database.connect() as conn:
+            page, more = await store.history(conn, subject, BEGINNING, 2)
+    assert (names(page), more) == (["first"], True)
+    async with database.connect() as conn:
+        rest, more = await store.history(conn, subject, page[-1].cursor, 10)
+    assert (names(rest), more) == (["slow", "b", "c", "d"], False)

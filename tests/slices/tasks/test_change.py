@@ -153,8 +153,34 @@ async def test_deletes_ended_tasks_only(desk: Desk) -> None:
         await desk.call(method, path + part, 404)
     page = await desk.call("GET", "tasks")
     assert page["items"] == []
-    told = await desk.run("select count(*) from event where subject = :id", id=task["id"])
-    assert told[0][0] == 2
+    told = await desk.run(
+        "select type, actor, project_id from event where subject = :id order by id", id=task["id"]
+    )
+    assert [row.type for row in told] == ["task.created", "task.cancelled", "task.deleted"]
+    assert told[-1].actor == "admin:local"
+    assert told[-1].project_id == told[0].project_id
+
+
+async def test_a_history_has_pages_and_the_last_one_reaches_the_newest(desk: Desk) -> None:
+    task = await desk.create()
+    await desk.run(
+        "insert into event (type, project_id, subject, data) select 'task.progress', project_id,"
+        " id, '{}' from task, generate_series(1, 10050) where id = :id",
+        id=task["id"],
+    )
+    await desk.call("POST", f"tasks/{task['id']}/cancel")
+    seen: list[str] = []
+    page: dict[str, Any] = {"next": None}
+    while not seen or page["next"]:
+        query = {"cursor": page["next"]} if page["next"] else {}
+        page = await desk.get(task, "history", **query)
+        seen += [each["type"] for each in page["items"]]
+    assert (seen[0], len(seen), seen[-1]) == ("task.created", 10052, "task.cancelled")
+    page = await desk.get(task, "history", limit=1)
+    assert page["next"] == page["items"][0]["cursor"]
+    query = {"cursor": "x"}
+    answer = await desk.call("GET", f"tasks/{task['id']}/history", 422, params=query)
+    assert "'x' is no event cursor" in answer["detail"]
 
 
 async def test_a_task_that_others_wait_for_cannot_be_deleted(desk: Desk) -> None:

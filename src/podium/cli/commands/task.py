@@ -313,7 +313,7 @@ def delete(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Delete ended tasks with their history, logs and artifacts."""
+    """Delete ended tasks with their logs and artifacts; their events stay for a while."""
     confirm(f"Delete {len(task_ids)} task(s) and all that was kept of them", yes=yes)
     with connect(project) as client:
         for task_id in [whole_id(client, given) for given in task_ids]:

@@ -108,7 +108,8 @@ class AsyncTasks(AsyncResource):
         return await self._transport.call(request, Task)
 
     async def delete(self, task_id: TaskId) -> None:
-        """Remove an ended task with its history, logs and artifacts; ``Conflict`` before."""
+        """Remove an ended task with its logs and artifacts; ``Conflict`` before. Its events can
+        still be read, and a last one, ``task.deleted``, tells who did it."""
         await self._transport.send(Request("DELETE", _path(task_id), self._query()))
 
     async def cancel(self, task_id: TaskId, reason: str | None = None) -> str:
@@ -128,7 +129,7 @@ class AsyncTasks(AsyncResource):
 
     async def history(self, task_id: TaskId) -> Sequence[Event]:
         """Every transition of the task, oldest first."""
-        return await self._items(_path(task_id, "history"), Event)
+        return [each async for each in self._pages(_path(task_id, "history"), Event, {}, None)]
 
     async def attempts(self, task_id: TaskId) -> Sequence[Attempt]:
         """Every attempt of the task, oldest first."""

@@ -107,7 +107,8 @@ class Tasks(Resource):
         return self._transport.call(request, Task)
 
     def delete(self, task_id: TaskId) -> None:
-        """Remove an ended task with its history, logs and artifacts; ``Conflict`` before."""
+        """Remove an ended task with its logs and artifacts; ``Conflict`` before. Its events can
+        still be read, and a last one, ``task.deleted``, tells who did it."""
         self._transport.send(Request("DELETE", _path(task_id), self._query()))
 
     def cancel(self, task_id: TaskId, reason: str | None = None) -> str:
@@ -127,7 +128,7 @@ class Tasks(Resource):
 
     def history(self, task_id: TaskId) -> Sequence[Event]:
         """Every transition of the task, oldest first."""
-        return self._items(_path(task_id, "history"), Event)
+        return [each for each in self._pages(_path(task_id, "history"), Event, {}, None)]
 
     def attempts(self, task_id: TaskId) -> Sequence[Attempt]:
         """Every attempt of the task, oldest first."""
