@@ -203,6 +203,9 @@ class TaskNew(TypedDict):
 
 
 class BulkNew(TypedDict):
-    """Tasks that are accepted in one call, in chunks of 500 that are each all or nothing."""
+    """
+    Tasks that are accepted in one call, in chunks of 500 that are each all or nothing. They
+    may have 100,000 dependencies together.
+    """
 
     tasks: Sequence[TaskInBulk]

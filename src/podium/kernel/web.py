@@ -2,6 +2,9 @@
 
 import base64
 import binascii
+import gc
+import json
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Annotated, Any, Generic, TypeVar, cast
 
@@ -43,25 +46,69 @@ def provided(kind: type[Service]) -> Callable[[HTTPConnection], Awaitable[Servic
 
 
 _DEEPEST = 120
+_ANY_DIGIT = bytes(ord("0") if chr(byte).isdecimal() else byte for byte in range(256))
+_LONG_NUMBER = b"0" * 19
+_INTEGER = re.compile(rb"(?:^|[\[,:\s])(-?[0-9]{19,})(?=[\s,\]}]|$)")
+_LEAST, _MOST = -(2**63), 2**64 - 1
+_LARGE_BYTES = 64 * 1024
 
 
 class _StrictRequest(Request):
     async def json(self) -> Any:
-        """The body, which must be strict JSON: no NaN, no lone surrogates, no deep nesting, and
-        no NUL characters, which PostgreSQL cannot store."""
+        """The body, which must be strict JSON: no NaN, no lone surrogates, no deep nesting, no NUL
+        characters, which PostgreSQL cannot store, and no whole numbers that would lose digits."""
         body = await self.body()
-        value = orjson.loads(body)
+        value = _read(body)
         if body.count(b"[") + body.count(b"{") > _DEEPEST and _too_deep(value):
             raise InvalidInput(
                 "The body is nested too deeply.", hint=f"Keep it under {_DEEPEST} levels."
             )
-        if b"\\u0000" in body and (where := _nul_in(value, "")):
+        if b"\\u0000" in body and (where := _first(value, "", _holds_nul)) is not None:
             raise InvalidInput(
-                f"{where} holds a NUL character (\\u0000), which cannot be stored.",
+                f"{where or 'The body'} holds a NUL character (\\u0000), which cannot be stored.",
                 hint="Remove it, or encode the text, for example as base64.",
-                field=where,
+                field=where or "body",
+            )
+        if (where := _too_long_integer(body)) is not None:
+            raise InvalidInput(
+                f"{where or 'The body'} is a whole number of more than 64 bits, which cannot be "
+                "kept exactly.",
+                hint="Send it as a string.",
+                field=where or "body",
             )
         return value
+
+
+def _read(body: bytes) -> Any:
+    """The value of a JSON text. A large one makes so many objects at once that the search for
+    unreachable ones, which there are none of, would take most of the time."""
+    if len(body) < _LARGE_BYTES or not gc.isenabled():
+        return orjson.loads(body)
+    gc.disable()
+    try:
+        return orjson.loads(body)
+    finally:
+        gc.enable()
+
+
+def _too_long_integer(body: bytes) -> str | None:
+    """Where in a JSON text an integer is that orjson would turn into a float; None when nowhere.
+
+    Looked for in steps, each of which is slower than the one before and seldom reached.
+    """
+    if _LONG_NUMBER not in body.translate(_ANY_DIGIT):
+        return None
+    if all(_fits(found.group(1).decode()) for found in _INTEGER.finditer(body)):
+        return None
+    marked = json.loads(body, parse_int=lambda text: int(text) if _fits(text) else _TOO_LONG)
+    return _first(marked, "", lambda value: value is _TOO_LONG)
+
+
+_TOO_LONG: Any = object()
+
+
+def _fits(integer: str) -> bool:
+    return len(integer) <= len(str(_LEAST)) and _LEAST <= int(integer) <= _MOST
 
 
 class StrictRoute(APIRoute):
@@ -91,21 +138,24 @@ def _too_deep(value: Any) -> bool:
     return False
 
 
-def _nul_in(value: Any, place: str) -> str | None:
-    """Where in a JSON value a NUL character is, as ``labels.team``; None when nowhere."""
-    if isinstance(value, str):
-        return (place or "The body") if "\x00" in value else None
+def _holds_nul(value: Any) -> bool:
+    return isinstance(value, str) and "\x00" in value
+
+
+def _first(value: Any, place: str, wrong: Callable[[Any], bool]) -> str | None:
+    """Where in a JSON value something wrong is, as ``labels.team``; None when nowhere."""
+    if wrong(value):
+        return place
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, dict):
-        if any("\x00" in key for key in cast("dict[str, Any]", value)):
+        if any(wrong(key) for key in cast("dict[str, Any]", value)):
             return f"A name in {place or 'the body'}"
         items = cast("dict[str, Any]", value).items()
     elif isinstance(value, list):
         items = enumerate(cast("list[Any]", value))
-    return next(
-        (found for key, item in items if (found := _nul_in(item, f"{place}.{key}".strip(".")))),
-        None,
-    )
+    places = ((f"{place}.{key}".strip("."), item) for key, item in items)
+    found = (_first(item, where, wrong) for where, item in places)
+    return next((where for where in found if where is not None), None)
 
 
 def operation_id(route: APIRoute) -> str:

@@ -77,21 +77,21 @@ class Intake:
         )
         if wrong := await drafting.schema_error([request], [task]):
             raise wrong[1]
-        call_key = None if key is None else _call_key(project_id, request, key)
+        call_key = None if key is None else await _call_key(project_id, request, key)
         with _naming_dependencies([(None, request)]):
             made = await self._scheduler.submit(SubmitCall([task], call_key))
         return task, made
 
     async def accepted_before(self, project_id: UUID, request: TaskNew, key: str) -> UUID | None:
         """The task that the same call was given when it came before."""
-        made = await self._scheduler.made_before([_call_key(project_id, request, key)])
+        made = await self._scheduler.made_before([await _call_key(project_id, request, key)])
         return made[0][0] if made else None
 
     async def accepted_many_before(
         self, project_id: UUID, requests: Sequence[TaskInBulk], key: str
     ) -> BulkCreated | None:
         """The tasks that the same call was given when it came before, if all of them were."""
-        call_hash = drafting.request_hash(requests)
+        call_hash = await drafting.request_hash(requests)
         chunks = range(0, len(requests), _CHUNK)
         made = await self._scheduler.made_before(
             [_chunk_key(project_id, key, number, call_hash) for number in range(len(chunks))]
@@ -107,13 +107,14 @@ class Intake:
         self, project_id: UUID, who: str, requests: Sequence[TaskInBulk], key: str | None
     ) -> BulkCreated:
         """Accept many tasks, dependencies before dependents, in chunks that commit one by one."""
+        drafting.check_edges(requests)
         order = drafting.ordered(requests)
         ids = uuid7s(len(requests))
         refs = {name: ids[place] for name, place in drafting.refs_of(requests).items()}
         tasks = await self._drafts(project_id, who, requests, ids, refs)
         if key is None:
             await self._require_dependencies(project_id, requests, refs)
-        call_hash = drafting.request_hash(requests) if key is not None else b""
+        call_hash = await drafting.request_hash(requests) if key is not None else b""
         renamed = False
         for number, start in enumerate(range(0, len(order), _CHUNK)):
             chunk = order[start : start + _CHUNK]
@@ -206,8 +207,8 @@ class Intake:
                 )
 
 
-def _call_key(project_id: UUID, request: TaskNew, key: str) -> CallKey:
-    return CallKey(project_id, key, drafting.request_hash([request]))
+async def _call_key(project_id: UUID, request: TaskNew, key: str) -> CallKey:
+    return CallKey(project_id, key, await drafting.request_hash([request]))
 
 
 def _chunk_key(project_id: UUID, key: str, number: int, call_hash: bytes) -> CallKey:

@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    SkipValidation,
     StringConstraints,
     model_validator,
 )
@@ -55,6 +56,9 @@ Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
 Priority = Annotated[int, Field(ge=-100, le=100, description="Higher runs first.")]
 Title = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
 JsonSchema = dict[str, JsonValue]
+Given = SkipValidation[JsonValue]
+"""Any JSON value. That it is one was seen when the body was read; to look again at each of the
+values in it would cost more than all else."""
 
 
 class _Request(BaseModel):
@@ -72,7 +76,7 @@ class TaskNew(_Request):
         description="Any agent that has all of these may do it.",
         json_schema_extra={"default": []},
     )
-    input: JsonValue = Field(default=None, description="What the agent is given.")
+    input: Given = Field(default=None, description="What the agent is given.")
     priority: Priority = 0
     labels: Labels = Field(default_factory=dict[str, str], json_schema_extra={"default": {}})
     queue: Name = "default"
@@ -135,7 +139,8 @@ class TaskInBulk(TaskNew):
 
 
 class BulkNew(_Request):
-    """Tasks that are accepted in one call, in chunks of 500 that are each all or nothing."""
+    """Tasks that are accepted in one call, in chunks of 500 that are each all or nothing. They
+    may have 100,000 dependencies together."""
 
     tasks: Annotated[list[TaskInBulk], Field(min_length=1, max_length=MAX_BULK)]
 
@@ -154,7 +159,7 @@ class TaskEdit(_Request):
     title: Title | None = None
     priority: Priority | None = None
     labels: Labels | None = None
-    input: JsonValue = None
+    input: Given = None
     timeouts: Timeouts | None = Field(
         default=None, description="Replaces all three. The queue timeout counts from the edit."
     )

@@ -1,5 +1,6 @@
 """What every request passes through: ids, headers, hosts, origins, sizes, rates, errors."""
 
+import gc
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -324,3 +325,45 @@ async def test_a_websocket_from_another_site_is_refused_before_it_opens(
     await app({**scope, "extensions": {"websocket.http.response": {}}}, receive, send)
     assert told[0]["type"] == "websocket.http.response.start"
     assert told[0]["status"] == 403
+
+
+@pytest.mark.parametrize(
+    ("input_", "where"),
+    [
+        ("123456789012345678901234567890", "input"),
+        ("-9223372036854775809", "input"),
+        ('{"x": ["a", {"y": 18446744073709551616}]}', "input.x.1.y"),
+        ("[" + "9" * 200 + "]", "input.0"),
+    ],
+)
+async def test_whole_numbers_that_would_change_are_refused(
+    api: httpx.AsyncClient, input_: str, where: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    body = f'{{"agent": "a", "input": {input_}}}'
+    told = (await api.post("/tasks", content=body, headers=headers)).json()
+    assert (told["status"], told["code"]) == (422, "invalid_input")
+    assert told["detail"].startswith(f"{where} is a whole number of more than 64 bits")
+    assert "string" in told["hint"]
+
+
+@pytest.mark.parametrize(
+    "input_",
+    [
+        "[18446744073709551615, -9223372036854775808, 1234567890123456789]",
+        "12345678901234567890123.5",
+        '"a, 123456789012345678901234567890, b"',
+        "1e25",
+    ],
+)
+async def test_other_long_numbers_are_taken(api: httpx.AsyncClient, input_: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    body = f'{{"agent": "a", "input": {input_}}}'
+    answer = await api.post("/tasks", content=body, headers=headers)
+    assert answer.status_code == 404  # no such agent
+
+
+async def test_a_large_body_is_read_like_a_small_one(api: httpx.AsyncClient) -> None:
+    body = {"agent": "a", "input": [[number] for number in range(30_000)]}
+    assert (await api.post("/tasks", json=body)).status_code == 404
+    assert gc.isenabled()

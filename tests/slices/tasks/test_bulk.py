@@ -1,11 +1,14 @@
 """POST tasks/bulk: whole graphs in one call."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from podium.storage.database import Database
+from podium.tasks import drafting
+from podium.tasks.model import BulkNew
 from slices.tasks.conftest import NOBODY, Desk, Office
 
 
@@ -160,3 +163,31 @@ async def test_asks_once_for_what_tasks_have_in_common(desk: Desk, office: Offic
     await desk.bulk([{"agent": "echo", "queue": "other", "input": n} for n in range(400)])
     event.remove(engine, "checkout", count_use)
     assert used < 20
+
+
+async def test_a_call_has_a_largest_number_of_dependencies(desk: Desk) -> None:
+    await desk.agent()
+    first = [{"agent": "echo", "ref": f"a{number}"} for number in range(1000)]
+    refs = [each["ref"] for each in first]
+    after = [{"agent": "echo", "depends_on": refs} for _ in range(101)]
+    problem = await desk.call("POST", "tasks/bulk", 422, json={"tasks": [*first, *after]})
+    assert "101000 dependencies together; at most 100000" in problem["detail"]
+    assert await count(desk) == 0
+    await desk.bulk([*first, *after[:10]])
+
+
+async def test_the_hash_of_a_large_call_leaves_others_their_turn() -> None:
+    tasks = [{"agent": "echo", "input": "x" * 200_000} for _ in range(50)]
+    call = BulkNew.model_validate({"tasks": tasks})
+    hashing = asyncio.create_task(drafting.request_hash(call.tasks))
+    turns = 0
+    while not hashing.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 8
+
+
+def test_inputs_are_not_gone_through_again() -> None:
+    given = [1, {"a": []}]
+    task = {"agent": "echo", "input": given}
+    assert BulkNew.model_validate({"tasks": [task]}).tasks[0].input is given
