@@ -9,8 +9,10 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from podium.agents import recovery
 from podium.agents.runtime import RuntimeSet
 from podium.agents.runtimes import built_in
 from podium.agents.service import AgentService
@@ -78,15 +80,17 @@ def build_core(settings: Settings) -> Core:
         allowed_modules=settings.function_modules,
         hidden=[Layout(settings.data_dir).sockets],
     )
+    scheduler = Scheduler(database, wakeups, idempotency_hours=settings.idempotency_hours)
+    agents = AgentService(database, runtimes)
     return Core(
         settings=settings,
         database=database,
         valkey=valkey,
         wakeups=wakeups,
-        scheduler=Scheduler(database, wakeups, idempotency_hours=settings.idempotency_hours),
+        scheduler=scheduler,
         artifacts=DirectoryStore(settings.data_dir / "artifacts"),
         runtimes=runtimes,
-        agents=AgentService(database, runtimes),
+        agents=agents,
         projects=ProjectService(database),
         keeper=Keeper(
             database,
@@ -94,7 +98,7 @@ def build_core(settings: Settings) -> Core:
             uuid7(),
             lease_seconds=settings.lease_seconds,
             max_losses=settings.max_losses,
-            chores=_chores(database, settings),
+            chores=_chores(settings, database, agents, scheduler),
         ),
     )
 
@@ -106,7 +110,9 @@ def _url(settings: Settings, name: str) -> str:
     return secret.get_secret_value()
 
 
-def _chores(database: Database, settings: Settings) -> list[Chore]:
+def _chores(
+    settings: Settings, database: Database, agents: AgentService, scheduler: Scheduler
+) -> list[Chore]:
     async def keep_partitions() -> None:
         async with database.transaction() as conn:
             await retention.forget(conn, settings.event_retention_days)
@@ -115,7 +121,12 @@ def _chores(database: Database, settings: Settings) -> list[Chore]:
     async def forget_calls() -> None:
         await scheduling.forget_calls(database)
 
-    return [Chore("partitions", _HOUR, keep_partitions), Chore("idempotency", _HOUR, forget_calls)]
+    probe_unhealthy = partial(recovery.probe_unhealthy, database, agents, scheduler)
+    return [
+        Chore("partitions", _HOUR, keep_partitions),
+        Chore("idempotency", _HOUR, forget_calls),
+        Chore("health", recovery.SECONDS, probe_unhealthy),
+    ]
 
 
 async def prepare(settings: Settings) -> None:

@@ -21,7 +21,8 @@ EVENTS = (
     EventType("agent.deleted", "An agent was deleted.", {"name": ""}),
     EventType(
         "agent.health",
-        "A probe found an agent healthy again, or not healthy any more.",
+        "A probe found an agent healthy again, or not healthy any more. One that is not healthy "
+        "is given no tasks and is probed again each minute.",
         {"name": "", "healthy": "", "detail": "what was tried and what to do"},
     ),
 )

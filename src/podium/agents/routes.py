@@ -154,7 +154,7 @@ async def probe_agent(
     require_power(writer, agent.runtime)
     health = await agents.probe(agent)
     async with change() as conn:
-        await agents.record(conn, writer, agent, health)
+        await agents.record(conn, writer.name, agent, health)
     scheduler.wake()
     return Probe(ok=health.ok, detail=health.detail)
 

@@ -84,7 +84,7 @@ class AgentService:
                 agent=new.name,
             )
         data = {"name": new.name, "runtime": new.runtime}
-        await _tell(conn, "agent.registered", agent_id, project_id, asker, data)
+        await _tell(conn, "agent.registered", agent_id, project_id, asker.name, data)
         after_commit(conn, partial(self._directory.forget, project_id))
         return await _found(conn, project_id, new.name)
 
@@ -126,7 +126,7 @@ class AgentService:
             await store.add_version(conn, agent.id, version, new, asker.name)
         await store.update(conn, agent.id, version, new)
         data = {"name": agent.name, "version": version, "fields": fields}
-        await _tell(conn, "agent.updated", agent.id, project_id, asker, data)
+        await _tell(conn, "agent.updated", agent.id, project_id, asker.name, data)
         after_commit(conn, partial(self._directory.forget, project_id))
         return await _found(conn, project_id, agent.name)
 
@@ -138,7 +138,7 @@ class AgentService:
         agent = await _found(conn, project_id, key, for_update=True)
         require_power(asker, agent.runtime)
         await store.delete(conn, agent.id)
-        await _tell(conn, "agent.deleted", agent.id, project_id, asker, {"name": agent.name})
+        await _tell(conn, "agent.deleted", agent.id, project_id, asker.name, {"name": agent.name})
         after_commit(conn, partial(self._directory.forget, project_id))
 
     async def probe(self, agent: Agent) -> Health:
@@ -151,16 +151,19 @@ class AgentService:
         except TimeoutError:
             return Health(ok=False, detail=f"The probe took longer than {_PROBE_SECONDS:.0f} s.")
 
-    async def record(
-        self, conn: AsyncConnection, asker: Principal, agent: Agent, health: Health
-    ) -> None:
+    async def unhealthy(self, conn: AsyncConnection, limit: int) -> Sequence[Agent]:
+        """Agents of all projects that are enabled and were found unhealthy, those first that were
+        not probed for longest."""
+        return await store.unhealthy(conn, limit)
+
+    async def record(self, conn: AsyncConnection, who: str, agent: Agent, health: Health) -> None:
         """Keep what a probe found, unless the agent was changed meanwhile."""
         kept = await store.set_health(
             conn, agent.id, agent.version, healthy=health.ok, detail=health.detail
         )
         if kept and health.ok != agent.healthy:
             data = {"name": agent.name, "healthy": health.ok, "detail": health.detail}
-            await _tell(conn, "agent.health", agent.id, agent.project_id, asker, data)
+            await _tell(conn, "agent.health", agent.id, agent.project_id, who, data)
 
     def _checked(self, asker: Principal, new: Definition) -> Definition:
         """The definition with the runtime's defaults filled in, and with its guards unless an
@@ -222,7 +225,7 @@ async def _tell(
     kind: str,
     agent_id: UUID,
     project_id: UUID,
-    asker: Principal,
+    who: str,
     data: Mapping[str, Any],
 ) -> None:
-    await events.append(conn, [NewEvent(kind, agent_id, project_id, asker.name, data)])
+    await events.append(conn, [NewEvent(kind, agent_id, project_id, who, data)])

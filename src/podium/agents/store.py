@@ -192,6 +192,13 @@ async def set_health(
     return rows.first() is not None
 
 
+async def unhealthy(conn: AsyncConnection, limit: int) -> list[Agent]:
+    """Enabled agents that are not healthy, those first that were not probed for longest."""
+    query = _agents().where(agent.c.enabled, agent.c.healthy.is_(False))
+    oldest = agent.c.health_checked_at.asc().nulls_first()
+    return [_agent(row) for row in await conn.execute(query.order_by(oldest).limit(limit))]
+
+
 async def delete(conn: AsyncConnection, agent_id: UUID) -> None:
     change = sa.update(agent).where(agent.c.id == agent_id)
     await conn.execute(change.values(enabled=False, deleted_at=sa.func.now()))

@@ -77,7 +77,9 @@ def _unusable(each: Any) -> Blocker:
     if not each.enabled:
         return Blocker(kind="agent_disabled", detail=f"Agent {each.name} is disabled. Enable it.")
     found = f": {each.health_detail}" if each.health_detail else "."
-    return Blocker(kind="agent_unhealthy", detail=f"Agent {each.name} is not healthy{found}")
+    again = f"It is probed again each minute, and at once by: podium agent probe {each.name}."
+    detail = f"Agent {each.name} is not healthy{found} {again}"
+    return Blocker(kind="agent_unhealthy", detail=detail)
 
 
 async def _worker_blockers(conn: AsyncConnection, row: Any, runtimes: set[str]) -> list[Blocker]:

@@ -95,9 +95,10 @@ async def test_agents_are_disabled_or_unhealthy(own_desk: Desk) -> None:
     await desk.call("PUT", "agents/echo", json={"enabled": False})
     assert (await desk.explain(task))["blockers"] == []
     await desk.run("update agent set healthy = false, health_detail = 'No key.'")
+    again = "It is probed again each minute, and at once by: podium agent probe sleep."
     assert await blockers(desk, task) == [
         ("agent_disabled", "Agent echo is disabled. Enable it."),
-        ("agent_unhealthy", "Agent sleep is not healthy: No key."),
+        ("agent_unhealthy", f"Agent sleep is not healthy: No key. {again}"),
     ]
     assert (await desk.explain(task))["why"].endswith("(1 more below.)")
 

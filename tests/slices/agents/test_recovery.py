@@ -1,0 +1,51 @@
+"""Agents that a probe found unhealthy are probed again by themselves."""
+
+import asyncio
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+
+from podium.agents import recovery
+from podium.storage.database import Database
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "SECONDS", 0.2)
+
+
+async def register(api: httpx.AsyncClient, name: str, program: Path) -> str:
+    body = {"name": name, "runtime": "command", "config": {"command": [str(program)]}}
+    answer = await api.post("/agents", json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_an_agent_is_healthy_again_once_its_program_is_there(
+    api: httpx.AsyncClient, database: Database, tmp_path: Path
+) -> None:
+    tool = tmp_path / "tool"
+    names = ("late", "never", "disabled")
+    ids = {
+        name: await register(api, name, tool if name != "never" else tool / "x") for name in names
+    }
+    for name in ids:
+        assert (await api.post(f"/agents/{name}/probe")).json()["ok"] is False
+    await api.put("/agents/disabled", json={"enabled": False})
+    await asyncio.sleep(0.5)
+    assert (await api.get("/agents/late")).json()["healthy"] is False
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    async with asyncio.timeout(10):
+        while not (await api.get("/agents/late")).json()["healthy"]:
+            await asyncio.sleep(0.05)
+    for name in ("never", "disabled"):
+        assert (await api.get(f"/agents/{name}")).json()["healthy"] is False
+    rows = await database.call(
+        "select actor, data from event where type = 'agent.health' and subject = $1 order by id",
+        UUID(ids["late"]),
+    )
+    assert [row["actor"] for row in rows] == ["admin:local", "system"]
