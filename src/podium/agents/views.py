@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field, JsonValue
 
 from podium.agents import model
+from podium.kernel.fields import Body, Labels, Page, Prose, Word
 from podium.kernel.redaction import MASK
-from podium.kernel.web import Body, Page, Prose
 from podium.principals.model import Principal
 
 
@@ -21,8 +21,6 @@ def _no_uuid(name: str) -> str:
     raise ValueError("must not look like an id")
 
 
-_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-_LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
 _Config = Annotated[
     dict[str, JsonValue],
     Field(
@@ -32,10 +30,9 @@ _Config = Annotated[
 ]
 _Description = Annotated[Prose, Field(max_length=2000, description="What it is good at.")]
 _Capabilities = Annotated[
-    list[_Word],
+    list[Word],
     Field(max_length=100, description="What it can do; tasks may ask for these instead of it."),
 ]
-_Labels = Annotated[dict[_LabelKey, Annotated[str, Field(max_length=200)]], Field(max_length=64)]
 _Concurrency = Annotated[
     int | None,
     Field(ge=1, le=100_000, description="Attempts that it runs at once; null: no limit."),
@@ -45,12 +42,12 @@ _Concurrency = Annotated[
 class AgentNew(Body):
     """An agent to register."""
 
-    name: Annotated[_Word, AfterValidator(_no_uuid)] = Field(examples=["reviewer"])
+    name: Annotated[Word, AfterValidator(_no_uuid)] = Field(examples=["reviewer"])
     runtime: str = Field(max_length=50, examples=["command"])
     config: _Config
     description: _Description = ""
     capabilities: _Capabilities = Field(default=[])
-    labels: _Labels = Field(default={})
+    labels: Labels = Field(default={})
     max_concurrency: _Concurrency = None
     enabled: bool = True
 
@@ -62,7 +59,7 @@ class AgentEdit(Body):
     config: _Config = Field(default={})
     description: _Description = ""
     capabilities: _Capabilities = Field(default=[])
-    labels: _Labels = Field(default={})
+    labels: Labels = Field(default={})
     max_concurrency: _Concurrency = None
     enabled: bool = True
     version: int | None = Field(

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound, PodiumError, TooLarge
+from podium.kernel.fields import in_words
 from podium.kernel.redaction import redact
 
 PROBLEM_TYPE = "application/problem+json"
@@ -75,7 +76,7 @@ class Problem(BaseModel):
     hint: str | None = Field(default=None, description="What to do about it.")
     request_id: str | None = Field(default=None, description="Also in the server's log.")
     errors: list["FieldError"] | None = Field(
-        default=None, description="Each wrong field, when the request did not validate."
+        default=None, description="Each wrong field, when it was a field that was wrong."
     )
 
 
@@ -90,7 +91,10 @@ def problem(error: PodiumError, request_id: str | None) -> dict[str, Any]:
     """The members of the problem document for an error; what it repeats of the request is shown
     without secrets."""
     hint = {"hint": error.hint} if error.hint else {}
-    told: dict[str, Any] = redact({**error.context, "detail": error.message, **hint})
+    context = dict(error.context)
+    if (field := context.pop("field", None)) is not None:
+        context["errors"] = [{"field": field, "message": error.message}]
+    told: dict[str, Any] = redact({**context, "detail": error.message, **hint})
     return {
         **told,
         "type": TYPE_URL + error.code,
@@ -176,6 +180,8 @@ def _answer(request: Request, error: PodiumError) -> Response:
 
 
 def _message(item: Mapping[str, Any]) -> str:
+    if item["type"] == "string_pattern_mismatch" and (words := in_words(item["ctx"]["pattern"])):
+        return words
     return str(item["msg"]).removeprefix("Value error, ")[:500]
 
 

@@ -20,8 +20,9 @@ from podium.api.sse import sent
 from podium.api.streams import Batch, EventStreams, Wish
 from podium.events.model import Cursor
 from podium.kernel.errors import InvalidInput, PodiumError, Unauthenticated
+from podium.kernel.fields import Body
 from podium.kernel.json_text import holds_nul
-from podium.kernel.web import PREFIX, Body, provided
+from podium.kernel.web import PREFIX, provided
 from podium.principals.service import PrincipalService
 
 _log = structlog.get_logger(__name__)

@@ -104,7 +104,7 @@ class EventFilter:
             if not _TYPE_PATTERN.fullmatch(name):
                 raise InvalidInput(
                     f"{name[:80]!r} is no event type.",
-                    hint="Pass a type such as task.succeeded, or a prefix such as task.*.",
+                    hint="Pass a type such as task.completed, or a prefix such as task.*.",
                     field="type",
                 )
 

@@ -1,4 +1,4 @@
-"""What all routes share: how they come by services, strict bodies, pages."""
+"""What all routes share: how they come by services, strict bodies, cursors of pages."""
 
 import base64
 import binascii
@@ -6,12 +6,11 @@ import gc
 import json
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Annotated, Any, Generic, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import orjson
 from fastapi import APIRouter, Query
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
@@ -20,16 +19,6 @@ from podium.kernel.errors import InvalidInput
 PREFIX = "/api/v1/orchestration"
 
 Service = TypeVar("Service")
-Item = TypeVar("Item")
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-"""Names of projects and agents: short, and safe in URLs, labels and file names."""
-
-_UNSEEN = r"\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-Line = Annotated[str, Field(pattern=rf"^[^\x00-\x1f{_UNSEEN}]*$")]
-"""Text that is shown in terminals and logs: without control characters and line ends."""
-Prose = Annotated[str, Field(pattern=rf"^[^\x00-\x08\x0b-\x1f{_UNSEEN}]*$")]
-"""The same of several lines."""
-
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most items of one page.")]
 PageCursor = Annotated[
     str | None, Query(max_length=500, description="`next` of the page before this one.")
@@ -175,22 +164,6 @@ def api_router(path: str, tag: str) -> APIRouter:
         tags=[tag],
         route_class=StrictRoute,
         generate_unique_id_function=operation_id,
-    )
-
-
-class Body(BaseModel):
-    """Base of request bodies. Unknown fields are refused, so that a typing error is noticed, and
-    so are values of another type, such as ``"5"`` or ``true`` for a number."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Page(BaseModel, Generic[Item]):
-    """One page of a list."""
-
-    items: list[Item]
-    next: str | None = Field(
-        default=None, description="Pass it as `cursor` for the next page; null at the end."
     )
 
 

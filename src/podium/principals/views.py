@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from podium.kernel.web import Body, Line, Name, Page
+from podium.kernel.fields import Body, Line, Name, Page
 from podium.principals import model
 from podium.principals.model import Kind, Preset, Scope
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from podium.kernel.web import Body, Name, Page
+from podium.kernel.fields import Body, Name, Page
 from podium.projects import model
 
 _Weight = Annotated[

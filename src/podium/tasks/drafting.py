@@ -16,6 +16,7 @@ from podium.kernel.errors import (
     SchemaMismatch,
     TooLarge,
 )
+from podium.kernel.fields import one_line
 from podium.kernel.json_schema import Check, Finding, findings
 from podium.kernel.json_text import holds_nul
 from podium.kernel.redaction import redact_text
@@ -95,10 +96,14 @@ def title_of(request: TaskNew) -> str:
     asked = request.input
     if isinstance(asked, dict):
         asked = asked.get("prompt")
-    if isinstance(asked, str) and asked.strip():
-        line = redact_text(asked.strip().splitlines()[0])
+    if isinstance(asked, str) and (line := _first_line(asked)):
         return line if len(line) <= _TITLE_CHARS else f"{line[: _TITLE_CHARS - 1]}…"
     return request.agent or ", ".join(request.capabilities)[:_TITLE_CHARS]
+
+
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return one_line(redact_text(lines[0])).strip() if lines else ""
 
 
 def json_text(value: Any, field: str, max_bytes: int) -> str:
@@ -150,13 +155,17 @@ def _error(finding: Finding, schema: str) -> PodiumError:
         return InvalidInput(
             f"{schema} is no JSON Schema that can be used: {finding.message}",
             hint="A schema may refer to its own parts only.",
-            field=f"{schema}/{finding.place}".rstrip("/"),
+            field=_place(schema, finding),
         )
     where = finding.place or "its top"
     return SchemaMismatch(
         f"The input does not match input_schema at {where}: {finding.message}",
-        field=f"input/{finding.place}".rstrip("/"),
+        field=_place("input", finding),
     )
+
+
+def _place(field: str, finding: Finding) -> str:
+    return f"{field}.{finding.place.replace('/', '.')}".rstrip(".")
 
 
 async def request_hash(requests: Sequence[TaskNew]) -> bytes:
@@ -224,7 +233,7 @@ def refs_of(tasks: Sequence[TaskInBulk]) -> dict[str, int]:
         if task.ref in place:
             raise InvalidInput(
                 f"ref {task.ref!r} is used twice, by tasks {place[task.ref]} and {position}.",
-                field=f"tasks/{position}/ref",
+                field=f"tasks.{position}.ref",
             )
         place[task.ref] = position
     return place
@@ -242,7 +251,7 @@ def edges(names: Sequence[str], ids: Mapping[str, UUID]) -> tuple[Edge, ...]:
                 raise InvalidInput(
                     f"{name!r} is neither the id of a task nor a ref of this call.",
                     hint="Use the id that creating the task returned.",
-                    field=f"depends_on/{position}",
+                    field=f"depends_on.{position}",
                 ) from None
         found[own] = Edge(own, name)
     return tuple(found.values())

@@ -203,7 +203,7 @@ class Intake:
                 raise NotFound(
                     f"Task {task_id} does not exist in this project.",
                     missing=str(task_id),
-                    field=f"tasks/{place}/depends_on/{position}",
+                    field=f"tasks.{place}.depends_on.{position}",
                 )
 
 
@@ -227,8 +227,8 @@ def _naming_task(place: int) -> Generator[None]:
     try:
         yield
     except PodiumError as error:
-        field = str(error.context.get("field", "")).strip("/")
-        error.context = {**error.context, "field": f"tasks/{place}/{field}".rstrip("/")}
+        field = str(error.context.get("field", ""))
+        error.context = {**error.context, "field": f"tasks.{place}.{field}".rstrip(".")}
         raise
 
 
@@ -241,8 +241,8 @@ def _naming_dependencies(requests: Iterable[tuple[int | None, TaskNew]]) -> Gene
         missing = str(error.context.get("missing"))
         for place, request in requests:
             if missing in request.depends_on:
-                field = f"depends_on/{request.depends_on.index(missing)}"
-                field = field if place is None else f"tasks/{place}/{field}"
+                field = f"depends_on.{request.depends_on.index(missing)}"
+                field = field if place is None else f"tasks.{place}.{field}"
                 error.context = {**error.context, "field": field}
                 break
         raise

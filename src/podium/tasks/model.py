@@ -14,20 +14,14 @@ from pydantic import (
     Field,
     JsonValue,
     SkipValidation,
-    StringConstraints,
     model_validator,
 )
 
+from podium.kernel.fields import Body, Labels, Line, Page, Prose, Word
 from podium.scheduler.model import DependencyPolicy, RetryPolicy, TaskState, Timeouts
 
 MAX_BULK = 10_000
 _MAX_DEPENDENCIES = 10_000
-
-
-def _no_nul(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain NUL characters")
-    return text
 
 
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -48,30 +42,21 @@ def _written(moment: object) -> object:
 Moment = Annotated[
     AwareDatetime, Field(strict=False), BeforeValidator(_written), AfterValidator(_storable)
 ]
-Text = Annotated[str, AfterValidator(_no_nul)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
-LabelValue = Annotated[Text, StringConstraints(max_length=200)]
-Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
 Priority = Annotated[int, Field(ge=-100, le=100, description="Higher runs first.")]
-Title = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
+Title = Annotated[Line, Field(min_length=1, max_length=500)]
 JsonSchema = dict[str, JsonValue]
 Given = SkipValidation[JsonValue]
 """Any JSON value. That it is one was seen when the body was read; to look again at each of the
 values in it would cost more than all else."""
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class TaskNew(_Request):
+class TaskNew(Body):
     """A task to be done by one agent: a named one, or any that has all the capabilities."""
 
     title: Title | None = Field(default=None, description="Default: made from agent and input.")
-    agent: Name | None = Field(default=None, description="Name of the agent that must do it.")
-    capabilities: list[Name] = Field(
-        default_factory=list[Name],
+    agent: Word | None = Field(default=None, description="Name of the agent that must do it.")
+    capabilities: list[Word] = Field(
+        default_factory=list[Word],
         max_length=50,
         description="Any agent that has all of these may do it.",
         json_schema_extra={"default": []},
@@ -79,8 +64,8 @@ class TaskNew(_Request):
     input: Given = Field(default=None, description="What the agent is given.")
     priority: Priority = 0
     labels: Labels = Field(default_factory=dict[str, str], json_schema_extra={"default": {}})
-    queue: Name = "default"
-    depends_on: list[Annotated[Text, StringConstraints(max_length=100)]] = Field(
+    queue: Word = "default"
+    depends_on: list[Annotated[Line, Field(max_length=100)]] = Field(
         default_factory=list[str],
         max_length=_MAX_DEPENDENCIES,
         description="Ids of tasks that must end first, or refs of tasks of the same bulk call.",
@@ -135,10 +120,10 @@ class TaskNew(_Request):
 class TaskInBulk(TaskNew):
     """A task of a bulk call; ``ref`` is the name by which others of the call depend on it."""
 
-    ref: Name | None = None
+    ref: Word | None = None
 
 
-class BulkNew(_Request):
+class BulkNew(Body):
     """Tasks that are accepted in one call, in chunks of 500 that are each all or nothing. They
     may have 100,000 dependencies together."""
 
@@ -152,7 +137,7 @@ class BulkCreated(BaseModel):
     refs: dict[str, UUID]
 
 
-class TaskEdit(_Request):
+class TaskEdit(Body):
     """What to change of a pending or queued task; fields left out stay, and those that are null,
     but for `input`, whose null is a value."""
 
@@ -170,10 +155,10 @@ class TaskEdit(_Request):
     )
 
 
-class CancelRequest(_Request):
+class CancelRequest(Body):
     """Why a task is cancelled."""
 
-    reason: Annotated[Text, StringConstraints(max_length=1000)] = "Cancelled on request."
+    reason: Annotated[Prose, Field(max_length=1000)] = "Cancelled on request."
 
 
 class Cancelled(BaseModel):
@@ -257,11 +242,8 @@ class Task(BaseModel):
     running_on: RunningOn | None
 
 
-class TaskPage(BaseModel):
-    """Some rows, newest first, and the cursor of the next page."""
-
-    items: list[TaskSummary]
-    next: str | None
+class TaskPage(Page[TaskSummary]):
+    """Tasks, newest first."""
 
 
 class AttemptView(BaseModel):

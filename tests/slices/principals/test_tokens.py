@@ -132,7 +132,7 @@ async def test_a_preset_for_one_project_leaves_out_what_reaches_beyond(make: Mad
     token = await make(preset="operator", project="default")
     assert token["scopes"] == sorted(set(PRESETS["operator"]) - GLOBAL_SCOPES)
     problem = await make(preset="admin", project="default")
-    assert (problem["status"], problem["field"]) == (422, "scopes")
+    assert (problem["status"], problem["errors"][0]["field"]) == (422, "scopes")
     assert "admin has none" in problem["detail"]
 
 

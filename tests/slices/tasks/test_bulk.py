@@ -61,13 +61,13 @@ async def test_names_those_that_depend_on_each_other(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("wrong", "status", "field"),
     [
-        ({"agent": "nobody"}, 404, "tasks/1/agent"),
-        ({"ref": "first"}, 422, "tasks/1/ref"),
-        ({"depends_on": ["first", "none"]}, 422, "tasks/1/depends_on/1"),
-        ({"depends_on": ["first", NOBODY]}, 404, "tasks/1/depends_on/1"),
-        ({"input": "x" * 1030}, 413, "tasks/1/input"),
-        ({"input_schema": {"type": "string"}}, 422, "tasks/1/input"),
-        ({"output_schema": {"type": "x"}}, 422, "tasks/1/output_schema/type"),
+        ({"agent": "nobody"}, 404, "tasks.1.agent"),
+        ({"ref": "first"}, 422, "tasks.1.ref"),
+        ({"depends_on": ["first", "none"]}, 422, "tasks.1.depends_on.1"),
+        ({"depends_on": ["first", NOBODY]}, 404, "tasks.1.depends_on.1"),
+        ({"input": "x" * 1030}, 413, "tasks.1.input"),
+        ({"input_schema": {"type": "string"}}, 422, "tasks.1.input"),
+        ({"output_schema": {"type": "x"}}, 422, "tasks.1.output_schema.type"),
         ({"priority": 1000}, 422, "tasks.1.priority"),
     ],
 )
@@ -77,7 +77,7 @@ async def test_names_the_task_that_is_wrong(
     await desk.agent()
     tasks = [{"agent": "echo", "ref": "first"}, {"agent": "echo"} | wrong]
     problem = await desk.call("POST", "tasks/bulk", status, json={"tasks": tasks})
-    named = problem["errors"][0]["field"] if "errors" in problem else problem["field"]
+    named = problem["errors"][0]["field"]
     assert named == field
     assert await count(desk) == 0
 
@@ -87,7 +87,7 @@ async def test_names_an_unknown_dependency_also_under_a_key(desk: Desk) -> None:
     tasks = [{"agent": "echo"}, {"agent": "echo", "depends_on": [NOBODY]}]
     options = {"headers": {"Idempotency-Key": "k"}}
     problem = await desk.call("POST", "tasks/bulk", 404, json={"tasks": tasks}, **options)
-    assert (problem["field"], problem["missing"]) == ("tasks/1/depends_on/0", NOBODY)
+    assert (problem["errors"][0]["field"], problem["missing"]) == ("tasks.1.depends_on.0", NOBODY)
     assert await count(desk) == 0
 
 
@@ -96,10 +96,10 @@ async def test_nothing_is_accepted_when_the_last_task_is_wrong(desk: Desk) -> No
     tasks: list[dict[str, Any]] = [{"agent": "echo"}] * 600
     wrong = {"agent": "echo", "input_schema": {"type": "string"}}
     problem = await desk.call("POST", "tasks/bulk", 422, json={"tasks": [*tasks, wrong]})
-    assert problem["field"] == "tasks/600/input"
+    assert problem["errors"][0]["field"] == "tasks.600.input"
     wrong = {"agent": "echo", "depends_on": [NOBODY]}
     problem = await desk.call("POST", "tasks/bulk", 404, json={"tasks": [*tasks, wrong]})
-    assert problem["field"] == "tasks/600/depends_on/0"
+    assert problem["errors"][0]["field"] == "tasks.600.depends_on.0"
     assert await count(desk) == 0
 
 

@@ -125,7 +125,7 @@ async def test_delays(desk: Desk) -> None:
         ({"timeouts": {"run": 0}}, "timeouts.run"),
         ({"retry": {"max_retries": 1001}}, "retry.max_retries"),
         ({"on_dependency_failure": "ignore"}, "on_dependency_failure"),
-        ({"depends_on": ["not-a-task"]}, "depends_on/0"),
+        ({"depends_on": ["not-a-task"]}, "depends_on.0"),
         ({"colour": "red"}, "colour"),
     ],
 )
@@ -134,18 +134,56 @@ async def test_says_which_field_is_wrong(desk: Desk, wrong: dict[str, Any], fiel
     body = {"agent": "echo"} | wrong
     problem = await desk.call("POST", "tasks", 422, json=body)
     assert problem["code"] == "invalid_input"
-    named = problem["errors"][0]["field"] if "errors" in problem else problem["field"]
+    named = problem["errors"][0]["field"]
     assert named.startswith(field), problem
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"title": "\x1b[31mred"}, "title"),
+        ({"title": "two\nlines"}, "title"),
+        ({"labels": {"team": "\x9b31m"}}, "labels.team"),
+        ({"depends_on": ["\u202e"]}, "depends_on.0"),
+    ],
+)
+async def test_short_texts_hold_no_control_characters(
+    desk: Desk, wrong: dict[str, Any], field: str
+) -> None:
+    await desk.agent()
+    problem = await desk.call("POST", "tasks", 422, json={"agent": "echo"} | wrong)
+    message = "Must be one line of text without control characters"
+    assert problem["errors"] == [{"field": field, "message": message}]
+    assert problem["detail"] == f"{field}: {message}."
+    task = await desk.create(delay=60)
+    if field != "depends_on.0":
+        edited = await desk.call("PUT", f"tasks/{task['id']}", 422, json=wrong)
+        assert edited["errors"][0]["field"] == field
+    else:
+        reason = {"reason": "\x1b[2J"}
+        await desk.call("POST", f"tasks/{task['id']}/cancel", 422, json=reason)
+    assert (await desk.create(title="Größe 日本語 🚀"))["title"] == "Größe 日本語 🚀"
+
+
+async def test_a_title_made_from_the_input_holds_none_either(desk: Desk) -> None:
+    assert (await desk.create(input="\x1b[31mFix\x07 it"))["title"] == "[31mFix it"
+    assert (await desk.create(input="\x1b"))["title"] == "echo"
+
+
+async def test_patterns_are_told_in_words(desk: Desk) -> None:
+    problem = await desk.call("POST", "tasks", 422, json={"agent": "no spaces"})
+    assert "letters, digits, dots" in problem["detail"]
+    assert "^" not in problem["detail"]
 
 
 async def test_unknown_agents_and_dependencies_are_named(desk: Desk) -> None:
     await desk.agent()
     agent = await desk.call("POST", "tasks", 404, json={"agent": "nobody"})
-    assert (agent["field"], agent["agent"]) == ("agent", "nobody")
+    assert (agent["errors"][0]["field"], agent["agent"]) == ("agent", "nobody")
     first = await desk.create()
     body = {"agent": "echo", "depends_on": [first["id"], NOBODY]}
     task = await desk.call("POST", "tasks", 404, json=body)
-    assert (task["field"], task["missing"]) == ("depends_on/1", NOBODY)
+    assert (task["errors"][0]["field"], task["missing"]) == ("depends_on.1", NOBODY)
     assert NOBODY in task["detail"]
 
 
@@ -169,13 +207,15 @@ async def test_inputs_have_a_largest_size(desk: Desk) -> None:
     await desk.create(input="x" * 1022)
     for given in ("x" * 1023, {"a": ["ü" * 600]}):
         problem = await desk.call("POST", "tasks", 413, json={"agent": "echo", "input": given})
-        assert (problem["code"], problem["field"], problem["limit"]) == ("too_large", "input", 1024)
+        assert (problem["code"], problem["limit"]) == ("too_large", 1024)
+        assert problem["errors"] == [{"field": "input", "message": problem["detail"]}]
 
 
 async def test_schemas_have_a_largest_size_too(desk: Desk) -> None:
     await desk.agent()
     body = {"agent": "echo", "output_schema": {"description": "x" * 1024}}
-    assert (await desk.call("POST", "tasks", 413, json=body))["field"] == "output_schema"
+    problem = await desk.call("POST", "tasks", 413, json=body)
+    assert problem["errors"][0]["field"] == "output_schema"
 
 
 async def test_nul_characters_are_refused_and_talk_of_them_is_not(desk: Desk) -> None:
@@ -191,10 +231,10 @@ async def test_nul_characters_are_refused_and_talk_of_them_is_not(desk: Desk) ->
     ("schema", "given", "field"),
     [
         ({"type": "string"}, 5, "input"),
-        ({"properties": {"a": {"items": {"type": "string"}}}}, {"a": ["x", 1]}, "input/a/1"),
+        ({"properties": {"a": {"items": {"type": "string"}}}}, {"a": ["x", 1]}, "input.a.1"),
         ({"pattern": "^(a+)+$"}, "a" * 40 + "b", "input"),
         ({"$ref": "#/$defs/tree", "$defs": {"tree": {"items": {"$ref": "#"}, "maxItems": 1}}},
-         [[[1, 2]]], "input/0/0"),
+         [[[1, 2]]], "input.0.0"),
         ({"$schema": "http://json-schema.org/draft-07/schema#",
           "definitions": {"n": {"type": "integer"}}, "$ref": "#/definitions/n"}, "x", "input"),
     ],
@@ -205,15 +245,15 @@ async def test_inputs_must_match_their_schema(
     await desk.agent()
     body = {"agent": "echo", "input_schema": schema, "input": given}
     problem = await desk.call("POST", "tasks", 422, json=body)
-    assert (problem["code"], problem["field"]) == ("schema_mismatch", field)
+    assert (problem["code"], problem["errors"][0]["field"]) == ("schema_mismatch", field)
 
 
 @pytest.mark.parametrize("name", ["input_schema", "output_schema"])
 @pytest.mark.parametrize(
     ("schema", "where"),
     [
-        ({"type": "strin"}, "/type"),
-        ({"pattern": "("}, "/pattern"),
+        ({"type": "strin"}, ".type"),
+        ({"pattern": "("}, ".pattern"),
         ({"$ref": "#/$defs/none"}, ""),
         ({"$ref": "http://127.0.0.1:1/schema.json"}, ""),
         ({"$ref": "file:///etc/hostname"}, ""),
@@ -225,7 +265,7 @@ async def test_schemas_must_be_schemas_that_stand_alone(
 ) -> None:
     await desk.agent()
     problem = await desk.call("POST", "tasks", 422, json={"agent": "echo", name: schema})
-    assert (problem["code"], problem["field"]) == ("invalid_input", name + where)
+    assert (problem["code"], problem["errors"][0]["field"]) == ("invalid_input", name + where)
 
 
 async def test_schemas_that_refer_to_themselves_end(desk: Desk) -> None:

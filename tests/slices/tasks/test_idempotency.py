@@ -136,6 +136,6 @@ async def test_a_repeat_gives_its_tasks_when_their_agent_is_gone(desk: Desk) -> 
     assert await desk.bulk(tasks, **key("k")) == many
     for changed in (key("other"), {"json": {**body, "input": 2}, **key("k")}):
         problem = await desk.call("POST", "tasks", 404, **({"json": body} | changed))
-        assert problem["field"] == "agent"
+        assert problem["errors"][0]["field"] == "agent"
     await desk.call("POST", "tasks/bulk", 404, json={"tasks": tasks[:2]}, **key("other"))
     assert await count(desk) == 702

@@ -107,12 +107,15 @@ def validated(model: type[Options], config: Mapping[str, Any], runtime: str) -> 
         return model.model_validate(config)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
-        fields = {".".join(map(str, each["loc"])) or "config": each["msg"] for each in found}
-        told = "; ".join(f"{field}: {message}" for field, message in fields.items())
+        fields = [(".".join(map(str, each["loc"])), each["msg"]) for each in found]
+        told = "; ".join(f"{field or 'config'}: {message}" for field, message in fields)
         raise InvalidInput(
             f"The configuration of this {runtime} agent cannot be used: {told}.",
             hint=f"Correct it; the fields of {runtime} agents are in the documentation.",
-            fields=fields,
+            errors=[
+                {"field": f"config.{field}".rstrip("."), "message": message}
+                for field, message in fields
+            ],
         ) from None
 
 

@@ -1,0 +1,93 @@
+"""The types of fields that clients send, and the shapes of bodies and pages.
+
+Apart from ``web``, because not only routes know them and workers do without FastAPI.
+"""
+
+import re
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+_words: dict[str, str] = {}
+
+
+def _pattern(pattern: str, words: str) -> Any:
+    """A pattern, and what it asks for in words."""
+    _words[pattern] = words
+    return Field(pattern=pattern)
+
+
+def in_words(pattern: str) -> str | None:
+    """What a pattern of the types below asks for; None for another one."""
+    return _words.get(pattern)
+
+
+Name = Annotated[
+    str,
+    _pattern(
+        r"^[a-z0-9][a-z0-9-]{0,62}$",
+        "Must be 1 to 63 lower-case letters, digits and hyphens, the first no hyphen",
+    ),
+]
+"""Names of projects: short, and safe in URLs, labels and file names."""
+Word = Annotated[
+    str,
+    _pattern(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        "Must be 1 to 100 letters, digits, dots, hyphens and underscores, the first a letter or "
+        "digit",
+    ),
+]
+"""Names of agents, capabilities and queues."""
+
+_UNSEEN = r"\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+_NOT_IN_LINES = rf"\x00-\x1f{_UNSEEN}"
+Line = Annotated[
+    str,
+    _pattern(
+        rf"^[^{_NOT_IN_LINES}]*$",
+        "Must be one line of text without control characters",
+    ),
+]
+"""Text that is shown in terminals and logs: without control characters and line ends."""
+Prose = Annotated[
+    str,
+    _pattern(
+        rf"^[^\x00-\x08\x0b-\x1f{_UNSEEN}]*$",
+        "Must be text without control characters other than line ends and tabs",
+    ),
+]
+"""The same of several lines."""
+
+LabelKey = Annotated[
+    str,
+    _pattern(
+        r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$",
+        "Must be 1 to 63 letters, digits, dots, hyphens, underscores and slashes, the first a "
+        "letter or digit",
+    ),
+]
+LabelValue = Annotated[Line, Field(max_length=200)]
+Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+
+
+def one_line(text: str) -> str:
+    """The text without what a ``Line`` does not hold."""
+    return re.sub(rf"[{_NOT_IN_LINES}]", "", text)
+
+
+class Body(BaseModel):
+    """Base of request bodies. Unknown fields are refused, so that a typing error is noticed, and
+    so are values of another type, such as ``"5"`` or ``true`` for a number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list."""
+
+    items: list[Item]
+    next: str | None = Field(
+        default=None, description="Pass it as `cursor` for the next page; null at the end."
+    )
