@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from alembic.config import Config
 from sqlalchemy import text
 
 from podium import app as composition
@@ -53,9 +54,13 @@ async def test_an_empty_database_is_brought_up_and_stays_so(empty: Database) -> 
 async def test_an_older_database_is_upgraded_with_what_is_in_it(
     empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    upgrade = module.command.upgrade
+
+    def upgrade_in_part(config: Config, _revision: str) -> None:
+        upgrade(config, "0001")
+
     with monkeypatch.context() as older:
-        upgrade = module.command.upgrade
-        older.setattr(module.command, "upgrade", lambda config, _: upgrade(config, "0001"))
+        older.setattr(module.command, "upgrade", upgrade_in_part)
         await migrate(empty, composition.SQL_SLICES)
     await empty.call(
         "insert into token (id, name, secret_hash, scopes, created_by)"
