@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 import structlog
 
+from podium.api.event_types import require_known
 from podium.api.metrics import Metrics
 from podium.events.live import Feed
 from podium.events.model import Cursor, Event, EventFilter, TooManyStreams
@@ -83,7 +84,8 @@ class EventStreams:
         self._feed.release()
 
     async def filter_for(self, principal: Principal, wish: Wish) -> EventFilter:
-        """What of the wish the principal may see; an error when it may see nothing of it."""
+        """What of the wish the principal may see; an error when it may see nothing of it,
+        or when no event could be of a type that it names."""
         principal.demand("events:read")
         projects: frozenset[UUID] | None = None
         if wish.project != ALL_PROJECTS:
@@ -95,7 +97,9 @@ class EventStreams:
             for subject in subjects:
                 principal.check_task(subject, principal.project_id)
             subjects = subjects or principal.tasks
-        return EventFilter(projects, wish.types, subjects)
+        wanted = EventFilter(projects, wish.types, subjects)
+        require_known(wanted.types)
+        return wanted
 
     async def begin(self, after: Cursor | None) -> Cursor:
         """Where to start; ``Gone`` when the cursor lies before what is kept."""

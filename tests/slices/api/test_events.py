@@ -45,3 +45,16 @@ async def test_what_comes_after_the_newest_is_found_with_their_cursor(
 async def test_what_makes_no_sense_is_refused(api: httpx.AsyncClient, query: str) -> None:
     answer = await api.get(f"/events?{query}")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+
+
+async def test_a_type_that_no_event_has_is_refused_with_those_that_are_known(
+    api: httpx.AsyncClient,
+) -> None:
+    for path in ("/events", "/events/stream"):
+        answer = await api.get(path, params={"type": "task.succeeded"})
+        told = answer.json()
+        assert (answer.status_code, told["errors"][0]["field"]) == (422, "type")
+        assert "task.succeeded" in told["detail"]
+        assert "task.completed" in told["hint"]
+    for known in ("task.completed", "task.*", "later.*"):
+        assert (await api.get("/events", params={"type": known})).status_code == 200
