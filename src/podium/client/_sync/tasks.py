@@ -128,7 +128,7 @@ class Tasks(Resource):
 
     def history(self, task_id: TaskId) -> Sequence[Event]:
         """Every transition of the task, oldest first."""
-        return [each for each in self._pages(_path(task_id, "history"), Event, {}, None)]
+        return list(self._pages(_path(task_id, "history"), Event, {}, None))
 
     def attempts(self, task_id: TaskId) -> Sequence[Attempt]:
         """Every attempt of the task, oldest first."""
