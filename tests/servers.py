@@ -1,6 +1,7 @@
 """Real servers that a test may stop and start at will."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,15 @@ class ValkeyProcess:
             self._process.kill()
             await self._process.wait()
             self._process = None
+
+    def stand_still(self) -> None:
+        """Its connections stay open and nothing answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
 
 class LiveApi:

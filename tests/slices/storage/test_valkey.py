@@ -1,6 +1,7 @@
 """What may be lost and must not harm: commands, lists, channels over one connection."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -184,3 +185,69 @@ async def test_an_element_is_popped_once(valkey: Valkey) -> None:
     await asyncio.sleep(0.05)
     await valkey.send([("LPUSH", "two", 1)])
     assert sorted([await each for each in waiting]) == [False, True]
+
+
+async def test_a_connection_that_is_cut_while_listeners_come_and_go_is_made_anew(
+    valkey: Valkey, other: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "RETRY_SECONDS", 0.01)
+    dice = random.Random(3)
+    ends = time.monotonic() + 4
+
+    async def come_and_go(number: int) -> None:
+        while time.monotonic() < ends:
+            async with valkey.listen(f"c{number}") as listener:
+                await listener.message(dice.uniform(0, 0.01))
+            await asyncio.sleep(dice.uniform(0, 0.01))
+
+    async def cut() -> None:
+        while time.monotonic() < ends:
+            await other.client_kill_filter(_type="pubsub")
+            await asyncio.sleep(dice.uniform(0, 0.1))
+
+    await asyncio.gather(cut(), *(come_and_go(number) for number in range(20)))
+    async with valkey.listen("a") as listener:
+
+        async def heard() -> bool:
+            await other.publish("a", "x")
+            return await listener.message(0.2) == ("a", b"x")
+
+        await until(heard)
+
+
+async def test_a_server_that_says_nothing_any_more_is_noticed(
+    valkey: Valkey, valkey_process: ValkeyProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither does a machine that went away close its connections."""
+    monkeypatch.setattr(channels, "_QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(channels, "_SILENT_SECONDS", 0.5)
+    async with valkey.listen("a") as listener:
+        assert await listener.message(SECONDS) == ("", b"")
+        assert await listener.message(1) is None, "what is quiet was taken for dead"
+        assert valkey.available
+        valkey_process.stand_still()
+        async with asyncio.timeout(SECONDS):
+            while valkey.available:
+                await asyncio.sleep(0.02)
+        valkey_process.go_on()
+        assert await listener.message(SECONDS) == ("", b"")
+
+
+async def test_listening_outlives_a_fault_that_nobody_foresaw(
+    valkey: Valkey, other: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "RETRY_SECONDS", 0.05)
+    give = channels.Listener.give
+
+    def stumble(self: channels.Listener, channel: str, data: bytes) -> None:
+        if data == b"bad":
+            raise ValueError(data)
+        give(self, channel, data)
+
+    monkeypatch.setattr(channels.Listener, "give", stumble)
+    async with valkey.listen("a") as listener:
+        assert await listener.message(SECONDS) == ("", b"")
+        await other.publish("a", "bad")
+        assert await listener.message(SECONDS) == ("", b"")
+        await other.publish("a", "x")
+        assert await listener.message(SECONDS) == ("a", b"x")
