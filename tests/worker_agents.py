@@ -1,7 +1,10 @@
 """Agents that the tests of the worker run as functions inside it."""
 
 import asyncio
+import signal
 import sys
+import time
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, cast
 
@@ -44,6 +47,22 @@ async def sleep(given: float) -> str:
     finally:
         calls.append(("ended", given))
     return "slept"
+
+
+async def go_on(given: float) -> None:
+    """Works for so many seconds, whoever asks it to stop."""
+    until = asyncio.get_running_loop().time() + given
+    while asyncio.get_running_loop().time() < until:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(0.05)
+
+
+def deaf(given: float) -> None:
+    """Does not hear that it is asked to stop."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.stdout.write("deaf\n")
+    sys.stdout.flush()
+    time.sleep(given)
 
 
 async def talk(given: float, ctx: Any) -> str:

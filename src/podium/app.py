@@ -195,8 +195,8 @@ async def idle_for(app: "FastAPI") -> float:
     return time.monotonic() - cast("float", app.state.last_request)
 
 
-async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve as a worker until ``stop`` is set."""
+async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    """Serve as a worker until ``stop`` is set; ``hurry`` hands back at once what still runs."""
     core = build_core(settings)
     around = Surroundings(
         database=core.database,
@@ -221,6 +221,6 @@ async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
     )
     core.keeper.start()
     try:
-        await Worker(core.scheduler, core.wakeups, around, options).run(stop)
+        await Worker(core.scheduler, core.wakeups, around, options).run(stop, hurry)
     finally:
         await core.close()

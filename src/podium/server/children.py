@@ -16,7 +16,7 @@ import structlog
 
 log = structlog.stdlib.get_logger(__name__)
 
-HURRY_SECONDS = 5.0
+HURRY_SECONDS = 7.0
 KILL_SECONDS = 5.0
 
 

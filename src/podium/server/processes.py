@@ -21,7 +21,9 @@ from podium.server.network import listen_as_set, url_of
 log = structlog.stdlib.get_logger(__name__)
 
 API_GRACE_SECONDS = 5.0
-_HURRIED_WORKER_SECONDS = 3.0
+_HURRIED_WORKER_SECONDS = 4.0
+"""How long a worker may take to hand back what it runs; then it is cancelled."""
+_CANCELLED_WORKER_SECONDS = 1.0
 _COLLECTOR_THRESHOLDS = (20_000, 10, 10)
 """Hundreds of attempts live at once and end without leaving cycles. By its own thresholds, made for
 scripts, the garbage collector searched them so often that it took a quarter of a worker's time."""
@@ -178,12 +180,14 @@ async def _work(settings: Settings, order: StopOrder) -> ExitStatus:
     from podium import app as composition
 
     log.info("worker starts")
-    worker = asyncio.create_task(composition.run_worker(settings, order.stop))
+    worker = asyncio.create_task(composition.run_worker(settings, order.stop, order.hurry))
     hurry = asyncio.create_task(order.hurry.wait())
     await asyncio.wait({worker, hurry}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({worker}, timeout=_HURRIED_WORKER_SECONDS)
     if not worker.done():
+        log.warning("the worker cannot hand back in time what it runs")
         worker.cancel()
-        await asyncio.wait({worker}, timeout=_HURRIED_WORKER_SECONDS)
+        await asyncio.wait({worker}, timeout=_CANCELLED_WORKER_SECONDS)
     await _cancel([hurry])
     if worker.done() and not worker.cancelled():
         worker.result()

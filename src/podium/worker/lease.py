@@ -1,5 +1,6 @@
 """The worker's own view of its lease."""
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -32,6 +33,7 @@ class LeaseClock:
         self._fence = fence
         self._deadline = 0.0
         self._end = 0.0
+        self._last = math.inf
 
     def renewed(self, asked_at: float) -> None:
         """A renewal succeeded that was sent at ``asked_at``: the database counts from later on."""
@@ -42,11 +44,15 @@ class LeaseClock:
         """Nothing may begin any more; what runs has until the end of the lease to stop."""
         self._deadline = 0.0
 
+    def cut_short(self, seconds: float) -> None:
+        """Let attempts run for so long at most; the worker keeps its lease and settles them."""
+        self._last = min(self._last, boottime() + seconds)
+
     def deadline(self) -> float:
         """When attempts must have ended; they ask before each step."""
         if self._fence and boottime() >= self._end:
             self._fence()
-        return self._deadline
+        return min(self._deadline, self._last)
 
     def left(self) -> float:
         """Seconds until the deadline; 0 when it has passed."""

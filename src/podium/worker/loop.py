@@ -30,6 +30,10 @@ from podium.worker.settling import Settler
 _log = structlog.get_logger(__name__)
 
 _SWEEP_SECONDS = 600.0
+_GRACE_SECONDS = 5.0
+"""What an attempt that is handed back has of its agent's grace: whoever stops this process waits
+for a few seconds more than the drain."""
+_HURRIED_GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class WorkerOptions:
 
 
 class Worker:
-    """One worker process. ``run`` serves until ``stop`` is set; a lost lease begins anew."""
+    """One worker process. ``run`` serves until it is told to stop; a lost lease begins anew."""
 
     def __init__(
         self,
@@ -60,8 +64,9 @@ class Worker:
         self._around = around
         self._options = options
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until ``stop`` is set, then drain."""
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, then drain. ``hurry`` ends the drain: what still runs is
+        handed back at once."""
         while not stop.is_set():
             try:
                 incarnation = await self._begin()
@@ -69,7 +74,7 @@ class Worker:
                 _log.warning("worker.cannot_register", error=error.message)
                 await faults.wait(stop, 1.0)
                 continue
-            await incarnation.serve(stop)
+            await incarnation.serve(stop, hurry)
 
     async def _begin(self) -> "Incarnation":
         options = self._options
@@ -124,7 +129,7 @@ class Incarnation:
             database, wakeups, worker_id, lease, self._attempts, self._claiming, self._lose
         )
 
-    async def serve(self, stop: asyncio.Event) -> None:
+    async def serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Run until ``stop`` is set or the lease is lost; everything that was begun has ended."""
         helpers = [
             asyncio.create_task(faults.outlive("renew", self._renewal.keep)),
@@ -135,6 +140,7 @@ class Incarnation:
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             await self._claiming.stop()
+            helpers.append(asyncio.create_task(self._hasten(hurry)))
             await self._drain()
         finally:
             for task in (*helpers, *ends):
@@ -163,12 +169,19 @@ class Incarnation:
         if orderly:
             await self._say("draining")
             await self._attempts.ended(self._drain_seconds)
+            self._lease.cut_short(_GRACE_SECONDS)
         self._attempts.stop_all("released" if orderly else "lease_lost")
         while self._attempts:
             await self._attempts.ended()
         if orderly:
             await self._say("stopped")
             await self._wakeups.close()
+
+    async def _hasten(self, hurry: asyncio.Event) -> None:
+        """Once it is in a hurry, let nothing run on."""
+        await hurry.wait()
+        self._lease.cut_short(_HURRIED_GRACE_SECONDS)
+        self._attempts.stop_all("released")
 
     async def _say(self, state: str) -> None:
         try:

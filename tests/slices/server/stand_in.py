@@ -1,8 +1,8 @@
 """A light stand-in for ``podium.app``, for how processes are run rather than what they do.
 
 ``BEHAVIOUR`` holds words: ``prepare-fails``, ``lifespan-fails``, ``worker-fails``,
-``worker-deaf``. Every request is answered by 200; ``NOTES`` is a file that gets a line at each
-step.
+``worker-slow``, ``worker-deaf``. Every request is answered by 200; ``NOTES`` is a file that gets
+a line at each step.
 """
 
 import asyncio
@@ -68,13 +68,17 @@ async def idle_for(app: Application) -> float:
     return time.monotonic() - app.state.last_request
 
 
-async def run_worker(settings: Settings, stop: asyncio.Event) -> None:
+async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -> None:
     note(f"worker-starts:{settings.worker_name}")
     if "worker-fails" in BEHAVIOUR:
         raise RuntimeError("no work today")
     await stop.wait()
     note("worker-drains")
     try:
+        if "worker-slow" in BEHAVIOUR:
+            await hurry.wait()
+            await asyncio.sleep(1)
+            note("worker-hands-back")
         await asyncio.sleep(60 if "worker-deaf" in BEHAVIOUR else 0.05)
     finally:
         note("worker-ends")

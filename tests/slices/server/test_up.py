@@ -116,8 +116,12 @@ async def test_ctrl_c_stops_in_order(stack: Stack) -> None:
     assert not (stack.home / "run" / "server.json").exists()
 
 
-async def test_a_second_signal_hurries(stack: Stack) -> None:
-    stack.stand_in("worker-deaf")
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [("worker-slow", ["worker-hands-back", "worker-ends"]), ("worker-deaf", ["worker-ends"])],
+)
+async def test_a_second_signal_hurries(stack: Stack, behaviour: str, words: list[str]) -> None:
+    stack.stand_in(behaviour)
     stack.environment["PODIUM_DRAIN_SECONDS"] = "600"
     told = await stack.detach()
     await eventually(lambda: "worker-starts:worker-1" in stack.notes())
@@ -126,7 +130,8 @@ async def test_a_second_signal_hurries(stack: Stack) -> None:
     began = time.monotonic()
     await stack.stop()
     assert time.monotonic() - began < 10
-    assert "worker-ends" in stack.notes()
+    notes = stack.notes()
+    assert notes[notes.index("worker-drains") + 1 :][: len(words)] == words
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.8])

@@ -113,7 +113,7 @@ class Desk:
         """A worker of the installation, in this process."""
         stop = asyncio.Event()
         own = self.settings.model_copy(update={"drain_seconds": 1, **settings})
-        running = asyncio.create_task(composition.run_worker(own, stop))
+        running = asyncio.create_task(composition.run_worker(own, stop, asyncio.Event()))
         try:
             yield
         finally:

@@ -75,12 +75,13 @@ class Shop:
         lease: float = 6,
         drain: float = 5,
         queues: tuple[str, ...] = (),
+        hurry: asyncio.Event | None = None,
     ) -> AsyncGenerator[asyncio.Event]:
         """Runs a worker; the event that it gives makes it stop."""
         stop = asyncio.Event()
         options = WorkerOptions("w", concurrency, queues, lease, drain)
         worker = Worker(self.engine.scheduler, self.wakeups, self.around, options)
-        running = asyncio.create_task(worker.run(stop))
+        running = asyncio.create_task(worker.run(stop, hurry or asyncio.Event()))
         try:
             yield stop
         finally:

@@ -1,11 +1,16 @@
 """What a worker does with what it claims."""
 
 import asyncio
+import time
+from dataclasses import replace
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 import worker_agents
+from podium.agents.runtime import AgentSpec
 from slices.worker.conftest import Shop
 
 
@@ -136,12 +141,58 @@ async def test_drains_what_ends_in_time_and_hands_back_the_rest(shop: Shop) -> N
         await shop.until(lambda: shop.rows("running", long))
         stop.set()
     assert (await shop.ended(short)).outcome == "succeeded"
-    assert await shop.engine.state(long) == "ready"
-    [attempt] = await shop.rows("attempt", long)
+    await _was_handed_back(shop, long)
+
+
+async def test_in_a_hurry_hands_back_all_it_runs(shop: Shop) -> None:
+    hurry = asyncio.Event()
+    async with shop.worker(drain=600, hurry=hurry) as stop:
+        tasks = [await shop.submit("sleep", 34), await shop.submit("go_on", 35)]
+        for task in tasks:
+            await shop.until(partial(shop.rows, "running", task))
+        stop.set()
+        await shop.until(lambda: _is_draining(shop))
+        began = time.monotonic()
+        hurry.set()
+    assert time.monotonic() - began < 4
+    for task in tasks:
+        await _was_handed_back(shop, task)
+
+
+@pytest.mark.parametrize(("hurried", "seconds"), [(True, 4), (False, 8)])
+async def test_an_agent_that_does_not_obey_is_ended_before_its_worker_is(
+    shop: Shop, *, hurried: bool, seconds: float
+) -> None:
+    async def deaf(_agent: UUID, _version: int) -> AgentSpec:
+        config = {"isolation": "process", "grace_seconds": 300, "confinement": "none"}
+        return AgentSpec("deaf", 1, "function", {"function": "worker_agents:deaf", **config})
+
+    shop.around = replace(shop.around, agent_spec=deaf)
+    hurry = asyncio.Event()
+    task = await shop.submit("deaf", 36)
+    async with shop.worker(lease=60, drain=600 if hurried else 0.1, hurry=hurry) as stop:
+        await shop.until(lambda: shop.rows("log", task))
+        stop.set()
+        await shop.until(lambda: _is_draining(shop))
+        began = time.monotonic()
+        if hurried:
+            hurry.set()
+    assert time.monotonic() - began < seconds
+    await _was_handed_back(shop, task)
+
+
+async def _was_handed_back(shop: Shop, task: UUID) -> None:
+    assert await shop.engine.state(task) == "ready"
+    [attempt] = await shop.rows("attempt", task)
     assert attempt.outcome == "released"
-    [ready] = await shop.rows("ready", long)
+    [ready] = await shop.rows("ready", task)
     assert (ready.attempt, ready.failures, ready.losses) == (1, 0, 0)
     assert [row.state for row in await shop.engine.run("select state from worker")] == ["stopped"]
+
+
+async def _is_draining(shop: Shop) -> bool:
+    [row] = await shop.engine.run("select state from worker")
+    return row.state == "draining"
 
 
 async def test_without_its_lease_a_worker_ends_all_it_runs_and_begins_anew(shop: Shop) -> None:
