@@ -14,6 +14,8 @@ from typing import cast
 
 import structlog
 
+from podium.server.exits import ExitStatus
+
 log = structlog.stdlib.get_logger(__name__)
 
 HURRY_SECONDS = 7.0
@@ -118,7 +120,7 @@ class Child:
         deaths = 0
         while True:
             started = time.monotonic()
-            ended = await self._live()
+            ended = await self._live_or_fail()
             if self._deadline is not None:
                 return
             if self._on_ended is not None and not self._on_ended(ended):
@@ -140,6 +142,15 @@ class Child:
     def _pause(self, deaths: int) -> float:
         first = self._pauses.first
         return first[deaths] if deaths < len(first) else self._pauses.then
+
+    async def _live_or_fail(self) -> Ended:
+        """One life. What this machine has no means to start now has died at once."""
+        try:
+            return await self._live()
+        except (OSError, RuntimeError) as error:  # asyncio starts a thread for each process
+            self._drop_lifeline()
+            told = f"It cannot be started: {error}"
+            return Ended(ExitStatus.FAILED, {"code": "unavailable", "message": told, "hint": None})
 
     async def _live(self) -> Ended:
         """Start it and wait until it has ended."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -107,6 +108,19 @@ async def test_a_child_that_dies_is_started_again(notes: Notes) -> None:
 async def test_pauses_grow_and_a_long_life_begins_anew(notes: Notes) -> None:
     made = Child("test", argv("note('x')"), {}, pauses=Pauses(first=(1, 2), then=30))
     assert [made._pause(deaths) for deaths in range(5)] == [1, 2, 30, 30, 30]
+
+
+async def test_a_child_is_started_once_the_machine_has_the_means_again(notes: Notes) -> None:
+    async with child(notes, WAITS) as made:
+        await eventually(lambda: notes.count("started") == 1)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            made.replace()
+            await asyncio.sleep(0.5)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        await eventually(lambda: notes.count("started") == 2)
 
 
 async def test_whoever_is_asked_decides_on_a_restart(notes: Notes) -> None:
