@@ -6,7 +6,7 @@ without the API's libraries, and only who upgrades the schema loads Alembic.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +33,6 @@ from podium.storage.valkey import Valkey
 from podium.tasks.service import TaskService
 from podium.worker.executor import Surroundings
 from podium.worker.kept import ArtifactLimits
-from podium.worker.lease import start_anew
 from podium.worker.loop import Worker, WorkerOptions
 
 if TYPE_CHECKING:
@@ -195,8 +194,16 @@ async def idle_for(app: "FastAPI") -> float:
     return time.monotonic() - cast("float", app.state.last_request)
 
 
-async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -> None:
-    """Serve as a worker until ``stop`` is set; ``hurry`` hands back at once what still runs."""
+async def run_worker(
+    settings: Settings,
+    stop: asyncio.Event,
+    hurry: asyncio.Event,
+    fence: Callable[[], None] | None = None,
+) -> None:
+    """Serve as a worker until ``stop`` is set; ``hurry`` hands back at once what still runs.
+
+    ``fence`` ends what runs in this process when it was stopped past its lease.
+    """
     core = build_core(settings)
     around = Surroundings(
         database=core.database,
@@ -217,7 +224,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Eve
         queues=tuple(settings.worker_queues),
         lease_seconds=settings.lease_seconds,
         drain_seconds=settings.drain_seconds,
-        fence=start_anew,
+        fence=fence,
     )
     core.keeper.start()
     try:

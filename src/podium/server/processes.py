@@ -28,7 +28,7 @@ _COLLECTOR_THRESHOLDS = (20_000, 10, 10)
 """Hundreds of attempts live at once and end without leaving cycles. By its own thresholds, made for
 scripts, the garbage collector searched them so often that it took a quarter of a worker's time."""
 
-Work = Callable[[Settings, StopOrder], Awaitable[ExitStatus]]
+Work = Callable[[Settings, StopOrder, Lifeline | None], Awaitable[ExitStatus]]
 
 
 def run_api(*, listener: int | None = None, idle: float | None = None, tied: bool = False) -> int:
@@ -38,7 +38,7 @@ def run_api(*, listener: int | None = None, idle: float | None = None, tied: boo
     after which it ends by itself, ``tied`` says that standard input is a lifeline.
     """
 
-    async def work(settings: Settings, order: StopOrder) -> ExitStatus:
+    async def work(settings: Settings, order: StopOrder, _: Lifeline | None) -> ExitStatus:
         return await _serve(settings, order, listener, idle)
 
     return _run("api", work, tied=tied)
@@ -50,9 +50,9 @@ def run_worker(name: str | None = None, *, tied: bool = False) -> int:
     One that runs apart leaves the database to its server, and ends when it is not up to date.
     """
 
-    async def work(settings: Settings, order: StopOrder) -> ExitStatus:
+    async def work(settings: Settings, order: StopOrder, lifeline: Lifeline | None) -> ExitStatus:
         await _prepare_worker(settings, tied=tied)
-        return await _work(settings, order)
+        return await _work(settings, order, _fence(lifeline))
 
     return _run(name or "worker", work, tied=tied)
 
@@ -82,7 +82,7 @@ async def _under_orders(settings: Settings, work: Work, lifeline: Lifeline | Non
     order.listen()
     if lifeline is not None:
         lifeline.watch(order)
-    return await work(settings, order)
+    return await work(settings, order, lifeline)
 
 
 def _require_urls(settings: Settings) -> None:
@@ -176,11 +176,23 @@ async def _prepare_worker(settings: Settings, *, tied: bool) -> None:
         await database.close()
 
 
-async def _work(settings: Settings, order: StopOrder) -> ExitStatus:
+def _fence(lifeline: Lifeline | None) -> Callable[[], None]:
+    """What a worker does that was stopped past its lease: it starts anew, tied as it was."""
+    from podium.worker.lease import start_anew
+
+    def fence() -> None:
+        if lifeline is not None:
+            lifeline.give_back()
+        start_anew()
+
+    return fence
+
+
+async def _work(settings: Settings, order: StopOrder, fence: Callable[[], None]) -> ExitStatus:
     from podium import app as composition
 
     log.info("worker starts")
-    worker = asyncio.create_task(composition.run_worker(settings, order.stop, order.hurry))
+    worker = asyncio.create_task(composition.run_worker(settings, order.stop, order.hurry, fence))
     hurry = asyncio.create_task(order.hurry.wait())
     await asyncio.wait({worker, hurry}, return_when=asyncio.FIRST_COMPLETED)
     await asyncio.wait({worker}, timeout=_HURRIED_WORKER_SECONDS)

@@ -1,14 +1,15 @@
 """A light stand-in for ``podium.app``, for how processes are run rather than what they do.
 
 ``BEHAVIOUR`` holds words: ``prepare-fails``, ``lifespan-fails``, ``worker-fails``,
-``worker-slow``, ``worker-deaf``. Every request is answered by 200; ``NOTES`` is a file that gets
-a line at each step.
+``worker-slow``, ``worker-deaf``, ``worker-oversleeps``. Every request is answered by 200; ``NOTES``
+is a file that gets a line at each step.
 """
 
 import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,12 +17,16 @@ from podium.kernel.errors import SettingsInvalid
 from podium.kernel.settings import Settings
 
 BEHAVIOUR = os.environ.get("BEHAVIOUR", "").split()
+NOTES = Path(os.environ.get("NOTES", os.devnull))
 
 
 def note(word: str) -> None:
-    if path := os.environ.get("NOTES"):
-        with open(path, "a", encoding="utf-8") as file:  # noqa: PTH123
-            file.write(f"{word} {os.getpid()}\n")
+    with NOTES.open("a", encoding="utf-8") as file:
+        file.write(f"{word} {os.getpid()}\n")
+
+
+def starts() -> int:
+    return NOTES.read_text(encoding="utf-8").count("worker-starts")
 
 
 class Application:
@@ -68,8 +73,12 @@ async def idle_for(app: Application) -> float:
     return time.monotonic() - app.state.last_request
 
 
-async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+async def run_worker(
+    settings: Settings, stop: asyncio.Event, hurry: asyncio.Event, fence: Callable[[], None]
+) -> None:
     note(f"worker-starts:{settings.worker_name}")
+    if "worker-oversleeps" in BEHAVIOUR and starts() == 1:
+        fence()
     if "worker-fails" in BEHAVIOUR:
         raise RuntimeError("no work today")
     await stop.wait()
