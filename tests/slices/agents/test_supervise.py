@@ -89,6 +89,67 @@ def test_much_output_is_read_to_its_end(tmp_path: Path) -> None:
     assert said.data == bytes(5_000_000)
 
 
+class Slow(Kept):
+    """Takes its time over what it is fed, as one does that waits for a disk or a database."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.closed = False
+        self._seconds = seconds
+
+    async def feed(self, data: bytes) -> None:
+        await asyncio.sleep(self._seconds)
+        await super().feed(data)
+
+    async def close(self) -> None:
+        await asyncio.sleep(self._seconds)
+        self.closed = True
+
+
+async def test_a_slow_sink_is_given_all_that_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DRAIN_SECONDS", 0.1)
+    said = Slow(0.5)
+    launch = launched(tmp_path, 1, "head", "-c", "100000", "/dev/zero")  # more than one reading
+    report = await supervise(launch, TestLease(), said, Kept())
+    assert (report.reason, report.code, said.closed) == ("exited", 0, True)
+    assert said.data == bytes(100_000)
+
+
+async def test_a_slow_sink_does_not_hold_up_a_request_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_DRAIN_SECONDS", 0.1)
+    said = Slow(60)
+    running = asyncio.create_task(
+        supervise(launched(tmp_path, 1, "echo", "said"), TestLease(), said, Kept())
+    )
+    await asyncio.sleep(1)
+    running.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait({running})
+    assert running.cancelled()
+
+
+async def test_nobody_outside_the_tree_holds_its_end_up(tmp_path: Path) -> None:
+    """Not the last line either, which has no end: it was written before."""
+    said, pipe = Slow(0), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    told = f"printf said; echo /proc/$$/fd/1 > {pipe}; cat {pipe}"
+    running = asyncio.create_task(
+        supervise(launched(tmp_path, 1, "sh", "-c", told), TestLease(), said, Kept())
+    )
+    stdout = await asyncio.to_thread(lambda: pipe.read_text().strip())
+    with Path(stdout).open("wb", buffering=0) as held:  # noqa: ASYNC230
+        await asyncio.to_thread(pipe.write_text, "")
+        async with asyncio.timeout(module._DRAIN_SECONDS + 3):
+            report = await running
+        assert not held.closed
+    assert (report.reason, report.code, said.closed) == ("exited", 0, True)
+    assert said.data == b"said"
+
+
 @pytest.mark.parametrize(
     ("number", "raised"),
     [(each, Unavailable) for each in (errno.EMFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOSPC)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from podium.agents.runtime import Lease
@@ -87,16 +88,17 @@ class _Running:
     async def to_end(self, stdout: Sink, stderr: Sink) -> Report:
         """Start, follow and clean up."""
         supervisor = await self._start()
-        helpers = [
-            asyncio.create_task(self._copy(supervisor.stdout, stdout)),
-            asyncio.create_task(self._copy(supervisor.stderr, stderr)),
-            asyncio.create_task(self._renew(supervisor)),
+        streams = _Stream(supervisor.stdout), _Stream(supervisor.stderr)
+        copies = [
+            asyncio.create_task(self._copy(stream, sink))
+            for stream, sink in zip(streams, (stdout, stderr), strict=True)
         ]
+        helpers = [*copies, asyncio.create_task(self._renew(supervisor))]
         try:
             report = decoded(await _read_all(supervisor.status))
             if report.reason == "supervisor_lost":
                 await asyncio.to_thread(self._end_leftovers)
-            await asyncio.wait(helpers[:2], timeout=_DRAIN_SECONDS)
+            await self._drain(streams, copies)
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -121,10 +123,21 @@ class _Running:
             self.stop()
         return supervisor
 
-    async def _copy(self, descriptor: int, sink: Sink) -> None:
+    async def _drain(
+        self, streams: "Sequence[_Stream]", copies: "Sequence[asyncio.Task[None]]"
+    ) -> None:
+        """Wait until the sinks have taken all that the tree wrote, however long they need, or until
+        the attempt is to stop. What somebody outside the tree may yet write has only a moment."""
+        _, left = await asyncio.wait(copies, timeout=_DRAIN_SECONDS)
+        for stream in streams:
+            stream.wait_no_more()
+        while left and not self._stopped:
+            _, left = await asyncio.wait(left, timeout=_DRAIN_SECONDS)
+
+    async def _copy(self, stream: "_Stream", sink: Sink) -> None:
         """Read to the end, whatever the sink says: an unread pipe would hold the tree up."""
         try:
-            while data := await _read(descriptor):
+            while data := await stream.read():
                 await self._hand_over(sink, data)
         except OSError as error:
             self._fail(error)
@@ -160,26 +173,51 @@ class _Running:
 
 
 async def _read_all(descriptor: int) -> bytes:
+    stream = _Stream(descriptor)
     parts: list[bytes] = []
-    while data := await _read(descriptor):
+    while data := await stream.read():
         parts.append(data)
     return b"".join(parts)
 
 
-async def _read(descriptor: int) -> bytes:
-    """The next bytes of a pipe that nobody else reads; none at its end.
+class _Stream:
+    """Our end of a pipe that nobody else reads.
 
     Not through ``connect_read_pipe``: uvloop closes the descriptor of a pipe twice, and in between
     another thread may have been given its number.
     """
-    loop = asyncio.get_running_loop()
-    readable: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, _answer, readable)
-    try:
-        await readable
-    finally:
-        loop.remove_reader(descriptor)
-    return os.read(descriptor, _CHUNK)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._readable: asyncio.Future[None] | None = None
+        self._waits = True
+
+    async def read(self) -> bytes:
+        """The next bytes; none at the end, or when there are none and it waits no more."""
+        if self._waits:
+            await self._wait()
+        else:
+            await asyncio.sleep(0)
+        try:
+            return os.read(self._descriptor, _CHUNK)
+        except BlockingIOError:
+            return b""
+
+    def wait_no_more(self) -> None:
+        """End the stream after what was written so far, whoever still holds it open."""
+        self._waits = False
+        os.set_blocking(self._descriptor, False)
+        if self._readable is not None:
+            _answer(self._readable)
+
+    async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._readable = loop.create_future()
+        loop.add_reader(self._descriptor, _answer, self._readable)
+        try:
+            await self._readable
+        finally:
+            loop.remove_reader(self._descriptor)
 
 
 def _answer(waiting: "asyncio.Future[None]") -> None:
