@@ -10,7 +10,7 @@ from prometheus_client import Gauge
 
 from podium.kernel.errors import AttemptFailed, ErrorClass
 from podium.scheduler.model import Claimed, Settlement
-from podium.worker import outcome
+from podium.worker import outcome, workspaces
 from podium.worker.attempt import Attempt, StopReason
 from podium.worker.executor import Executor
 from podium.worker.lease import LeaseClock
@@ -127,6 +127,9 @@ class Attempts:
                 return outcome.stopped(attempt)
             message = "The agent cancelled the task that runs it."
             return outcome.failed(attempt, AttemptFailed(ErrorClass.AGENT, "exception", message))
+        finally:  # out here, where no request to stop can take the place of how it ended
+            if attempt.made_workspace:
+                await asyncio.to_thread(workspaces.remove, attempt.made_workspace)
 
 
 def _is_being_cancelled() -> bool:

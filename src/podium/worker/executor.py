@@ -17,7 +17,7 @@ from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavail
 from podium.scheduler.model import Claimed, Settlement
 from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
-from podium.worker import faults, outcome, store, workspaces
+from podium.worker import faults, outcome, store
 from podium.worker.attempt import Attempt, Parked
 from podium.worker.kept import ArtifactLimits
 from podium.worker.lease import LeaseClock
@@ -68,7 +68,8 @@ class Executor:
         )
 
     async def run(self, attempt: Attempt) -> Settlement | None:
-        """Run the agent; how the attempt ended, or None when its lease is gone."""
+        """Run the agent; how the attempt ended, or None when its lease is gone. Its workspace is
+        left to the caller."""
         watches: list[asyncio.TimerHandle] = []
         try:
             await self._prepare(attempt)
@@ -96,8 +97,6 @@ class Executor:
         finally:
             for watch in watches:
                 watch.cancel()
-            if attempt.made_workspace:
-                await asyncio.to_thread(workspaces.remove, attempt.made_workspace)
 
     async def _prepare(self, attempt: Attempt) -> None:
         """Gather what the attempt needs."""

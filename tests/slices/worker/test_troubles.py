@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +143,25 @@ async def test_a_full_disk_is_no_fault_of_the_task(
         task = await shop.submit("settle_in", 0)
         assert (await shop.ended(task)).outcome == "succeeded"
     assert await _outcomes(shop, task) == ["released", "succeeded"]
+
+
+async def test_work_that_was_finished_counts_though_its_workspace_goes_slowly(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, removing = workspaces.remove, threading.Event()
+
+    def slowly(workspace: Path) -> None:
+        removing.set()
+        time.sleep(0.7)
+        remove(workspace)
+
+    monkeypatch.setattr(workspaces, "remove", slowly)
+    async with shop.worker(drain=0.1) as stop:
+        task = await shop.submit("settle_in", 0)
+        await shop.until(lambda: _is(removing.is_set()))
+        stop.set()
+    assert await _outcomes(shop, task) == ["succeeded"]
+    assert not list(shop.around.workspaces.iterdir())
 
 
 async def test_an_end_for_want_of_a_lease_is_no_fault_of_the_task(
