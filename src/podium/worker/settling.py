@@ -7,7 +7,6 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 
-from podium.kernel.errors import PodiumError
 from podium.scheduler.batcher import Batcher
 from podium.scheduler.model import Settlement
 from podium.scheduler.service import Scheduler
@@ -50,7 +49,7 @@ class Settler:
                 faults.note("settle", error)
                 if self._lease.expired():
                     return
-                if not isinstance(error, PodiumError):
+                if faults.refuses_values(error):
                     _log.error("attempt.not_settled", task_id=str(end.task_id), how=end.how)
                     end = outcome.unsettleable(end, error)
                 await asyncio.sleep(faults.RETRY_SECONDS)

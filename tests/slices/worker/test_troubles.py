@@ -145,6 +145,24 @@ async def test_a_full_disk_is_no_fault_of_the_task(
     assert await _outcomes(shop, task) == ["released", "succeeded"]
 
 
+async def test_an_end_is_settled_though_its_function_is_away_for_a_while(shop: Shop) -> None:
+    """As it is under workers of the last release while the functions of the next are installed."""
+    [function] = await shop.engine.run(
+        "select oid::regprocedure::text as name from pg_proc where proname = 'settle_attempts'"
+    )
+    types = function.name.removeprefix("settle_attempts")
+    before = _faults("settle")
+    async with shop.worker():
+        await shop.engine.run(f"alter function settle_attempts{types} rename to elsewhere")
+        try:
+            task = await shop.submit("echo", 1)
+            await shop.until(lambda: _is(_faults("settle") >= before + 2))
+        finally:
+            await shop.engine.run(f"alter function elsewhere{types} rename to settle_attempts")
+        assert (await shop.ended(task)).output == 1
+    assert await _outcomes(shop, task) == ["succeeded"]
+
+
 async def test_work_that_was_finished_counts_though_its_workspace_goes_slowly(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
