@@ -14,9 +14,9 @@ from podium.kernel.errors import AttemptFailed, ErrorClass, TooLarge, Unavailabl
 from podium.kernel.files import is_short
 from podium.kernel.redaction import MASK, redact_text
 from podium.scheduler.model import Claimed, Progress
-from podium.storage.artifacts import ArtifactStore
+from podium.storage.artifacts import ArtifactStore, Stored
 from podium.storage.database import Database
-from podium.worker import store, workspaces
+from podium.worker import faults, store, workspaces
 from podium.worker.kept import ArtifactLimits, Kept
 from podium.worker.lease import LeaseClock
 from podium.worker.reporter import Reporter
@@ -160,26 +160,39 @@ class Attempt:
             )
         if not is_name(content_type):
             raise _wrong("artifact_type", "An artifact's content type is no media type.")
-        try:
-            await self._keep(name, content, content_type)
-        except Unavailable as error:
-            raise AttemptFailed(
-                ErrorClass.RESOURCE, "artifact_not_kept", error.message, hint=error.hint
-            ) from error
+        stored = await self._keep(name, content)
+        if not await self._record(name, content_type, stored):
+            self.stop("lease_lost")  # the database gave the task to somebody else
 
-    async def _keep(self, name: str, content: bytes | Path, content_type: str) -> None:
+    async def _keep(self, name: str, content: bytes | Path) -> Stored:
         async with self._kept.lock:
             most = self._kept.room(name)
             try:
                 stored = await self._artifacts.put(self.task_id, self.attempt, name, content, most)
             except TooLarge:
                 raise self._kept.too_large(name) from None
+            except Unavailable as error:
+                raise AttemptFailed(
+                    ErrorClass.RESOURCE, "artifact_not_kept", error.message, hint=error.hint
+                ) from error
             self._kept.add(name, stored.size)
-        counts = await store.record_artifact(
-            self._database, self._worker_id, self.task_id, self.attempt, name, content_type, stored
-        )
-        if not counts:  # the database gave the task to somebody else: nothing here counts any more
-            self.stop("lease_lost")
+            return stored
+
+    async def _record(self, name: str, content_type: str, stored: Stored) -> bool:
+        """Enter a kept file, tried again until the database answers or the lease is gone; False
+        when the attempt does not count any more."""
+        key = (self._worker_id, self.task_id, self.attempt)
+        while True:
+            try:
+                return await store.record_artifact(
+                    self._database, *key, name, content_type, stored
+                )
+            except Unavailable as error:
+                if self.lease.expired():
+                    raise
+                faults.note("artifact", error)
+            await asyncio.sleep(faults.RETRY_SECONDS)
+            self.last_sign = boottime()  # it is not the agent that is silent
 
     async def park(self, key: str) -> NoReturn:
         if not key or not is_name(key):

@@ -163,6 +163,19 @@ async def test_an_end_is_settled_though_its_function_is_away_for_a_while(shop: S
     assert await _outcomes(shop, task) == ["succeeded"]
 
 
+async def test_a_file_is_kept_though_the_database_is_away_for_a_moment(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubled = Troubled(store.record_artifact, Unavailable("It is away."), 2)
+    monkeypatch.setattr(store, "record_artifact", troubled)
+    async with shop.worker():
+        limits = {"timeouts": {"heartbeat": 0.9}}
+        task = await shop.submit("hoard", [["a", 10]], spec=limits)
+        assert (await shop.ended(task)).outcome == "succeeded"
+    assert troubled.left == 0
+    assert [row.name for row in await shop.rows("artifact", task)] == ["a"]
+
+
 async def test_work_that_was_finished_counts_though_its_workspace_goes_slowly(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
