@@ -12,6 +12,7 @@ from podium.kernel.errors import AttemptFailed, ErrorClass
 from podium.scheduler.model import Claimed, Settlement
 from podium.worker import outcome, workspaces
 from podium.worker.attempt import Attempt, StopReason
+from podium.worker.backoff import Backoff
 from podium.worker.executor import Executor
 from podium.worker.lease import LeaseClock
 from podium.worker.settling import Settler
@@ -47,6 +48,7 @@ class Attempts:
         self._lease = lease
         self._slots = slots
         self._changed = changed
+        self._backoff = Backoff()
         self._running: dict[Key, Attempt] = {}
         self._open: dict[Key, asyncio.Task[None]] = {}
         """All that are not settled, with those that are handed back."""
@@ -60,6 +62,8 @@ class Attempts:
 
     def room(self) -> int:
         """How many may begin now."""
+        if self._backoff.pausing():
+            return 0
         unsettled = len(self._open) - len(self._running)
         return self._slots - len(self._running) if unsettled < _UNSETTLED * self._slots else 0
 
@@ -110,6 +114,10 @@ class Attempts:
             del self._running[key]
             self._changed()
         if end is not None:
+            if end.how == "released" and attempt.stop_reason is None:
+                self._backoff.handed_back()
+            else:
+                self._backoff.got_through()
             await self._settler.settle(end)
 
     async def _run(self, attempt: Attempt) -> Settlement | None:

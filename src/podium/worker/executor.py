@@ -89,7 +89,6 @@ class Executor:
             return outcome.failed(attempt, error)
         except Unavailable as error:  # trouble of the database or the machine, not of the task
             faults.note("attempt", error)
-            await asyncio.sleep(faults.RETRY_SECONDS)  # so that it does not come back at once
             return outcome.released(attempt)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it must not end the worker
             _log.exception("attempt.crashed", task_id=str(attempt.task_id))

@@ -19,7 +19,8 @@ from podium.agents.runtimes.function import FunctionRuntime
 from podium.kernel.errors import LeaseRanOut, Unavailable
 from podium.scheduler import store as leases
 from podium.scheduler.model import Claimed, Settlement
-from podium.worker import claiming, store, workspaces
+from podium.worker import backoff, claiming, store, workspaces
+from podium.worker.backoff import Backoff
 from slices.worker.conftest import Shop
 
 
@@ -161,6 +162,46 @@ async def test_an_end_is_settled_though_its_function_is_away_for_a_while(shop: S
             await shop.engine.run(f"alter function elsewhere{types} rename to settle_attempts")
         assert (await shop.ended(task)).output == 1
     assert await _outcomes(shop, task) == ["succeeded"]
+
+
+async def test_a_disk_that_stays_full_is_tried_ever_more_seldom(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, full = workspaces.make, asyncio.Event()
+
+    def make_when_there_is_room(workspace: Path) -> None:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        make(workspace)
+
+    monkeypatch.setattr(workspaces, "make", make_when_there_is_room)
+    full.set()
+    tasks = [await shop.submit("settle_in", 0) for _ in range(5)]
+    async with shop.worker():
+        await asyncio.sleep(5)
+        attempts = [len(await shop.rows("attempt", task)) for task in tasks]
+        assert 2 <= min(attempts) <= max(attempts) <= 4
+        full.clear()
+        assert [(await shop.ended(task)).outcome for task in tasks] == ["succeeded"] * 5
+
+
+def test_pauses_grow_until_an_attempt_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, pauses = 100.0, Backoff()
+    monkeypatch.setattr(backoff, "boottime", lambda: now)
+
+    def pause() -> float:
+        nonlocal now
+        assert not pauses.pausing()
+        began = now
+        for _ in range(3):
+            pauses.handed_back()
+        while pauses.pausing():
+            now += 0.5
+        return now - began
+
+    assert [pause() for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+    pauses.got_through()
+    assert [pause(), pause()] == [1, 2]
 
 
 async def test_a_file_is_kept_though_the_database_is_away_for_a_moment(
