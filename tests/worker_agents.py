@@ -65,6 +65,11 @@ def deaf(given: float) -> None:
     time.sleep(given)
 
 
+async def spend_and_sleep(given: float, ctx: Any) -> str:
+    ctx.usage(tokens=7)
+    return await sleep(given)
+
+
 async def talk(given: float, ctx: Any) -> str:
     """Gives signs of life for so many seconds."""
     for _ in range(int(given * 20)):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
-from uuid import UUID
 
 import structlog
 from prometheus_client import Gauge
@@ -16,15 +15,13 @@ from podium.worker.backoff import Backoff
 from podium.worker.executor import Executor
 from podium.worker.lease import LeaseClock
 from podium.worker.settling import Settler
+from podium.worker.store import Key
 
 _log = structlog.get_logger(__name__)
 _running = Gauge("podium_attempts_running", "Attempts that this worker runs now.")
 
 _UNSETTLED = 2
 """Ends that wait to be settled, by slot, beyond which nothing more may begin."""
-
-Key = tuple[UUID, int]
-"""Task and number of an attempt."""
 
 
 class Attempts:
@@ -119,6 +116,8 @@ class Attempts:
             else:
                 self._backoff.got_through()
             await self._settler.settle(end)
+        else:
+            self._settler.keep_usage(key, outcome.usage(attempt))
 
     async def _run(self, attempt: Attempt) -> Settlement | None:
         """Run it in a task of its own, which others may cancel: requests to stop, and the agent."""

@@ -22,6 +22,7 @@ from podium.worker import faults, workspaces
 from podium.worker.attempts import Attempts
 from podium.worker.claiming import Claiming
 from podium.worker.executor import Executor, Surroundings
+from podium.worker.late_usage import LateUsage
 from podium.worker.lease import LeaseClock
 from podium.worker.renewal import Renewal
 from podium.worker.reporter import Reporter
@@ -63,10 +64,17 @@ class Worker:
         self._wakeups = wakeups
         self._around = around
         self._options = options
+        self._late_usage = LateUsage(around.database)
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then drain. ``hurry`` ends the drain: what still runs is
         handed back at once."""
+        try:
+            await self._serve(stop, hurry)
+        finally:
+            await self._late_usage.close()
+
+    async def _serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 incarnation = await self._begin()
@@ -96,7 +104,15 @@ class Worker:
         lease = LeaseClock(options.lease_seconds, options.fence)
         lease.renewed(asked_at)
         _log.info("worker.started", worker_id=str(who.id), name=who.name)
-        return Incarnation(self._scheduler, self._wakeups, self._around, options, who.id, lease)
+        return Incarnation(
+            self._scheduler,
+            self._wakeups,
+            self._around,
+            options,
+            who.id,
+            lease,
+            self._late_usage,
+        )
 
 
 class Incarnation:
@@ -110,6 +126,7 @@ class Incarnation:
         options: WorkerOptions,
         worker_id: UUID,
         lease: LeaseClock,
+        late_usage: LateUsage,
     ) -> None:
         self._wakeups = wakeups
         self._around = around
@@ -120,7 +137,7 @@ class Incarnation:
         database, look = around.database, asyncio.Event()
         self._reporter = Reporter(database, scheduler, wakeups, worker_id)
         executor = Executor(around, worker_id, lease, self._reporter)
-        settler = Settler(database, scheduler, self._reporter, worker_id, lease)
+        settler = Settler(scheduler, self._reporter, worker_id, lease, late_usage)
         self._attempts = Attempts(executor, settler, lease, options.concurrency, look.set)
         self._claiming = Claiming(
             scheduler, wakeups, self._attempts, worker_id, options.queues, look, self._lose

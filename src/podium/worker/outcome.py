@@ -32,20 +32,20 @@ _LONGEST_WAIT = 86400.0
 def succeeded(attempt: Attempt, output: str) -> Settlement:
     """The attempt did its work; ``output`` is JSON text."""
     return Settlement(
-        attempt.task_id, attempt.attempt, "succeeded", output=output, usage=_usage(attempt)
+        attempt.task_id, attempt.attempt, "succeeded", output=output, usage=usage(attempt)
     )
 
 
 def parked(attempt: Attempt, key: str) -> Settlement:
     """The attempt gave up its slot until ``key`` is signalled."""
     return Settlement(
-        attempt.task_id, attempt.attempt, "parked", park_key=key, usage=_usage(attempt)
+        attempt.task_id, attempt.attempt, "parked", park_key=key, usage=usage(attempt)
     )
 
 
 def released(attempt: Attempt) -> Settlement:
     """The attempt is handed back for no fault of its own."""
-    return Settlement(attempt.task_id, attempt.attempt, "released", usage=_usage(attempt))
+    return Settlement(attempt.task_id, attempt.attempt, "released", usage=usage(attempt))
 
 
 def stopped(attempt: Attempt) -> Settlement | None:
@@ -56,7 +56,7 @@ def stopped(attempt: Attempt) -> Settlement | None:
     if reason == "released":
         return released(attempt)
     if reason == "cancelled":
-        return Settlement(attempt.task_id, attempt.attempt, "cancelled", usage=_usage(attempt))
+        return Settlement(attempt.task_id, attempt.attempt, "cancelled", usage=usage(attempt))
     code = reason or "run_timeout"
     limits = {"run": 0.0, "heartbeat": 0.0} | {
         name: value for name, value in attempt.claimed.spec.get("timeouts", {}).items() if value
@@ -82,7 +82,7 @@ def failed(attempt: Attempt, error: AttemptFailed) -> Settlement:
         how,
         error=error_json(error),
         delay=delay,
-        usage=_usage(attempt),
+        usage=usage(attempt),
     )
 
 
@@ -157,7 +157,8 @@ def to_json(output: Any) -> str:
     return text.decode()
 
 
-def _usage(attempt: Attempt) -> str | None:
+def usage(attempt: Attempt) -> str | None:
+    """What the attempt consumed, as JSON text."""
     return orjson.dumps(attempt.spent).decode() if attempt.spent else None
 
 

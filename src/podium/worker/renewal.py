@@ -12,9 +12,10 @@ from podium.scheduler import store as leases
 from podium.scheduler.service import worker_channel
 from podium.storage.database import Database, LeaseLost
 from podium.worker import faults
-from podium.worker.attempts import Attempts, Key
+from podium.worker.attempts import Attempts
 from podium.worker.claiming import Claiming
 from podium.worker.lease import LeaseClock
+from podium.worker.store import Key
 
 _log = structlog.get_logger(__name__)
 

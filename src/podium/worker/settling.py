@@ -10,10 +10,11 @@ from prometheus_client import Counter
 from podium.scheduler.batcher import Batcher
 from podium.scheduler.model import Settlement
 from podium.scheduler.service import Scheduler
-from podium.storage.database import Database
-from podium.worker import faults, outcome, store
+from podium.worker import faults, outcome
+from podium.worker.late_usage import LateUsage
 from podium.worker.lease import LeaseClock
 from podium.worker.reporter import Reporter
+from podium.worker.store import Key
 
 _log = structlog.get_logger(__name__)
 _settled = Counter("podium_attempts_settled", "Attempts that this worker settled.", ["outcome"])
@@ -25,17 +26,17 @@ class Settler:
 
     def __init__(
         self,
-        database: Database,
         scheduler: Scheduler,
         reporter: Reporter,
         worker_id: UUID,
         lease: LeaseClock,
+        late_usage: LateUsage,
     ) -> None:
-        self._database = database
         self._scheduler = scheduler
         self._reporter = reporter
         self._worker_id = worker_id
         self._lease = lease
+        self._late_usage = late_usage
         self._batches: Batcher[Settlement, bool] = Batcher(self._settle_batch)
 
     async def settle(self, end: Settlement) -> None:
@@ -48,6 +49,7 @@ class Settler:
             except Exception as error:  # noqa: BLE001 - the work is done; its result must not be lost
                 faults.note("settle", error)
                 if self._lease.expired():
+                    self.keep_usage((end.task_id, end.attempt), end.usage)
                     return
                 if faults.refuses_values(error):
                     _log.error("attempt.not_settled", task_id=str(end.task_id), how=end.how)
@@ -57,16 +59,16 @@ class Settler:
             _settled.labels(end.how).inc()
             if not counted:
                 _stale.inc()
+                self.keep_usage((end.task_id, end.attempt), end.usage)
             return
+
+    def keep_usage(self, key: Key, usage: str | None) -> None:
+        """Have what an attempt spent on its record, though its end is not settled from here."""
+        if usage:
+            self._late_usage.add(key, usage)
 
     async def _settle_batch(self, ends: Sequence[Settlement]) -> list[bool]:
         ordered = sorted(ends, key=lambda end: end.task_id)  # one lock order everywhere
         counted = await self._scheduler.settle(self._worker_id, ordered)
-        late = [
-            (end.task_id, end.attempt, end.usage)
-            for end in ends
-            if end.usage and end.task_id not in counted
-        ]
-        if late:
-            await store.add_late_usage(self._database, late)
         return [end.task_id in counted for end in ends]
+

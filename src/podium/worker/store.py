@@ -26,10 +26,13 @@ _ARTIFACT = (
     " size = excluded.size, sha256 = excluded.sha256 returning id"
 )
 _LATE_USAGE = (
-    "update attempt set usage = x.usage::jsonb"
-    " from unnest($1::uuid[], $2::int[], $3::text[]) as x (task_id, attempt, usage)"
-    " where attempt.task_id = x.task_id and attempt.attempt = x.attempt"
-    " and attempt.usage is null"
+    "with x as (select * from unnest($1::uuid[], $2::int[], $3::text[])"
+    "                     as x (task_id, attempt, usage)),"
+    " added as (update attempt set usage = x.usage::jsonb from x"
+    "           where attempt.task_id = x.task_id and attempt.attempt = x.attempt"
+    "             and attempt.usage is null)"
+    " select task_id, attempt from x where not exists ("
+    "   select from running r where r.task_id = x.task_id and r.attempt = x.attempt)"
 )
 _ISOLATED = (
     "update running set token_hash = $4, confinement = $5"
@@ -44,6 +47,9 @@ _DEPENDENCIES = (
     " left join attempt a on a.task_id = t.id and a.attempt = t.attempt"
     " where d.task_id = $1"
 )
+
+Key = tuple[UUID, int]
+"""Task and number of an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +98,16 @@ async def record_artifact(
     return bool(rows)
 
 
-async def add_late_usage(database: Database, spent: Sequence[tuple[UUID, int, str]]) -> None:
-    """Keep what stale attempts spent: money spent is spent."""
-    await database.call(
+async def add_late_usage(database: Database, spent: Mapping[Key, str]) -> set[Key]:
+    """Add what stale attempts spent to their records. Gives those for which that is done: all that
+    do not count as running any more."""
+    rows = await database.call(
         _LATE_USAGE,
-        [task_id for task_id, _, _ in spent],
-        [attempt for _, attempt, _ in spent],
-        [usage for _, _, usage in spent],
+        [task_id for task_id, _ in spent],
+        [attempt for _, attempt in spent],
+        list(spent.values()),
     )
+    return {(row["task_id"], row["attempt"]) for row in rows}
 
 
 async def mark_isolated(
@@ -114,7 +122,7 @@ async def mark_isolated(
     await database.call(_ISOLATED, task_id, attempt, worker_id, token_hash, confinement)
 
 
-async def live_attempts(database: Database, tasks: Collection[UUID]) -> set[tuple[UUID, int]]:
+async def live_attempts(database: Database, tasks: Collection[UUID]) -> set[Key]:
     """The attempts of these tasks that run, on whatever worker."""
     rows = await database.call(_LIVE, list(tasks)) if tasks else []
     return {(row["task_id"], row["attempt"]) for row in rows}

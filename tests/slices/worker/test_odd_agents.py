@@ -69,7 +69,7 @@ async def test_an_end_that_the_database_refuses_becomes_a_failure(
     def refused(_attempt: Attempt) -> str:
         return '{"tokens": "\\u0000"}'
 
-    monkeypatch.setattr(outcome, "_usage", refused)
+    monkeypatch.setattr(outcome, "usage", refused)
     async with shop.worker():
         odd, other = await shop.submit("echo", 1), await shop.submit("sleep", 0)
         done = [await shop.ended(each) for each in (odd, other)]

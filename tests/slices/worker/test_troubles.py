@@ -19,7 +19,7 @@ from podium.agents.runtimes.function import FunctionRuntime
 from podium.kernel.errors import LeaseRanOut, Unavailable
 from podium.scheduler import store as leases
 from podium.scheduler.model import Claimed, Settlement
-from podium.worker import backoff, claiming, store, workspaces
+from podium.worker import backoff, claiming, late_usage, store, workspaces
 from podium.worker.backoff import Backoff
 from slices.worker.conftest import Shop
 
@@ -311,6 +311,39 @@ async def test_a_worker_that_cannot_renew_ends_all_it_runs(
         troubled.left = 0
         await shop.until(lambda: _outcomes(shop, task))
     assert (await _outcomes(shop, task))[0] == "lost"
+
+
+async def test_what_an_attempt_spent_is_on_record_though_its_worker_lost_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker ends the attempt before the reaper takes it, and so before there is a record."""
+    monkeypatch.setattr(late_usage, "_LOOK_SECONDS", 0.1)
+    troubled = Troubled(leases.renew, Unavailable("It is away."), -1)
+    monkeypatch.setattr(leases, "renew", troubled)
+    async with shop.worker(lease=4):
+        task = await shop.submit("spend_and_sleep", 36)
+        await shop.until(lambda: _is(("ended", 36) in worker_agents.calls))
+        assert await _outcomes(shop, task) == []
+        troubled.left = 0
+        await shop.until(lambda: _usage(shop, task))
+        await shop.engine.cancel(task)
+    first = (await shop.rows("attempt", task))[0]
+    assert (first.outcome, first.usage) == ("lost", {"tokens": 7})
+
+
+async def test_a_worker_that_was_declared_dead_keeps_what_its_attempts_spent(shop: Shop) -> None:
+    async with shop.worker():
+        task = await shop.submit("spend_and_sleep", 37)
+        await shop.until(lambda: _is(("started", 37) in worker_agents.calls))
+        await shop.engine.run("update worker set lease_until = now() - interval '1 s'")
+        await shop.until(lambda: _usage(shop, task))
+        await shop.engine.cancel(task)
+    first = (await shop.rows("attempt", task))[0]
+    assert (first.outcome, first.usage) == ("lost", {"tokens": 7})
+
+
+async def _usage(shop: Shop, task: UUID) -> object:
+    return [each.usage for each in await shop.rows("attempt", task) if each.usage]
 
 
 async def test_messages_are_listened_to_after_an_odd_failure(
