@@ -172,6 +172,13 @@ async def last_words(given: int, ctx: Any) -> None:
     ctx.progress(1.0, "done")
 
 
+async def chatter(given: float, ctx: Any) -> None:
+    """Tells of progress all the time, for so many seconds."""
+    for n in range(int(given * 100)):
+        ctx.progress(None, str(n))
+        await asyncio.sleep(0.01)
+
+
 async def keep_and_wait(given: float, ctx: Any) -> None:
     """Keeps a file after so many seconds, and goes on for long."""
     calls.append(("keeps", given))

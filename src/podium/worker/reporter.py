@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
 
@@ -24,6 +23,8 @@ Row = TypeVar("Row", LogLine, Progress)
 
 _FLUSH_SECONDS = 0.1
 _PROGRESS_SECONDS = 0.25
+_PATIENCE_SECONDS = 30.0
+"""For how long the end of an attempt waits until what it said is written."""
 _LINES_A_BATCH = 1000
 _CHARS_A_BATCH = 1_000_000
 _CHARS_KEPT = 32_000_000
@@ -70,17 +71,38 @@ class Reporter:
         self._said.set()
 
     async def flush(self, task_id: UUID, attempt: int) -> None:
-        """Make durable what this attempt said; it settles afterwards."""
+        """Make durable what this attempt said; it settles afterwards, also when that cannot be
+        written for long although the database is there. Raises ``PodiumError`` when it is away."""
         key = (task_id, attempt)
         if key in self._speakers:
-            await self._write()
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await self._flush(key)
+            except TimeoutError:
+                _log.error("attempt.words_lost", task_id=str(task_id), attempt=attempt)
             self._speakers.discard(key)
+
+    async def _flush(self, key: tuple[UUID, int]) -> None:
+        while True:
+            try:
+                async with self._writing:
+                    await self._write_progress(key)
+                    await self._write_logs()
+            except PodiumError:
+                raise
+            except Exception as error:  # noqa: BLE001 - perhaps it passes before patience ends
+                faults.note("report", error)
+            else:
+                return
+            await asyncio.sleep(faults.RETRY_SECONDS)
 
     async def close(self) -> None:
         """Stop, after one more try to write what is left."""
         await background.end(self._task)
-        with suppress(PodiumError):
+        try:
             await self._write()
+        except Exception as error:  # noqa: BLE001 - the worker ends, or begins anew
+            faults.note("report", error)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -100,18 +122,18 @@ class Reporter:
 
     async def _write(self) -> None:
         async with self._writing:
-            await self._write_logs()
             await self._write_progress()
+            await self._write_logs()
 
     async def _write_logs(self) -> None:
         while batch := self._take():
             tasks = {line.task_id for line in batch}
             try:
                 for line in await _write_rows(self._append, batch):
-                    self._dropped.add((line.task_id, line.attempt))
+                    if line.text != _DROPPED:
+                        self._dropped.add((line.task_id, line.attempt))
             finally:
-                self._lines[:0] = batch  # what was not written
-                self._chars += sum(len(line.text) for line in batch)
+                self._put_back(batch)  # what was not written
             for task_id in tasks:
                 self._wakeups.tell(log_channel(task_id))
 
@@ -132,8 +154,20 @@ class Reporter:
         batch += [LogLine(task_id, attempt, "agent", _DROPPED) for task_id, attempt in dropped]
         return batch
 
-    async def _write_progress(self) -> None:
-        said, self._progress = self._progress, {}
+    def _put_back(self, lines: list[LogLine]) -> None:
+        """They are the next again; of what was dropped there is still to be told."""
+        told = [line for line in lines if line.text == _DROPPED]
+        self._dropped.update((line.task_id, line.attempt) for line in told)
+        kept = [line for line in lines if line.text != _DROPPED]
+        self._lines[:0] = kept
+        self._chars += sum(len(line.text) for line in kept)
+
+    async def _write_progress(self, only: tuple[UUID, int] | None = None) -> None:
+        """Write what all attempts said, or one."""
+        if only is None:
+            said, self._progress = self._progress, {}
+        else:
+            said = {only: self._progress.pop(only)} if only in self._progress else {}
         rows = list(said.values())
         try:
             if rows:
@@ -149,26 +183,26 @@ class Reporter:
 async def _write_rows(
     write: Callable[[Sequence[Row]], Awaitable[None]], rows: list[Row]
 ) -> list[Row]:
-    """Write rows and take them off the list; gives those that the database refuses.
+    """Write rows and take them off the list; gives those whose values the database refuses.
 
-    A batch that is refused is tried again row by row. Raises ``PodiumError`` when the database
-    is away; the rows that are still on the list were not written then.
+    A batch that is refused is tried again row by row. Raises every other error; the rows that are
+    still on the list were not written then.
     """
     try:
         await write(rows)
-    except PodiumError:
-        raise
-    except Exception as error:  # noqa: BLE001 - one of them is at fault, the others are not
-        faults.note("report", error)
+    except Exception as error:
+        if not faults.refuses_values(error):
+            raise
+        faults.note("report", error)  # one of them is at fault, the others are not
     else:
         rows.clear()
     refused: list[Row] = []
     while rows:
         try:
             await write(rows[:1])
-        except PodiumError:
-            raise
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
+            if not faults.refuses_values(error):
+                raise
             _log.warning("report.refused", task_id=str(rows[0].task_id), error=str(error))
             refused.append(rows[0])
         del rows[0]

@@ -4,7 +4,8 @@ import asyncio
 import errno
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from podium.agents.runtimes.function import FunctionRuntime
 from podium.kernel.errors import LeaseRanOut, Unavailable
 from podium.scheduler import store as leases
 from podium.scheduler.model import Claimed, Settlement
-from podium.worker import backoff, claiming, late_usage, store, workspaces
+from podium.worker import backoff, claiming, late_usage, reporter, store, workspaces
 from podium.worker.backoff import Backoff
 from slices.worker.conftest import Shop
 
@@ -265,12 +266,56 @@ async def test_all_that_was_said_is_kept_before_the_end(
     assert lines == ["line 0", "line 1", "line 2"]
 
 
+@asynccontextmanager
+async def _without_log(shop: Shop) -> AsyncGenerator[None]:
+    await shop.engine.run("alter table log rename to elsewhere")
+    try:
+        yield
+    finally:
+        await shop.engine.run("alter table elsewhere rename to log")
+
+
+async def test_logs_wait_for_their_table_and_make_no_haste(shop: Shop) -> None:
+    before = _faults("report")
+    async with shop.worker():
+        async with _without_log(shop):
+            task = await shop.submit("last_words", 3)
+            await shop.until(lambda: _is(_faults("report") > before))
+            await asyncio.sleep(2)
+        assert (await shop.ended(task)).outcome == "succeeded"
+        assert _faults("report") - before < 15  # two tasks that try twice a second
+        assert [line.text for line in await shop.rows("log", task)] == ["line 0", "line 1", "line 2"]
+
+
+async def test_a_log_that_cannot_be_written_does_not_keep_a_task_from_ending(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "_PATIENCE_SECONDS", 1)
+    async with shop.worker(), _without_log(shop):
+        task = await shop.submit("last_words", 3)
+        assert (await shop.ended(task, 10)).outcome == "succeeded"
+        assert await _told(shop, task) == ["done"]
+
+
+async def test_the_ends_of_others_do_not_hurry_progress(shop: Shop) -> None:
+    async with shop.worker():
+        task = await shop.submit("chatter", 2)
+        for n in range(40):
+            await shop.ended(await shop.submit("last_words", n % 3))
+        await shop.ended(task)
+    assert 2 <= len(await _told(shop, task)) <= 12  # four a second, and the last
+
+
+async def _told(shop: Shop, task: UUID) -> list[str]:
+    query = "select data from event where subject = :id and type = 'task.progress'"
+    return [row.data["note"] for row in await shop.engine.run(query, id=task)]
+
+
 async def test_the_last_progress_is_told(shop: Shop) -> None:
     async with shop.worker():
         task = await shop.submit("last_words", 0)
         await shop.ended(task)
-    query = "select data from event where subject = :id and type = 'task.progress'"
-    assert [row.data["note"] for row in await shop.engine.run(query, id=task)] == ["done"]
+    assert await _told(shop, task) == ["done"]
 
 
 async def test_a_drain_stops_attempts_that_are_being_prepared(shop: Shop) -> None:
