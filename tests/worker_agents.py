@@ -125,6 +125,9 @@ async def odd(given: str, ctx: Any) -> str:
                 ctx.usage(tokens=2.0**52)
         case "usage of a strange name":
             ctx.usage(**{"tokens\x00\ud800": 1})
+        case "usage without end":
+            for n in range(200_000):
+                ctx.usage(**{f"n{n}": 1})
         case "usage that is no number":
             ctx.usage(tokens="many")
         case "strange words":

@@ -9,6 +9,9 @@ from uuid import UUID
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Stream = Literal["stdout", "stderr", "agent"]
 
+MAX_COUNTS = 100
+"""How many different things may be told that an attempt used, by the runtime or the agent."""
+
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
@@ -91,7 +94,8 @@ class AttemptContext(Protocol):
         ...
 
     def usage(self, **counts: float) -> None:
-        """Add to what the attempt consumed, for example ``input_tokens=120, cost_usd=0.004``."""
+        """Add to what the attempt consumed, for example ``input_tokens=120, cost_usd=0.004``: at
+        most ``MAX_COUNTS`` different things."""
         ...
 
     def heartbeat(self) -> None:

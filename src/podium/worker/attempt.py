@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 from uuid import UUID
 
-from podium.agents.runtime import AgentSpec, Dependency, Json, Stream
+from podium.agents.runtime import MAX_COUNTS, AgentSpec, Dependency, Json, Stream
 from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass, TooLarge, Unavailable
 from podium.kernel.files import is_short
@@ -140,6 +140,8 @@ class Attempt:
         for name, count in counts.items():
             if not name or not is_name(name):
                 raise _wrong("usage", f"What was used needs a name of 1 to {MAX_NAME} characters.")
+            if name not in self.spent and len(self.spent) >= MAX_COUNTS:
+                raise _wrong("usage", f"An attempt may count {MAX_COUNTS} things, and no more.")
             spent = self.spent.get(name, 0) + _number("usage", count)
             if abs(spent) > _MAX_SPENT:
                 raise _wrong("usage", f"So much of {name} cannot have been used: {spent:g}.")
@@ -184,9 +186,7 @@ class Attempt:
         key = (self._worker_id, self.task_id, self.attempt)
         while True:
             try:
-                return await store.record_artifact(
-                    self._database, *key, name, content_type, stored
-                )
+                return await store.record_artifact(self._database, *key, name, content_type, stored)
             except Unavailable as error:
                 if self.lease.expired():
                     raise

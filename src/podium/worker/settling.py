@@ -71,4 +71,3 @@ class Settler:
         ordered = sorted(ends, key=lambda end: end.task_id)  # one lock order everywhere
         counted = await self._scheduler.settle(self._worker_id, ordered)
         return [end.task_id in counted for end in ends]
-

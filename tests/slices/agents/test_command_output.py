@@ -227,6 +227,32 @@ async def test_files_of_another_working_directory(
     assert context.artifacts == {"a": (b"of the repository", "text/plain")}
 
 
+@pytest.mark.parametrize(
+    ("counts", "wrong"),
+    [(101, "counts more than 100 things"), (200_000, "longer than 1,048,576 characters")],
+)
+async def test_usage_of_too_many_things_is_passed_over(
+    runtime: CommandRuntime, make: Make, counts: int, wrong: str
+) -> None:
+    said = f"{{'podium': 'usage'}} | {{f'n{{n}}': 1 for n in range({counts})}}"
+    script = f"import json; print(json.dumps({said}))"
+    context = make([sys.executable, "-c", script], output="events")
+    await runtime.run(context)
+    assert wrong in context.lines("agent")[0]
+    assert [set(report[1]) for report in context.reports if report[0] == "usage"] == [
+        {"cpu_seconds"}
+    ]
+
+
+async def test_a_long_log_is_no_message_that_is_too_long(
+    runtime: CommandRuntime, make: Make
+) -> None:
+    script = "import json; print(json.dumps({'podium': 'log', 'text': 'x' * 2_000_000}))"
+    context = make([sys.executable, "-c", script], output="events")
+    await runtime.run(context)
+    assert context.lines("agent") == ["x" * 2_000_000]
+
+
 async def test_a_message_that_is_too_long(
     runtime: CommandRuntime, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

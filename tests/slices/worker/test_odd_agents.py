@@ -20,6 +20,7 @@ from slices.worker.conftest import Shop
         ("endless usage", "usage", "inf is no number"),
         ("huge usage", "usage", "cannot have been used"),
         ("usage that adds up", "usage", "cannot have been used"),
+        ("usage without end", "usage", "may count 100 things"),
         ("usage of a strange name", "usage", "name"),
         ("usage that is no number", "usage", "'many' is no number"),
         ("strange stream", "log_stream", "stdout"),

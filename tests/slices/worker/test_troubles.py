@@ -284,7 +284,11 @@ async def test_logs_wait_for_their_table_and_make_no_haste(shop: Shop) -> None:
             await asyncio.sleep(2)
         assert (await shop.ended(task)).outcome == "succeeded"
         assert _faults("report") - before < 15  # two tasks that try twice a second
-        assert [line.text for line in await shop.rows("log", task)] == ["line 0", "line 1", "line 2"]
+        assert [line.text for line in await shop.rows("log", task)] == [
+            "line 0",
+            "line 1",
+            "line 2",
+        ]
 
 
 async def test_a_log_that_cannot_be_written_does_not_keep_a_task_from_ending(

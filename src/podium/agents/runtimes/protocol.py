@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from podium.agents.runtime import Stream
+from podium.agents.runtime import MAX_COUNTS, Stream
 from podium.kernel.errors import ErrorClass
 
 Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -92,6 +92,10 @@ class Error(_Message):
 Message = Progress | Log | Usage | Heartbeat | Artifact | Result | Error
 
 _FINAL = ("result", "error")
+_LONG = ("log", *_FINAL)
+_SHORT_LIMIT = 1024 * 1024
+"""Characters of any other message: to read one of many small parts would hold the worker up."""
+
 _message: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="podium")])
 
 
@@ -113,16 +117,20 @@ def parse(line: str) -> Message | None:
     """The message on this line, or None for an ordinary line of output. Raises ``Malformed``."""
     if not line.lstrip().startswith("{") or '"podium"' not in line:
         return None
+    meant = _MEANT.match(line)
+    if len(line) > _SHORT_LIMIT and meant and meant[1] not in _LONG:
+        raise Malformed(f"it is longer than {_SHORT_LIMIT:,} characters", final=False)
     try:
         value = orjson.loads(line)
     except ValueError as error:
-        meant = _MEANT.match(line)
         if meant is None:
             return None
         wrong = f"it is not valid JSON ({error})"
         raise Malformed(wrong, final=meant[1] in _FINAL) from None
     if "podium" not in value:
         return None
+    if value["podium"] == "usage" and len(value) > 1 + MAX_COUNTS:  # to validate many takes long
+        raise Malformed(f"it counts more than {MAX_COUNTS} things", final=False)
     try:
         return _message.validate_python(value)
     except ValidationError as error:
