@@ -113,11 +113,11 @@ class Executor:
     async def _run(self, attempt: Attempt) -> Settlement:
         runtime = self._around.runtimes[attempt.agent.runtime]
         output = await runtime.run(attempt)
-        text = outcome.to_json(output)
-        await outcome.check_output(attempt.claimed, text)
-        if len(text) > self._around.max_output_bytes:
-            text = await self._as_artifact(attempt, text)
-        return outcome.succeeded(attempt, text)
+        content = outcome.to_json(output)
+        await outcome.check_output(attempt.claimed, content)
+        if len(content) > self._around.max_output_bytes:
+            content = await self._as_artifact(attempt, content)
+        return outcome.succeeded(attempt, content)
 
     async def _isolate(self, attempt: Attempt, confinement: str) -> None:
         """Give the attempt a credential that ends with it."""
@@ -132,9 +132,9 @@ class Executor:
             confinement,
         )
 
-    async def _as_artifact(self, attempt: Attempt, text: str) -> str:
-        await attempt.artifact("output.json", text.encode(), "application/json")
-        return outcome.to_json({"artifact": "output.json", "size": len(text)})
+    async def _as_artifact(self, attempt: Attempt, content: bytes) -> bytes:
+        await attempt.artifact("output.json", content, "application/json")
+        return outcome.to_json({"artifact": "output.json", "size": len(content)})
 
     def _watch(self, attempt: Attempt, watches: list[asyncio.TimerHandle]) -> None:
         """Set timers that stop the attempt when it runs or is silent for too long."""

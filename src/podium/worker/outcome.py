@@ -29,10 +29,10 @@ _MAX_ERROR_CHARS = 16_000
 _LONGEST_WAIT = 86400.0
 
 
-def succeeded(attempt: Attempt, output: str) -> Settlement:
-    """The attempt did its work; ``output`` is JSON text."""
+def succeeded(attempt: Attempt, output: bytes) -> Settlement:
+    """The attempt did its work; ``output`` is JSON."""
     return Settlement(
-        attempt.task_id, attempt.attempt, "succeeded", output=output, usage=usage(attempt)
+        attempt.task_id, attempt.attempt, "succeeded", output=output.decode(), usage=usage(attempt)
     )
 
 
@@ -122,13 +122,13 @@ def _told(error: BaseException) -> str:
         return kind
 
 
-async def check_output(claimed: Claimed, output: str) -> None:
-    """Raise ``AttemptFailed`` when the JSON text does not match the schema declared for it."""
+async def check_output(claimed: Claimed, output: bytes) -> None:
+    """Raise ``AttemptFailed`` when the JSON does not match the schema declared for it."""
     schema = claimed.spec.get("output_schema")
     if schema is None:
         return
     try:
-        wrong = (await findings([Check(schema, output.encode())]))[0]
+        wrong = (await findings([Check(schema, output)]))[0]
     except SchemaTooCostly as error:  # another attempt would take as much
         raise AttemptFailed(
             ErrorClass.INVALID_INPUT, error.code, error.message, hint=error.hint
@@ -144,17 +144,17 @@ async def check_output(claimed: Claimed, output: str) -> None:
         )
 
 
-def to_json(output: Any) -> str:
-    """The output as JSON text, or ``AttemptFailed`` when it cannot be one."""
+def to_json(output: Any) -> bytes:
+    """The output as JSON, or ``AttemptFailed`` when it cannot be one."""
     try:
-        text = orjson.dumps(output, option=orjson.OPT_NON_STR_KEYS)
+        content = orjson.dumps(output, option=orjson.OPT_NON_STR_KEYS)
     except (TypeError, ValueError) as error:
         raise AttemptFailed(
             ErrorClass.AGENT, "output_not_json", f"The output cannot be written as JSON: {error}."
         ) from None
-    if holds_nul(text):
+    if holds_nul(content):
         raise AttemptFailed(ErrorClass.AGENT, "output_not_json", "The output holds NUL characters.")
-    return text.decode()
+    return content
 
 
 def usage(attempt: Attempt) -> str | None:

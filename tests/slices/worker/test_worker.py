@@ -135,6 +135,12 @@ async def test_moves_a_large_output_to_an_artifact(shop: Shop) -> None:
     assert kept.read_text() == '"' + "x" * 2000 + '"'
 
 
+async def test_measures_an_output_in_bytes(shop: Shop) -> None:
+    async with shop.worker():
+        done = await shop.ended(await shop.submit("echo", "ü" * 600))
+    assert done.output == {"artifact": "output.json", "size": 1202}
+
+
 async def test_drains_what_ends_in_time_and_hands_back_the_rest(shop: Shop) -> None:
     async with shop.worker(drain=0.6) as stop:
         short, long = await shop.submit("sleep", 0.3), await shop.submit("sleep", 32)
