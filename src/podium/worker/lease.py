@@ -41,7 +41,7 @@ class LeaseClock:
         self._deadline = self._end - min(SAFETY_SECONDS, self.seconds / 4)
 
     def lost(self) -> None:
-        """Nothing may begin any more, and what runs ends at once: others may run its tasks by now."""
+        """Nothing may begin any more, what runs ends at once: others may run its tasks by now."""
         self._deadline = 0.0
 
     def cut_short(self, seconds: float) -> None:
