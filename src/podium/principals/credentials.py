@@ -1,6 +1,7 @@
 """How tokens are written: ``podium_<id>_<secret>``, for attempts ``pat_<task>_<attempt>_<secret>``.
 
-Only SHA-256 of the secret is stored: it has 256 random bits, so a slow hash would add nothing.
+Only SHA-256 of the secret is stored: it has 256 random bits, or 192 for an attempt, so a slow hash
+would add nothing.
 """
 
 import hashlib
@@ -44,3 +45,9 @@ def hash_secret(secret: str) -> bytes:
 
 def token_text(token_id: UUID, secret: str) -> str:
     return f"podium_{token_id.hex}_{secret}"
+
+
+def attempt_token(task_id: UUID, attempt: int) -> tuple[str, bytes]:
+    """A new token for an attempt, and the hash of its secret."""
+    secret = secrets.token_urlsafe(24)
+    return f"pat_{task_id.hex}_{attempt}_{secret}", hash_secret(secret)

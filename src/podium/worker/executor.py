@@ -1,8 +1,6 @@
 """Runs one claimed task from its claim to its settlement."""
 
 import asyncio
-import hashlib
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import structlog
 from podium.agents.runtime import AgentSpec, Dependency, RuntimeSet
 from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
+from podium.principals.credentials import attempt_token
 from podium.scheduler.model import Claimed, Settlement
 from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
@@ -121,14 +120,13 @@ class Executor:
 
     async def _isolate(self, attempt: Attempt, confinement: str) -> None:
         """Give the attempt a credential that ends with it."""
-        secret = secrets.token_urlsafe(24)
-        attempt.token = f"pat_{attempt.task_id.hex}_{attempt.attempt}_{secret}"
+        attempt.token, secret_hash = attempt_token(attempt.task_id, attempt.attempt)
         await store.mark_isolated(
             self._around.database,
             self._worker_id,
             attempt.task_id,
             attempt.attempt,
-            hashlib.sha256(secret.encode()).digest(),
+            secret_hash,
             confinement,
         )
 

@@ -9,7 +9,7 @@ import pytest
 from podium.kernel.errors import NotFound, Unauthenticated
 from podium.kernel.ids import uuid7
 from podium.principals import service as service_module
-from podium.principals.credentials import hash_secret, new_secret
+from podium.principals.credentials import attempt_token
 from podium.principals.service import PrincipalService
 from podium.storage.database import Database
 
@@ -31,17 +31,16 @@ async def running(api: httpx.AsyncClient, database: Database) -> Running:
     first = (await api.post("/tasks", json={"agent": "a"})).json()["id"]
     task = {"agent": "a", "depends_on": [first]}
     second = (await api.post("/tasks", json=task)).json()["id"]
-    secret = new_secret()
+    token, secret_hash = attempt_token(UUID(second), 2)
     [row] = await database.call(
         "insert into running (task_id, lane_id, priority, attempt, failures, losses, gated,"
         " worker_id, agent_id, agent_version, queued_at, token_hash)"
         " select id, lane_id, 0, 2, 0, 0, false, $3, $3, 1, now(), $2 from task where id = $1"
         " returning (select project_id from task where id = $1) as project",
         UUID(second),
-        hash_secret(secret),
+        secret_hash,
         uuid7(),
     )
-    token = f"pat_{UUID(second).hex}_2_{secret}"
     return Running(UUID(second), UUID(first), row["project"], token)
 
 
