@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 
 from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in
@@ -24,6 +25,11 @@ from podium.worker.executor import Surroundings
 from podium.worker.kept import ArtifactLimits
 from podium.worker.loop import Worker, WorkerOptions
 from slices.scheduler.engine import Engine
+
+
+def noted_faults(loop: str) -> float:
+    """How many rounds of a loop of the worker's failed so far."""
+    return REGISTRY.get_sample_value("podium_worker_errors_total", {"loop": loop}) or 0.0
 
 
 @dataclass

@@ -4,8 +4,7 @@ import asyncio
 import errno
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from podium.agents.runtimes.function import FunctionRuntime
 from podium.kernel.errors import LeaseRanOut, Unavailable
 from podium.scheduler import store as leases
 from podium.scheduler.model import Claimed, Settlement
-from podium.worker import backoff, claiming, late_usage, reporter, store, workspaces
+from podium.worker import backoff, claiming, late_usage, store, workspaces
 from podium.worker.backoff import Backoff
-from slices.worker.conftest import Shop
+from slices.worker.conftest import Shop, noted_faults
 
 
 class Troubled:
@@ -38,10 +37,6 @@ class Troubled:
             self.left -= 1
             raise self._error
         return await self._call(*args)
-
-
-def _faults(loop: str) -> float:
-    return REGISTRY.get_sample_value("podium_worker_errors_total", {"loop": loop}) or 0.0
 
 
 async def _outcomes(shop: Shop, task: UUID) -> list[str]:
@@ -153,12 +148,12 @@ async def test_an_end_is_settled_though_its_function_is_away_for_a_while(shop: S
         "select oid::regprocedure::text as name from pg_proc where proname = 'settle_attempts'"
     )
     types = function.name.removeprefix("settle_attempts")
-    before = _faults("settle")
+    before = noted_faults("settle")
     async with shop.worker():
         await shop.engine.run(f"alter function settle_attempts{types} rename to elsewhere")
         try:
             task = await shop.submit("echo", 1)
-            await shop.until(lambda: _is(_faults("settle") >= before + 2))
+            await shop.until(lambda: _is(noted_faults("settle") >= before + 2))
         finally:
             await shop.engine.run(f"alter function elsewhere{types} rename to settle_attempts")
         assert (await shop.ended(task)).output == 1
@@ -266,62 +261,6 @@ async def test_all_that_was_said_is_kept_before_the_end(
     assert lines == ["line 0", "line 1", "line 2"]
 
 
-@asynccontextmanager
-async def _without_log(shop: Shop) -> AsyncGenerator[None]:
-    await shop.engine.run("alter table log rename to elsewhere")
-    try:
-        yield
-    finally:
-        await shop.engine.run("alter table elsewhere rename to log")
-
-
-async def test_logs_wait_for_their_table_and_make_no_haste(shop: Shop) -> None:
-    before = _faults("report")
-    async with shop.worker():
-        async with _without_log(shop):
-            task = await shop.submit("last_words", 3)
-            await shop.until(lambda: _is(_faults("report") > before))
-            await asyncio.sleep(2)
-        assert (await shop.ended(task)).outcome == "succeeded"
-        assert _faults("report") - before < 15  # two tasks that try twice a second
-        assert [line.text for line in await shop.rows("log", task)] == [
-            "line 0",
-            "line 1",
-            "line 2",
-        ]
-
-
-async def test_a_log_that_cannot_be_written_does_not_keep_a_task_from_ending(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reporter, "_PATIENCE_SECONDS", 1)
-    async with shop.worker(), _without_log(shop):
-        task = await shop.submit("last_words", 3)
-        assert (await shop.ended(task, 10)).outcome == "succeeded"
-        assert await _told(shop, task) == ["done"]
-
-
-async def test_the_ends_of_others_do_not_hurry_progress(shop: Shop) -> None:
-    async with shop.worker():
-        task = await shop.submit("chatter", 2)
-        for n in range(40):
-            await shop.ended(await shop.submit("last_words", n % 3))
-        await shop.ended(task)
-    assert 2 <= len(await _told(shop, task)) <= 12  # four a second, and the last
-
-
-async def _told(shop: Shop, task: UUID) -> list[str]:
-    query = "select data from event where subject = :id and type = 'task.progress'"
-    return [row.data["note"] for row in await shop.engine.run(query, id=task)]
-
-
-async def test_the_last_progress_is_told(shop: Shop) -> None:
-    async with shop.worker():
-        task = await shop.submit("last_words", 0)
-        await shop.ended(task)
-    assert await _told(shop, task) == ["done"]
-
-
 async def test_a_drain_stops_attempts_that_are_being_prepared(shop: Shop) -> None:
     async def never(_agent: UUID, _version: int) -> AgentSpec:
         await asyncio.sleep(60)
@@ -339,11 +278,11 @@ async def test_a_drain_stops_attempts_that_are_being_prepared(shop: Shop) -> Non
 async def test_a_renewal_that_fails_oddly_is_counted_and_tried_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = _faults("renew")
+    before = noted_faults("renew")
     troubled = Troubled(leases.renew, RuntimeError("a bug"), 2)
     monkeypatch.setattr(leases, "renew", troubled)
     async with shop.worker(lease=4):
-        await shop.until(lambda: _is(_faults("renew") >= before + 2))
+        await shop.until(lambda: _is(noted_faults("renew") >= before + 2))
         task = await shop.submit("sleep", 1.5)
         assert (await shop.ended(task)).outcome == "succeeded"
     assert await _outcomes(shop, task) == ["succeeded"]
@@ -398,7 +337,7 @@ async def _usage(shop: Shop, task: UUID) -> object:
 async def test_messages_are_listened_to_after_an_odd_failure(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, listen = _faults("obey"), shop.wakeups.valkey.listen
+    before, listen = noted_faults("obey"), shop.wakeups.valkey.listen
 
     def fails(*_channels: str) -> Any:
         monkeypatch.setattr(shop.wakeups.valkey, "listen", listen)
@@ -407,7 +346,7 @@ async def test_messages_are_listened_to_after_an_odd_failure(
     monkeypatch.setattr(shop.wakeups.valkey, "listen", fails)
     async with shop.worker(lease=60):
         task = await shop.submit("sleep", 35)
-        await shop.until(lambda: _is(_faults("obey") > before))
+        await shop.until(lambda: _is(noted_faults("obey") > before))
         await asyncio.sleep(0.7)
         await shop.until(lambda: shop.rows("running", task))
         await shop.engine.cancel(task)
