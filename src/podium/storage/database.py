@@ -35,6 +35,11 @@ _AWAY = (
 _ENDED = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
 """The server's last words on a connection, whatever it did before."""
 _CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_OF_THE_VALUES = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
 _GONE = re.compile(r"\b(closed|closing|cancelling)\b")
 """In what the driver says when it is used on a connection that is no more."""
 _AFTER_COMMIT = "podium_after_commit"
@@ -274,3 +279,9 @@ def _driver_error(error: BaseException) -> BaseException:
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig.__cause__ or error.orig
     return error
+
+
+def refuses_values(error: BaseException) -> bool:
+    """Whether the database refused these very values, which it would refuse again. Anything else
+    may pass: a function or a table, too, is away for a moment while its schema is changed."""
+    return isinstance(_driver_error(error), _OF_THE_VALUES)

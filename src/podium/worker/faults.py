@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-import asyncpg
 import structlog
 from prometheus_client import Counter
 
@@ -14,18 +13,6 @@ _log = structlog.get_logger(__name__)
 _faults = Counter("podium_worker_errors", "Rounds of the worker's loops that failed.", ["loop"])
 
 RETRY_SECONDS = 0.5
-
-_OF_THE_VALUES = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.ProgramLimitExceededError,
-)
-
-
-def refuses_values(error: Exception) -> bool:
-    """Whether the database refused these very values, which it would refuse again. Anything else
-    may pass: a function or a table, too, is away for a moment while its schema is changed."""
-    return isinstance(error, _OF_THE_VALUES)
 
 
 def note(loop: str, error: BaseException) -> None:

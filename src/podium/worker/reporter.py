@@ -12,7 +12,7 @@ from podium.kernel import background
 from podium.kernel.errors import PodiumError
 from podium.scheduler.model import Progress
 from podium.scheduler.service import Scheduler
-from podium.storage.database import Database
+from podium.storage.database import Database, refuses_values
 from podium.tasks.follow import log_channel
 from podium.worker import faults, store
 from podium.worker.store import LogLine
@@ -191,7 +191,7 @@ async def _write_rows(
     try:
         await write(rows)
     except Exception as error:
-        if not faults.refuses_values(error):
+        if not refuses_values(error):
             raise
         faults.note("report", error)  # one of them is at fault, the others are not
     else:
@@ -201,7 +201,7 @@ async def _write_rows(
         try:
             await write(rows[:1])
         except Exception as error:
-            if not faults.refuses_values(error):
+            if not refuses_values(error):
                 raise
             _log.warning("report.refused", task_id=str(rows[0].task_id), error=str(error))
             refused.append(rows[0])

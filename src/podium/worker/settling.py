@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from podium.scheduler.batcher import Batcher
 from podium.scheduler.model import Settlement
 from podium.scheduler.service import Scheduler
+from podium.storage.database import refuses_values
 from podium.worker import faults, outcome
 from podium.worker.late_usage import LateUsage
 from podium.worker.lease import LeaseClock
@@ -51,7 +52,7 @@ class Settler:
                 if self._lease.expired():
                     self.keep_usage((end.task_id, end.attempt), end.usage)
                     return
-                if faults.refuses_values(error):
+                if refuses_values(error):
                     _log.error("attempt.not_settled", task_id=str(end.task_id), how=end.how)
                     end = outcome.unsettleable(end, error)
                 await asyncio.sleep(faults.RETRY_SECONDS)
