@@ -18,6 +18,7 @@ from podium.events.model import NewEvent
 from podium.kernel.errors import Conflict, InvalidInput, NotFound
 from podium.kernel.ids import uuid7
 from podium.principals.model import Principal
+from podium.projects import service as projects
 from podium.storage.database import Database, after_commit
 
 _PROBE_SECONDS = 15.0
@@ -76,6 +77,7 @@ class AgentService:
     ) -> Agent:
         """Register an agent; ``Conflict`` when its name is taken."""
         new = self._checked(asker, new)
+        await projects.hold(conn, project_id)
         agent_id = uuid7()
         if not await store.insert(conn, agent_id, project_id, new, asker.name):
             raise Conflict(

@@ -123,9 +123,9 @@ async def read_page(
 
 
 async def project_id(conn: AsyncConnection, name: str) -> UUID | None:
-    rows = await call_in(
-        conn, "select id from project where name = $1 and deleted_at is null", name
-    )
+    """The id of a project, which is kept from being deleted until the transaction ends."""
+    query = "select id from project where name = $1 and deleted_at is null for key share"
+    rows = await call_in(conn, query, name)
     return rows[0]["id"] if rows else None
 
 

@@ -58,9 +58,10 @@ async def edit_project(
         return project_view(await projects.change(conn, writer, name, edit.weight))
 
 
-@router.delete("/{name}", status_code=204, summary="Delete a project without open tasks")
+@router.delete("/{name}", status_code=204, summary="Delete an empty project")
 async def delete_project(
     name: _PathName, writer: _Writer, projects: Projects, change: Change
 ) -> None:
+    """Refused while it has agents, tasks (ended ones too) or tokens in force."""
     async with change() as conn:
         await projects.delete(conn, writer, name)

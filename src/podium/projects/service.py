@@ -1,7 +1,7 @@
 """Use cases of projects, and the cache that spares each request a query for its own."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from podium.storage.database import Database, after_commit
 
 _TRUSTED_SECONDS = 5.0
 """For so long another process may take a deleted project for a live one."""
+_COUNTED = 10_000
+"""Tasks of a project that are counted; those of a large one would take seconds."""
 
 
 class ProjectService:
@@ -79,16 +81,18 @@ class ProjectService:
         return await self.get(conn, name)
 
     async def delete(self, conn: AsyncConnection, asker: Principal, name: str) -> None:
-        """Delete a project that has no open tasks; what ended in it stays on record."""
+        """Delete an empty project; ``Conflict`` counts what is still in it.
+
+        Nothing comes to it meanwhile: submits wait for the lock, and whoever registers an agent or
+        makes a token for it waits for its row; then they find it deleted.
+        """
+        await store.lock_out_tasks(conn)
         project = await self._locked(conn, name)
         if name == DEFAULT:
             raise Conflict("The project 'default' cannot be deleted.", project=name)
-        if await store.has_open_tasks(conn, project.id):
-            raise Conflict(
-                f"The project {name!r} has tasks that have not ended.",
-                hint="Cancel them or wait for them, then delete it.",
-                project=name,
-            )
+        held = await store.contents(conn, project.id, _COUNTED + 1)
+        if any(held.values()):
+            raise _not_empty(name, held)
         await store.delete(conn, project.id)
         await _tell(conn, "project.deleted", project, asker.name)
         after_commit(conn, partial(self._forget, name))
@@ -114,6 +118,32 @@ async def _tell(
 ) -> None:
     event = NewEvent(kind, project.id, project.id, actor, {"name": project.name, **data})
     await events.append(conn, [event])
+
+
+async def hold(conn: AsyncConnection, project_id: UUID) -> None:
+    """Keep the project from being deleted until the transaction ends; ``NotFound`` when it was."""
+    if not await store.hold(conn, project_id):
+        raise NotFound(
+            "The project was deleted.", hint="`podium project list` shows those that you may see."
+        )
+
+
+def _not_empty(name: str, held: Mapping[str, int]) -> Conflict:
+    counts = [_counted(kind, count) for kind, count in held.items() if count]
+    return Conflict(
+        f"The project {name!r} is not empty; it holds: {', '.join(counts)}.",
+        hint="`podium task delete` (after `podium task cancel` while they are open), `podium agent "
+        "remove` and `podium token revoke` remove them; the `list` of each shows them.",
+        project=name,
+        **{kind: min(count, _COUNTED) for kind, count in held.items()},
+    )
+
+
+def _counted(kind: str, count: int) -> str:
+    """``kind`` is a plural."""
+    if count > _COUNTED:
+        return f"more than {_COUNTED:,} {kind}"
+    return f"{count:,} {kind if count > 1 else kind.removesuffix('s')}"
 
 
 def _missing(name: str) -> NotFound:

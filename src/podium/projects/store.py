@@ -1,6 +1,6 @@
 """The project table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +24,15 @@ project = sa.Table(
 )
 _COLUMNS = (project.c.id, project.c.name, project.c.weight, project.c.created_at)
 _LIVE = project.c.deleted_at.is_(None)
-_OPEN_TASK = "select exists (select from task where project_id = $1 and outcome is null) as found"
+_LOCK = "select pg_advisory_xact_lock(1886348393, 7)"
+"""``submit_tasks`` shares it: no row of a project is locked for each of its tasks."""
+_HOLD = "select from project where id = $1 and deleted_at is null for key share"
+_CONTENTS = (
+    "select (select count(*) from agent where project_id = $1 and deleted_at is null) as agents,"
+    " (select count(*) from (select from task where project_id = $1 limit $2) t) as tasks,"
+    " (select count(*) from token where project_id = $1 and revoked_at is null"
+    "   and (expires_at is null or expires_at > now())) as tokens"
+)
 
 
 async def insert(
@@ -69,9 +77,20 @@ async def set_weight(conn: AsyncConnection, project_id: UUID, weight: float) -> 
     await conn.execute(change)
 
 
-async def has_open_tasks(conn: AsyncConnection, project_id: UUID) -> bool:
-    (row,) = await call_in(conn, _OPEN_TASK, project_id)
-    return row["found"]
+async def lock_out_tasks(conn: AsyncConnection) -> None:
+    """Let nobody submit tasks, to whichever project, until the transaction ends."""
+    await call_in(conn, _LOCK)
+
+
+async def hold(conn: AsyncConnection, project_id: UUID) -> bool:
+    """Keep the project from being deleted until the transaction ends; False when it was."""
+    return bool(await call_in(conn, _HOLD, project_id))
+
+
+async def contents(conn: AsyncConnection, project_id: UUID, most: int) -> Mapping[str, int]:
+    """How many agents, tasks (counted up to ``most``) and tokens in force the project has."""
+    (row,) = await call_in(conn, _CONTENTS, project_id, most)
+    return {name: row[name] for name in ("agents", "tasks", "tokens")}
 
 
 async def delete(conn: AsyncConnection, project_id: UUID) -> None:

@@ -1,13 +1,16 @@
-"""Projects: created, weighed, deleted only when nothing is open in them."""
+"""Projects: created, weighed, deleted only when they are empty."""
 
 import asyncio
+from uuid import UUID
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI
 
 from podium.kernel.errors import NotFound
 from podium.kernel.ids import uuid7
+from podium.principals.model import Principal
 from podium.projects import service as service_module
 from podium.projects.service import ProjectService, ensure_default
 from podium.storage.database import Database
@@ -59,17 +62,93 @@ async def test_the_default_project_always_exists(
     assert len((await api.get("/projects")).json()["items"]) == 1
 
 
-async def test_a_project_with_open_tasks_is_not_deleted(api: httpx.AsyncClient) -> None:
+async def test_only_an_empty_project_is_deleted(api: httpx.AsyncClient) -> None:
     await api.post("/projects", json={"name": "busy"})
     body = {"name": "a", "runtime": "command", "config": {"command": ["true"]}}
     busy = {"project": "busy"}
     assert (await api.post("/agents", json=body, params=busy)).status_code == 201
-    task = (await api.post("/tasks", json={"agent": "a"}, params=busy)).json()
+    tasks = [(await api.post("/tasks", json={"agent": "a"}, params=busy)).json() for _ in range(2)]
+    token = {"name": "t", "scopes": ["tasks:read"], "project": "busy"}
+    made = (await api.post("/tokens", json=token)).json()
+    for task in tasks:
+        await api.post(f"/tasks/{task['id']}/cancel", params=busy)
+
     refused = await api.delete("/projects/busy")
-    assert (refused.status_code, refused.json()["project"]) == (409, "busy")
-    await api.post(f"/tasks/{task['id']}/cancel", params=busy)
+    problem = refused.json()
+    assert (refused.status_code, problem["project"]) == (409, "busy")
+    assert (problem["agents"], problem["tasks"], problem["tokens"]) == (1, 2, 1)
+    assert "1 agent, 2 tasks, 1 token." in problem["detail"]
+    assert "podium task delete" in problem["hint"]
+    for task in tasks:
+        await api.delete(f"/tasks/{task['id']}", params=busy)
+    assert (await api.delete("/projects/busy")).json()["tasks"] == 0
+    await api.delete("/agents/a", params=busy)
+    assert "it holds: 1 token." in (await api.delete("/projects/busy")).json()["detail"]
+    await api.delete(f"/tokens/{made['id']}")
     assert (await api.delete("/projects/busy")).status_code == 204
     assert (await api.get("/tasks", params=busy)).status_code == 404
+
+
+async def test_expired_tokens_keep_no_project(api: httpx.AsyncClient, database: Database) -> None:
+    await api.post("/projects", json={"name": "x"})
+    token = {"name": "t", "scopes": ["tasks:read"], "project": "x", "expires_in": 60}
+    assert (await api.post("/tokens", json=token)).status_code == 201
+    assert (await api.delete("/projects/x")).status_code == 409
+    await database.call("update token set expires_at = now() where name = 't'")
+    assert (await api.delete("/projects/x")).status_code == 204
+
+
+async def test_more_tasks_than_are_counted(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "_COUNTED", 1)
+    await api.post("/projects", json={"name": "x"})
+    for _ in range(3):
+        await api.post("/tasks", json={"capabilities": ["y"]}, params={"project": "x"})
+    problem = (await api.delete("/projects/x")).json()
+    assert "it holds: more than 1 tasks." in problem["detail"]
+
+
+@pytest.mark.parametrize("what", ["tasks", "agents", "tokens"])
+async def test_nothing_comes_to_a_project_while_it_is_deleted(
+    app: FastAPI, api: httpx.AsyncClient, database: Database, what: str
+) -> None:
+    await api.post("/projects", json={"name": "x"})
+    body: dict[str, object] = {
+        "tasks": {"capabilities": ["y"]},
+        "agents": {"name": "a", "runtime": "command", "config": {"command": ["true"]}},
+        "tokens": {"name": "t", "scopes": ["tasks:read"], "project": "x"},
+    }[what]
+    params = {} if what == "tokens" else {"project": "x"}
+    await api.get("/tasks", params={"project": "x"})  # its name is known from now on
+    projects: ProjectService = app.state.services[ProjectService]
+    admin = Principal("admin", uuid7(), "admin:t", None, frozenset({"admin"}))
+    async with database.transaction() as conn:
+        await projects.delete(conn, admin, "x")
+        coming = asyncio.create_task(api.post(f"/{what}", json=body, params=params))
+        await asyncio.sleep(0.3)
+        assert not coming.done()
+    answer = await coming
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("what", ["tasks", "agents", "tokens"])
+async def test_what_comes_to_a_project_first_keeps_it(
+    api: httpx.AsyncClient, database: Database, what: str
+) -> None:
+    project = (await api.post("/projects", json={"name": "x"})).json()["id"]
+    coming = {
+        "tasks": "select require_projects(array[:id]::uuid[])",
+        "agents": "insert into agent (id, project_id, name, runtime) values (:id, :id, 'a', 'x')",
+        "tokens": "insert into token (id, project_id, name, secret_hash, scopes, created_by)"
+        " values (:id, :id, 't', '', '{}', 't')",
+    }[what]
+    async with database.transaction() as conn:
+        await conn.execute(sa.text(coming), {"id": UUID(project)})
+        deleting = asyncio.create_task(api.delete("/projects/x"))
+        await asyncio.sleep(0.3)
+        assert not deleting.done()
+    assert (await deleting).status_code == (204 if what == "tasks" else 409)
 
 
 @pytest.mark.parametrize(

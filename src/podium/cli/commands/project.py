@@ -59,7 +59,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """Delete an empty project."""
+    """Delete a project that has no agents, tasks or tokens in force."""
     confirm(f"Delete the project {name}", yes=yes)
     with connect() as client:
         client.projects.delete(name)

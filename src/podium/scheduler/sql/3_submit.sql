@@ -14,6 +14,7 @@ declare
     held uuid[] := '{}';
 begin
     perform lock_events();
+    perform require_projects(projects);
     if cardinality(need_tasks) > 0 then
         perform lock_gates();
         insert into need (task_id, gate, units)
@@ -47,6 +48,20 @@ begin
      having count(*) > 0;
     if cardinality(held) > 0 then
         perform cancel_doomed(held);
+    end if;
+end $$;
+
+-- Raises unless all these projects live, and keeps them alive until the transaction ends: whoever
+-- deletes a project holds this lock alone.
+create or replace function require_projects(ids uuid[]) returns void language plpgsql as $$
+declare
+    gone text;
+begin
+    perform pg_advisory_xact_lock_shared(1886348393, 7);
+    select name into gone from project where id = any (ids) and deleted_at is not null limit 1;
+    if found then
+        raise exception 'there is no project %', quote_literal(gone)
+            using errcode = 'PD404', detail = gone;
     end if;
 end $$;
 
