@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+import orjson
+
 MASK = "***"
 
 _MAX_DEPTH = 8
@@ -16,7 +18,7 @@ _SECRET_NAME = re.compile(
     r"|private[_-]?key|cookie|credential)s?$",
     re.IGNORECASE,
 )
-_SECRET_TEXT = (
+_UNMISTAKABLE = (
     # The bound keeps the time that a text takes in proportion to its length.
     (
         ("://",),
@@ -24,12 +26,7 @@ _SECRET_TEXT = (
         rf"\1{MASK}",
     ),
     (
-        ("bearer", "basic"),
-        re.compile(r"\b(bearer|basic)(\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE),
-        rf"\1\2{MASK}",
-    ),
-    (
-        ("=",),
+        ("token=", "password=", "secret=", "api_key=", "code="),
         re.compile(
             r"([?&;](?:token|password|secret|api_key|access_token|code)=)[^&\s\"']+", re.IGNORECASE
         ),
@@ -42,15 +39,30 @@ _SECRET_TEXT = (
     ),
 )
 """What a text must hold (in lower case) for it to be worth looking, then pattern and mask."""
+_SECRET_TEXT = (
+    *_UNMISTAKABLE,
+    (
+        ("bearer", "basic"),
+        re.compile(r"\b(bearer|basic)(\s+)[a-z0-9._~+/=-]{8,}", re.IGNORECASE),
+        rf"\1\2{MASK}",
+    ),
+)
+"""Also what now and then is prose: "basic authentication"."""
+_Patterns = tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]
 
 
 def redact_text(text: str) -> str:
     """``text`` with everything masked that looks like a secret."""
-    lowered = text.lower()
-    for marks, pattern, replacement in _SECRET_TEXT:
-        if any(mark in lowered for mark in marks):
-            text = pattern.sub(replacement, text)
-    return text
+    return _masked_text(text, _SECRET_TEXT)
+
+
+def redact_json(content: bytes) -> bytes:
+    """JSON with what is unmistakably a secret masked in its strings, and all else as it was:
+    it is the result of somebody's work, so a field's name or a doubtful word masks nothing."""
+    lowered = content.lower()
+    if not any(mark.encode() in lowered for marks, _, _ in _UNMISTAKABLE for mark in marks):
+        return content
+    return orjson.dumps(_masked_strings(orjson.loads(content)))
 
 
 def redact(value: Any, name: str = "", depth: int = 0) -> Any:
@@ -73,6 +85,27 @@ def redact(value: Any, name: str = "", depth: int = 0) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [redact(item, depth=depth + 1) for item in cast("list[Any]", value)]
     return redact_text(str(value))
+
+
+def _masked_text(text: str, patterns: _Patterns) -> str:
+    lowered = text.lower()
+    for marks, pattern, replacement in patterns:
+        if any(mark in lowered for mark in marks):
+            text = pattern.sub(replacement, text)
+    return text
+
+
+def _masked_strings(value: Any) -> Any:
+    match value:
+        case str():
+            return _masked_text(value, _UNMISTAKABLE)
+        case dict():
+            items = cast("Mapping[str, Any]", value).items()
+            return {_masked_strings(key): _masked_strings(item) for key, item in items}
+        case list():
+            return [_masked_strings(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def _shown(key: Any) -> Any:

@@ -12,6 +12,7 @@ import structlog
 from podium.agents.runtime import AgentSpec, Dependency, RuntimeSet
 from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
+from podium.kernel.redaction import redact_json
 from podium.principals.credentials import attempt_token
 from podium.scheduler.model import Claimed, Settlement
 from podium.storage.artifacts import ArtifactStore
@@ -114,6 +115,8 @@ class Executor:
         output = await runtime.run(attempt)
         content = outcome.to_json(output)
         await outcome.check_output(attempt.claimed, content)
+        if attempt.token:  # agents with one print their environment, now and then
+            content = await asyncio.to_thread(redact_json, content)
         if len(content) > self._around.max_output_bytes:
             content = await self._as_artifact(attempt, content)
         return outcome.succeeded(attempt, content)

@@ -3,9 +3,10 @@
 import time
 from typing import Any
 
+import orjson
 import pytest
 
-from podium.kernel.redaction import redact, redact_text
+from podium.kernel.redaction import redact, redact_json, redact_text
 
 TOKEN = f"podium_{'0a' * 16}_abcdefghij-klmnopqrst_uvwxyz0123456789abcdef"
 
@@ -48,6 +49,25 @@ def test_texts(text: str, masked: str) -> None:
 )
 def test_values(value: Any, masked: Any) -> None:
     assert redact(value) == (value if masked is None else masked)
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        ({"text": f"PODIUM_TOKEN={TOKEN}\nA=1"}, {"text": "PODIUM_TOKEN=podium_***\nA=1"}),
+        (
+            [f'"{TOKEN}"', 1.5, None, {TOKEN: True}],
+            ['"podium_***"', 1.5, None, {"podium_***": True}],
+        ),
+        (["http://a:b", "c@d", "http://u:p@h"], ["http://a:b", "c@d", "http://u:***@h"]),
+        ({"url": "/ws?token=abc", "token": "mine"}, {"url": "/ws?token=***", "token": "mine"}),
+        (["basic authentication of the bearer certificate"], None),
+        ({"a": [1, "x=y", 2**63, 0.1]}, None),
+    ],
+)
+def test_json_keeps_all_but_its_secrets(value: Any, masked: Any) -> None:
+    text = orjson.dumps(value)
+    assert orjson.loads(redact_json(text)) == (value if masked is None else masked)
 
 
 @pytest.mark.parametrize("text", ["a." * 30_000, "x-" * 30_000, "x://" * 15_000, "bearer " * 9000])
