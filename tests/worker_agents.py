@@ -17,6 +17,10 @@ async def echo(given: Any) -> Any:
     return given
 
 
+def plain(given: Any) -> Any:
+    return given
+
+
 async def report(given: Any, ctx: Any) -> dict[str, Any]:
     """Says everything that an agent can say."""
     ctx.log("first line")

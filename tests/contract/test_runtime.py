@@ -351,8 +351,13 @@ async def test_probe_tells_whether_it_could_start(bench: Bench, kind: Kind) -> N
 
 async def test_isolated_tells_who_gets_a_credential(bench: Bench, kind: Kind) -> None:
     context = bench.context(kind, "echo")
+    runtime = bench.runtimes[kind.runtime]
+    assert await runtime.isolated(context.agent.config) is kind.is_process
+    conditions = await runtime.conditions(context.agent.config)
+    if not kind.is_process:
+        assert conditions["confinement"] == "none"
     await bench.run(kind, context)
-    assert bench.runtimes[kind.runtime].isolated(context.agent.config) is kind.is_process
+    assert await runtime.isolated(context.agent.config) is kind.is_process
 
 
 async def test_the_input_file_is_private(bench: Bench, process: Kind) -> None:

@@ -140,14 +140,15 @@ class Runtime(Protocol):
         every guard that Podium has against what an agent may do to it."""
         ...
 
-    def isolated(self, config: Mapping[str, Any]) -> bool:
-        """Whether attempts run in processes of their own, which are given a credential.
+    async def isolated(self, config: Mapping[str, Any]) -> bool:
+        """Whether attempts run in processes of their own, which are given a credential. What must
+        be loaded to know it is loaded; ``AttemptFailed`` as ``run`` would raise it if it cannot be.
 
         ``AttemptContext.token`` is empty for attempts inside the worker's process.
         """
         ...
 
-    def conditions(self, config: Mapping[str, Any]) -> Mapping[str, str]:
+    async def conditions(self, config: Mapping[str, Any]) -> Mapping[str, str]:
         """What is shown with an attempt of how it ran; at least ``confinement``."""
         ...
 

@@ -136,6 +136,7 @@ class Attempt(Struct, kw_only=True):
     error: dict[str, Any] | None = None
     usage: dict[str, float] | None = None
     confinement: str | None = None
+    """What kept its processes from Podium's own files. none: nothing, as inside the worker. null: not known, as of one that runs inside the worker and has not ended."""
     choice: list[dict[str, Any]] | None = None
     """The agents that could have taken it, when it was chosen by capability."""
 

@@ -259,7 +259,10 @@ class AttemptView(BaseModel):
     finished_at: datetime | None
     error: dict[str, Any] | None
     usage: dict[str, float] | None
-    confinement: str | None
+    confinement: str | None = Field(
+        description="What kept its processes from Podium's own files. none: nothing, as inside the "
+        "worker. null: not known, as of one that runs inside the worker and has not ended."
+    )
     choice: list[dict[str, Any]] | None = Field(
         description="The agents that could have taken it, when it was chosen by capability."
     )

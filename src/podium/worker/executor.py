@@ -74,6 +74,7 @@ class Executor:
         try:
             await self._prepare(attempt)
             self._watch(attempt, watches)
+            await self._isolate(attempt)
             return await self._run(attempt)
         except Parked as parked:
             return outcome.parked(attempt, parked.key)
@@ -106,9 +107,6 @@ class Executor:
             rows = await store.dependencies(around.database, claimed.task_id)
             found = {row["name"]: _dependency(row) for row in rows}
         attempt.equip(await around.project_name(claimed.project_id), agent, found)
-        runtime = around.runtimes[agent.runtime]
-        if runtime.isolated(agent.config):
-            await self._isolate(attempt, runtime.conditions(agent.config)["confinement"])
 
     async def _run(self, attempt: Attempt) -> Settlement:
         runtime = self._around.runtimes[attempt.agent.runtime]
@@ -121,8 +119,12 @@ class Executor:
             content = await self._as_artifact(attempt, content)
         return outcome.succeeded(attempt, content)
 
-    async def _isolate(self, attempt: Attempt, confinement: str) -> None:
-        """Give the attempt a credential that ends with it."""
+    async def _isolate(self, attempt: Attempt) -> None:
+        """Give an attempt that runs in a process of its own a credential that ends with it."""
+        runtime, config = self._around.runtimes[attempt.agent.runtime], attempt.agent.config
+        if not await runtime.isolated(config):
+            return
+        conditions = await runtime.conditions(config)
         attempt.token, secret_hash = attempt_token(attempt.task_id, attempt.attempt)
         await store.mark_isolated(
             self._around.database,
@@ -130,7 +132,7 @@ class Executor:
             attempt.task_id,
             attempt.attempt,
             secret_hash,
-            confinement,
+            conditions["confinement"],
         )
 
     async def _as_artifact(self, attempt: Attempt, content: bytes) -> bytes:

@@ -173,14 +173,14 @@ async def test_agents_cannot_read_podiums_secrets_unless_let(
 ) -> None:
     script = f"cat {tmp_path}/data/admin-token || true"
     context = make(script)
-    assert runtime.conditions(context.agent.config)["confinement"] != "none", (
+    assert (await runtime.conditions(context.agent.config))["confinement"] != "none", (
         "this machine offers no confinement"
     )
     assert "secret" not in str(await runtime.run(context))
     assert not any("secret" in line for line in context.lines())
     let = make(script, confinement="none")
     assert "secret-of-podium" in str(await runtime.run(let))
-    assert runtime.conditions(let.agent.config) == {
+    assert await runtime.conditions(let.agent.config) == {
         "confinement": "none",
         "confinement_detail": "none: chosen in the agent's configuration",
     }

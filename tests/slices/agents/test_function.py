@@ -40,12 +40,12 @@ async def test_async_functions_run_in_a_process_too(
     runtime: FunctionRuntime, make: Make, name: str
 ) -> None:
     context = make(name, 21, isolation="process")
-    assert runtime.isolated(context.agent.config)
-    assert runtime.conditions(context.agent.config)["confinement"] != ""
+    assert await runtime.isolated(context.agent.config)
+    assert (await runtime.conditions(context.agent.config))["confinement"] != ""
     in_process = await runtime.run(context)
     inline = make(name, 21, isolation="inline")
-    assert not runtime.isolated(inline.agent.config)
-    assert runtime.conditions(inline.agent.config)["confinement_detail"] == (
+    assert not await runtime.isolated(inline.agent.config)
+    assert (await runtime.conditions(inline.agent.config))["confinement_detail"] == (
         "none: the function runs inside the worker"
     )
     assert await runtime.run(inline) == in_process

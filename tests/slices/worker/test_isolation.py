@@ -4,7 +4,10 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from podium.agents.runtime import AgentSpec
+from podium.worker import store
 from slices.worker.conftest import Shop
 
 
@@ -44,3 +47,26 @@ async def test_secrets_that_an_agent_prints_are_masked_in_its_error(shop: Shop) 
         done = await shop.ended(await shop.submit("a"))
     assert done.error["detail"]["stderr"] == "PODIUM_TOKEN=pat_***"
     assert "pat_***" in done.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("function", "credentials"), [("worker_agents:echo", 0), ("worker_agents:plain", 1)]
+)
+async def test_the_first_attempt_of_a_function_is_already_told_apart(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, function: str, credentials: int
+) -> None:
+    let_run(shop, "function", function=function)
+    marked: list[UUID] = []
+    mark = store.mark_isolated
+
+    async def noting(database: Any, worker: UUID, task: UUID, *rest: Any) -> None:
+        marked.append(task)
+        await mark(database, worker, task, *rest)
+
+    monkeypatch.setattr(store, "mark_isolated", noting)
+    async with shop.worker():
+        task = await shop.submit("a", 7)
+        assert (await shop.ended(task)).output == 7
+    assert len(marked) == credentials
+    [attempt] = await shop.rows("attempt", task)
+    assert attempt.confinement == "none"

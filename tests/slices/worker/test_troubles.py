@@ -113,7 +113,7 @@ async def _count(shop: Shop, running: int) -> bool:
 async def test_trouble_of_the_database_before_an_attempt_is_no_fault_of_its_task(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def isolated(_self: FunctionRuntime, _config: object) -> bool:
+    async def isolated(_self: FunctionRuntime, _config: object) -> bool:
         return True
 
     monkeypatch.setattr(FunctionRuntime, "isolated", isolated)

@@ -104,11 +104,11 @@ class CommandRuntime:
         """The configuration without an administrator's powers; see ``options.restricted``."""
         return restricted(CommandConfig.model_validate(config)).model_dump(mode="json")
 
-    def isolated(self, config: Mapping[str, Any]) -> bool:  # noqa: ARG002
+    async def isolated(self, config: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Always: a program is a process."""
         return True
 
-    def conditions(self, config: Mapping[str, Any]) -> Mapping[str, str]:
+    async def conditions(self, config: Mapping[str, Any]) -> Mapping[str, str]:
         """Under which confinement an attempt runs: ``confinement`` and ``confinement_detail``."""
         return self._host.conditions(CommandConfig.model_validate(config))
 

@@ -67,7 +67,7 @@ class FunctionRuntime:
         self._allowed = tuple(allowed_modules)
         self._imports = Imports()
         self._known: dict[tuple[str, str, int], _Prepared] = {}
-        self._seen_async: set[str] = set()
+        self._loaded: dict[str, Function] = {}
 
     def validate(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """The configuration with its defaults; ``InvalidInput`` names the field that is wrong.
@@ -82,17 +82,17 @@ class FunctionRuntime:
         """The configuration without an administrator's powers; see ``options.restricted``."""
         return restricted(FunctionConfig.model_validate(config)).model_dump(mode="json")
 
-    def isolated(self, config: Mapping[str, Any]) -> bool:
-        """Whether it runs in a process; taken as True of ``auto`` until one attempt has run."""
+    async def isolated(self, config: Mapping[str, Any]) -> bool:
+        """Whether it runs in a process; ``auto`` imports the function to know."""
         match config.get("isolation", "auto"):
             case "auto":
-                return config["function"] not in self._seen_async
+                return not (await self._load(config["function"])).is_async
             case isolation:
                 return isolation == "process"
 
-    def conditions(self, config: Mapping[str, Any]) -> Mapping[str, str]:
-        """Under which confinement an attempt runs; see ``isolated`` about ``auto``."""
-        if self.isolated(config):
+    async def conditions(self, config: Mapping[str, Any]) -> Mapping[str, str]:
+        """Under which confinement an attempt runs."""
+        if await self.isolated(config):
             return self._host.conditions(FunctionConfig.model_validate(config))
         detail = "none: the function runs inside the worker"
         return {"confinement": "none", "confinement_detail": detail}
@@ -138,16 +138,24 @@ class FunctionRuntime:
         config = FunctionConfig.model_validate(ctx.agent.config)
         function = None
         if config.isolation != "process":
-            loaded = await self._imports.load(config.function, self._allowed)
+            loaded = await self._load(config.function)
             if _runs_inline(config, is_async=loaded.is_async):
                 function = loaded
-        if function is not None:
-            self._seen_async.add(config.function)
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         prepared = _Prepared(dict(ctx.agent.config), config, function)
         self._known[ctx.project, ctx.agent.name, ctx.agent.version] = prepared
         return prepared
+
+    async def _load(self, reference: str) -> Function:
+        """The function, imported in this process once."""
+        found = self._loaded.get(reference)
+        if found is None:
+            found = await self._imports.load(reference, self._allowed)
+            if len(self._loaded) >= _REMEMBERED:
+                self._loaded.clear()
+            self._loaded[reference] = found
+        return found
 
     async def _run_as_process(self, ctx: AttemptContext, config: FunctionConfig) -> Json:
         # -P and PYTHONPATH: the same modules as here, and none from the attempt's workspace.

@@ -57,7 +57,11 @@ begin
         select task_id, attempt,
                case when was_lost then 'lost' when how in ('retry', 'dead') then 'failed'
                     else how end,
-               agent_id, agent_version, by_worker, choice, confinement, queued_at, started_at,
+               agent_id, agent_version, by_worker, choice,
+               -- Told of attempts in processes when they begin; others run inside the worker.
+               case when was_lost or how = 'released' then confinement
+                    else coalesce(confinement, 'none') end,
+               queued_at, started_at,
                error::jsonb, usage::jsonb
           from live
     ), closed as (
