@@ -49,17 +49,21 @@ GLOBAL_SCOPES: frozenset[Scope] = frozenset(
 )
 """They reach beyond one project, so a token of one project cannot hold them."""
 
-_READ: tuple[Scope, ...] = ("tasks:read", "agents:read", "events:read", "projects:read")
+_VIEWER: tuple[Scope, ...] = (
+    *("tasks:read", "agents:read", "events:read", "projects:read"),
+    "workers:read",
+)
+_MEMBER: tuple[Scope, ...] = (*_VIEWER, "tasks:write", "tasks:execute")
 PRESETS: Mapping[Preset, tuple[Scope, ...]] = {
-    "viewer": _READ,
-    "member": (*_READ, "tasks:write", "agents:write"),
-    "operator": (
-        *(*_READ, "tasks:write", "tasks:execute", "agents:write", "agents:execute"),
-        *("workers:read", "metrics:read", "settings:read"),
-    ),
+    "viewer": _VIEWER,
+    "member": _MEMBER,
+    "operator": (*_MEMBER, "agents:write", "agents:execute", "metrics:read", "settings:read"),
     "admin": ("admin",),
 }
-"""Named sets of scopes; a token of one project gets those of them that do not reach beyond it."""
+"""Named sets of scopes; a token of one project gets those of them that do not reach beyond it.
+
+A member runs only code that somebody with ``agents:execute`` chose to register.
+"""
 
 EVENTS = (
     EventType(

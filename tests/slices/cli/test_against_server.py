@@ -113,6 +113,7 @@ def test_tokens(installation: Installation) -> None:
     url = installation.podium("up", "--detach", "--json").json["url"]
     as_viewer: dict[str, Any] = {"PODIUM_URL": url, "PODIUM_TOKEN": token}
     assert installation.podium("task", "list", **as_viewer).status == 0
+    assert installation.podium("status", **as_viewer).status == 0
     said = installation.podium("project", "create", "x", **as_viewer)
     assert said.status == 4
     assert "projects:write" in said.err
@@ -152,6 +153,27 @@ def test_a_token_of_one_project_needs_no_project(installation: Installation) -> 
     assert "no task whose id begins with 00000000.\n" in unknown.err
     elsewhere = installation.podium("task", "list", "-p", "default", **bound)
     assert (elsewhere.status, "default" in elsewhere.err) == (4, True)
+
+
+def test_a_member_uses_what_others_registered(installation: Installation) -> None:
+    installation.podium("agent", "add", "shared", "--prompt", "stdin", "--", "cat")
+    url = installation.podium("up", "--detach", "--json").json["url"]
+    said = installation.podium("token", "create", "member", "--preset", "member")
+    as_member: dict[str, Any] = {"PODIUM_URL": url, "PODIUM_TOKEN": said.out.strip()}
+    asked = installation.podium("ask", "hello", "--agent", "shared", **as_member)
+    assert (asked.status, asked.out) == (0, "hello\n"), asked.err
+    assert installation.podium("status", **as_member).status == 0
+    assert installation.podium("doctor", "--json", **as_member).json["ok"] is True
+    refused = installation.podium("agent", "add", "own", "--", "true", **as_member)
+    assert refused.status == 4
+    # One of a single project is told nothing of the servers, which is no fault of theirs.
+    said = installation.podium("token", "create", "m", "--preset", "member", "-p", "default")
+    as_member["PODIUM_TOKEN"] = said.out.strip()
+    assert installation.podium("ask", "hello", "--agent", "shared", **as_member).status == 0
+    checks = installation.podium("doctor", "--json", **as_member).json["checks"]
+    (server,) = [each for each in checks if each["check"] == "server"]
+    assert server["outcome"] == "warning"
+    assert "workers:read" in server["detail"]
 
 
 def test_the_servers_own_commands(installation: Installation) -> None:

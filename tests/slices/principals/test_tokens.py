@@ -118,7 +118,11 @@ async def test_lists_have_pages(api: httpx.AsyncClient, make: Made) -> None:
 def test_presets_name_scopes_that_exist() -> None:
     for scopes in PRESETS.values():
         assert set(scopes) <= set(SCOPES)
-    assert not any(scope.endswith(":execute") for scope in PRESETS["member"])
+    assert set(PRESETS["viewer"]) < set(PRESETS["member"]) < set(PRESETS["operator"])
+    assert not any(scope.endswith((":write", ":execute")) for scope in PRESETS["viewer"])
+    # Only whoever may register code decides what members run.
+    assert not any(scope.startswith("agents:w") for scope in PRESETS["member"])
+    assert "agents:execute" not in PRESETS["member"]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -142,7 +146,7 @@ async def test_a_token_needs_a_scope_and_a_preset_no_more_than_its_maker_holds(m
     assert (await make(preset="member", by=keeper["token"]))["status"] == 201
     refused = await make(preset="operator", by=keeper["token"])
     assert refused["status"] == 403
-    assert "tasks:execute" in refused["missing"]
+    assert "agents:execute" in refused["missing"]
 
 
 async def test_one_revokes_only_what_one_could_have_granted(

@@ -9,10 +9,12 @@ from uuid import UUID
 
 import httpx
 
-from podium.principals.model import PRESETS
+from podium.principals.model import GLOBAL_SCOPES, PRESETS
 from slices.tasks.conftest import Desk
 
-READ, MEMBER = [*PRESETS["viewer"]], [*PRESETS["member"]]
+READ = sorted(set(PRESETS["viewer"]) - GLOBAL_SCOPES)
+MEMBER = sorted(set(PRESETS["member"]) - GLOBAL_SCOPES)
+WRITER = [*READ, "tasks:write"]
 SECRET = "s" * 32
 
 
@@ -68,43 +70,46 @@ async def test_a_repeat_needs_the_project_and_not_the_power_to_run_code(desk: De
     headers = {"Idempotency-Key": "k"}
     first = await desk.call("POST", "tasks", 201, json=body, headers=headers)
     many = await desk.call("POST", "tasks/bulk", 201, json={"tasks": [body]}, headers=headers)
-    async with holding(desk, MEMBER, desk.project) as member:
-        again = await member.call("POST", "tasks", 201, json=body, headers=headers)
+    async with holding(desk, WRITER, desk.project) as writer:
+        again = await writer.call("POST", "tasks", 201, json=body, headers=headers)
         assert again["id"] == first["id"]
-        bulk = await member.call("POST", "tasks/bulk", 201, json={"tasks": [body]}, headers=headers)
+        bulk = await writer.call("POST", "tasks/bulk", 201, json={"tasks": [body]}, headers=headers)
         assert bulk == many
     async with holding(desk, READ, desk.project) as viewer:
         await viewer.call("POST", "tasks", 403, json=body, headers=headers)
-    async with holding(desk, MEMBER, "default") as stranger:
+    async with holding(desk, WRITER, "default") as stranger:
         await stranger.call("POST", "tasks", 404, json=body, headers=headers)
 
 
 async def test_running_code_is_a_power_of_its_own(desk: Desk) -> None:
     task = await desk.create(capabilities=[])
     await desk.agent("sleep", capabilities=["x"])
-    async with holding(desk, MEMBER, desk.project) as member:
+    async with holding(desk, WRITER, desk.project) as writer:
         for body in ({"agent": "echo"}, {"capabilities": ["x"]}, {"capabilities": ["unknown"]}):
-            problem = await member.call("POST", "tasks", 403, json=body)
+            problem = await writer.call("POST", "tasks", 403, json=body)
             assert problem["missing"] == ["tasks:execute"]
-            await member.call("POST", "tasks/bulk", 403, json={"tasks": [body]})
+            await writer.call("POST", "tasks/bulk", 403, json={"tasks": [body]})
         path = f"tasks/{task['id']}"
-        await member.call("PUT", path, 403, json={"input": "rm -r /"})
-        await member.call("PUT", path, json={"priority": 3, "title": "Mine"})
-        await member.call("POST", f"{path}/cancel")
-        await member.call("POST", f"{path}/retry", 403)
-        await member.call("DELETE", path, 204)
-    async with holding(desk, [*MEMBER, "tasks:execute"], desk.project) as operator:
-        task = await operator.call("POST", "tasks", 201, json={"agent": "echo"})
-        await operator.call("PUT", f"tasks/{task['id']}", json={"input": 1})
-        await operator.call("POST", f"tasks/{task['id']}/cancel")
-        await operator.call("POST", f"tasks/{task['id']}/retry")
+        await writer.call("PUT", path, 403, json={"input": "rm -r /"})
+        await writer.call("PUT", path, json={"priority": 3, "title": "Mine"})
+        await writer.call("POST", f"{path}/cancel")
+        await writer.call("POST", f"{path}/retry", 403)
+        await writer.call("DELETE", path, 204)
+    async with holding(desk, MEMBER, desk.project) as member:
+        task = await member.call("POST", "tasks", 201, json={"agent": "echo"})
+        await member.call("PUT", f"tasks/{task['id']}", json={"input": 1})
+        await member.call("POST", f"tasks/{task['id']}/cancel")
+        await member.call("POST", f"tasks/{task['id']}/retry")
+        agent = {"name": "own", "runtime": "command", "config": {"command": ["true"]}}
+        problem = await member.call("POST", "agents", 403, json=agent)
+        assert problem["missing"] == ["agents:write"]
 
 
 async def test_a_token_of_a_project_sees_that_one_only(desk: Desk) -> None:
     task = await desk.create()
     other = f"{desk.project}-o"
     await desk.call("POST", "projects", 201, json={"name": other})
-    async with holding(desk, [*MEMBER, "tasks:execute"], other) as stranger:
+    async with holding(desk, MEMBER, other) as stranger:
         await call_all(stranger, task, {f"GET {part}": 404 for part in READS})
         await call_all(stranger, task, dict.fromkeys(CHANGES, 404))
         await stranger.call("GET", "tasks", 404)

@@ -14,7 +14,7 @@ from podium.cli.failures import Failure, Status
 from podium.cli.options import Json, application, connect
 from podium.cli.text import duration, size
 from podium.client.connection import data_dir, local_server
-from podium.client.errors import PodiumError
+from podium.client.errors import Forbidden, PodiumError
 
 if TYPE_CHECKING:
     from podium.client import Podium
@@ -144,6 +144,11 @@ def _server() -> Iterator[Finding]:
         with connect() as client:
             status, skew = client.status(), client.clock_skew()
             yield _reached(status, client)
+    except Forbidden as error:
+        detail = f"It answers, but does not tell this token how it is. {error.message}"
+        advice = "Use one for all projects: 'podium token create NAME --preset viewer'."
+        yield Finding("server", "warning", detail, advice)
+        return
     except PodiumError as error:
         yield Finding("server", "failed", error.message, error.hint or "See 'podium logs'.")
         return

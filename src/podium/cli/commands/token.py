@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 Preset = Literal["viewer", "member", "operator", "admin"]
 PresetOption = Annotated[
     Preset | None,
-    typer.Option(help="A usual set of scopes: to look, to submit too, to run code too, or all."),
+    typer.Option(
+        help="A usual set of scopes: to look, to submit too, to register agents too, or all."
+    ),
 ]
 Scopes = Annotated[
     list[str] | None,
@@ -43,8 +45,9 @@ def create(
 ) -> None:
     """Make a token and print it once.
 
-    viewer may look; member may also submit tasks and register agents, but none that run programs
-    on the workers; operator may do that too; admin may do everything.
+    viewer may look; member may also submit tasks, to whichever agents are registered, and change
+    and delete them; operator may also register agents, and see metrics and settings; admin may do
+    everything. With --project, none of them sees the state of the servers, metrics and settings.
     """
     if not (preset or scope):
         raise wrong("Give --preset or at least one --scope.")
