@@ -179,17 +179,33 @@ async def test_open_and_succeeded_tasks_are_left_alone(engine: Engine, worker: U
     assert await engine.events(done) == ["task.created", "task.started", "task.completed"]
 
 
-async def test_a_dependent_that_lives_again_waits_for_its_failed_dependency(
-    engine: Engine, worker: UUID
+@pytest.mark.parametrize(
+    ("policy", "state"), [("cancel", "cancelled"), ("hold", "blocked"), ("run", "ready")]
+)
+async def test_a_dependent_that_lives_again_does_what_it_chose_about_a_failed_dependency(
+    engine: Engine, worker: UUID, policy: str, state: str
 ) -> None:
+    await engine.set_gates(g=1)
     first = await engine.submit()
-    second = await engine.submit(after=[first])
+    second = await engine.submit(after=[first], on_failure=policy, needs={"g": 1})
+    third = await engine.submit(after=[second], on_failure=policy)
     await engine.run_one(worker, "failed")
-    assert await engine.retry(second) == [second]
-    assert await engine.state(second) == "blocked"
+    await engine.cancel(second, third)
+    assert set(await engine.retry(third, second)) == {second, third}
+    assert await engine.state(second) == state
+    thirds = {"cancel": "cancelled", "hold": "blocked", "run": "blocked"}
+    assert await engine.state(third) == thirds[policy]
+    assert await engine.gate("g") == (1, int(policy == "run"), 0)
+    if policy == "cancel":
+        assert (await engine.events(second))[-2:] == ["task.redriven", "task.cancelled"]
+        [row] = await engine.run("select error from task where id = :id", id=second)
+        assert row.error["code"] == "dependency_failed"
+
     assert await engine.retry(first) == [first]
-    assert await engine.run_all(worker) == 2
-    assert await engine.states(first, second) == ["succeeded", "succeeded"]
+    await engine.retry(second, third)
+    while await engine.run_all(worker):
+        pass
+    assert await engine.states(first, second, third) == ["succeeded"] * 3
 
 
 @pytest.mark.parametrize("policy", ["cancel", "run", "hold"])

@@ -121,7 +121,7 @@ begin
     end if;
 end $$;
 
--- Ends the new tasks that wanted a task to succeed which had failed before they came.
+-- Ends those of these tasks that wanted a task to succeed which had failed before they came.
 create or replace function cancel_doomed(held uuid[]) returns void language plpgsql as $$
 declare
     failed uuid[];

@@ -78,8 +78,9 @@ begin
 end $$;
 
 -- Gives ended tasks (failed, dead, cancelled) another life: counts start anew, the attempt number
--- goes on, dependencies are judged again. A task whose dependency failed waits until that one is
--- retried too. Returns the tasks that live again.
+-- goes on, dependencies are judged again. What a dependency that did not succeed does to a task is
+-- what it chose, unless it is retried in the same call: run, be held until that one is retried, or be
+-- cancelled anew. Returns the tasks that were given one.
 create or replace function retry_tasks(ids uuid[], who text) returns setof uuid language plpgsql
 set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
@@ -118,6 +119,9 @@ begin
                   array_agg(null::timestamptz))
        from task where id = any (again) and not id = any (held)
      having count(*) > 0;
+    if cardinality(held) > 0 then
+        perform cancel_doomed(held);
+    end if;
     return query select * from unnest(again);
 end $$;
 
