@@ -59,6 +59,7 @@ class Agent:
     enabled: bool
     healthy: bool
     health_detail: str | None
+    health_checked_at: datetime | None
     running: int
     created_at: datetime
     updated_at: datetime

@@ -111,6 +111,7 @@ async def update(conn: AsyncConnection, agent_id: UUID, version: int, new: Defin
             runtime=new.runtime,
             healthy=sa.or_(fresh, agent.c.healthy),
             health_detail=sa.case((fresh, None), else_=agent.c.health_detail),
+            health_checked_at=sa.case((fresh, None), else_=agent.c.health_checked_at),
             updated_at=sa.func.now(),
             **_settled(new),
         )
@@ -229,6 +230,7 @@ def _agent(row: Any) -> Agent:
         enabled=row.enabled,
         healthy=row.healthy,
         health_detail=row.health_detail,
+        health_checked_at=row.health_checked_at,
         running=row.running,
         created_at=row.created_at,
         updated_at=row.updated_at,

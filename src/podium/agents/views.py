@@ -86,8 +86,14 @@ class Agent(BaseModel):
     labels: Mapping[str, str]
     max_concurrency: int | None
     enabled: bool
-    healthy: bool
-    health_detail: str | None
+    healthy: bool = Field(
+        description="False once a probe found that it cannot run: then it is given no tasks. True "
+        "while nothing is known against it."
+    )
+    health_detail: str | None = Field(description="What the newest probe found.")
+    health_checked_at: datetime | None = Field(
+        description="When that was; null while this version was not probed."
+    )
     running: int = Field(description="Attempts that it runs now.")
     created_at: datetime
     updated_at: datetime

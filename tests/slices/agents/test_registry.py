@@ -183,8 +183,11 @@ async def test_a_probe_finds_out_and_is_remembered(
     await api.post("/agents/a/probe")
     agent = (await api.get("/agents/a")).json()
     assert (agent["healthy"], agent["health_detail"]) == (False, probed["detail"])
+    assert made["health_checked_at"] is None
+    assert agent["health_checked_at"] > made["created_at"]
     renewed = (await api.put("/agents/a", json={"config": {"command": ["true"]}})).json()
     assert (renewed["healthy"], renewed["health_detail"]) == (True, None)
+    assert renewed["health_checked_at"] is None
     assert (await api.post("/agents/a/probe")).json()["ok"]
     rows = await database.call(
         "select type, data from event where subject = $1 order by id", UUID(made["id"])

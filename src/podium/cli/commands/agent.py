@@ -276,7 +276,11 @@ def _cleared(wanted: Sequence[Clearable], changes: Mapping[str, object]) -> dict
 def _health(agent: "Agent") -> object:
     if not agent.enabled:
         return output.styled("disabled", "dim")
-    return output.styled("ok", "green") if agent.healthy else output.styled("unhealthy", "red")
+    if not agent.healthy:
+        return output.styled("unhealthy", "red")
+    if agent.health_checked_at is None:
+        return output.styled("not probed", "dim")
+    return output.styled("ok", "green")
 
 
 def _tell(agent: "Agent", *, json: bool) -> None:
@@ -292,6 +296,7 @@ def _tell(agent: "Agent", *, json: bool) -> None:
             "Runtime": agent.runtime,
             "Health": _health(agent),
             "Health detail": agent.health_detail,
+            "Probed": agent.health_checked_at,
             "Description": agent.description or None,
             "Capabilities": ", ".join(agent.capabilities) or None,
             "Labels": ", ".join(f"{k}={v}" for k, v in agent.labels.items()) or None,
