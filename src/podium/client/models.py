@@ -195,12 +195,16 @@ class Agent(Struct, kw_only=True):
     labels: dict[str, str]
     enabled: bool
     healthy: bool
+    """False once a probe found that it cannot run: then it is given no tasks. True while nothing is known against it."""
     running: int
     """Attempts that it runs now."""
     created_at: datetime
     updated_at: datetime
     max_concurrency: int | None = None
     health_detail: str | None = None
+    """What the newest probe found."""
+    health_checked_at: datetime | None = None
+    """When that was; null while this version was not probed."""
 
 
 class AgentVersion(Struct, kw_only=True):

@@ -157,6 +157,9 @@ def test_a_token_of_one_project_needs_no_project(installation: Installation) -> 
 
 def test_a_member_uses_what_others_registered(installation: Installation) -> None:
     installation.podium("agent", "add", "shared", "--prompt", "stdin", "--", "cat")
+    assert "not probed" in installation.podium("agent", "show", "shared").out
+    assert installation.podium("agent", "probe", "shared").status == 0
+    assert "not probed" not in installation.podium("agent", "show", "shared").out
     url = installation.podium("up", "--detach", "--json").json["url"]
     said = installation.podium("token", "create", "member", "--preset", "member")
     as_member: dict[str, Any] = {"PODIUM_URL": url, "PODIUM_TOKEN": said.out.strip()}

@@ -114,18 +114,18 @@ async def test_nothing_comes_to_a_project_while_it_is_deleted(
     app: FastAPI, api: httpx.AsyncClient, database: Database, what: str
 ) -> None:
     await api.post("/projects", json={"name": "x"})
-    body: dict[str, object] = {
+    bodies: dict[str, dict[str, object]] = {
         "tasks": {"capabilities": ["y"]},
         "agents": {"name": "a", "runtime": "command", "config": {"command": ["true"]}},
         "tokens": {"name": "t", "scopes": ["tasks:read"], "project": "x"},
-    }[what]
+    }
     params = {} if what == "tokens" else {"project": "x"}
     await api.get("/tasks", params={"project": "x"})  # its name is known from now on
     projects: ProjectService = app.state.services[ProjectService]
     admin = Principal("admin", uuid7(), "admin:t", None, frozenset({"admin"}))
     async with database.transaction() as conn:
         await projects.delete(conn, admin, "x")
-        coming = asyncio.create_task(api.post(f"/{what}", json=body, params=params))
+        coming = asyncio.create_task(api.post(f"/{what}", json=bodies[what], params=params))
         await asyncio.sleep(0.3)
         assert not coming.done()
     answer = await coming

@@ -12,8 +12,8 @@ import httpx
 from podium.principals.model import GLOBAL_SCOPES, PRESETS
 from slices.tasks.conftest import Desk
 
-READ = sorted(set(PRESETS["viewer"]) - GLOBAL_SCOPES)
-MEMBER = sorted(set(PRESETS["member"]) - GLOBAL_SCOPES)
+READ: list[str] = sorted(set(PRESETS["viewer"]) - GLOBAL_SCOPES)
+MEMBER: list[str] = sorted(set(PRESETS["member"]) - GLOBAL_SCOPES)
 WRITER = [*READ, "tasks:write"]
 SECRET = "s" * 32
 
