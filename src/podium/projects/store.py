@@ -24,7 +24,7 @@ project = sa.Table(
 )
 _COLUMNS = (project.c.id, project.c.name, project.c.weight, project.c.created_at)
 _LIVE = project.c.deleted_at.is_(None)
-_LOCK = "select pg_advisory_xact_lock(1886348393, 7)"
+_LOCK = "select pg_advisory_xact_lock(1886348393, 8)"
 """``submit_tasks`` shares it: no row of a project is locked for each of its tasks."""
 _HOLD = "select from project where id = $1 and deleted_at is null for key share"
 _CONTENTS = (

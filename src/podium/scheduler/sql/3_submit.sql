@@ -57,7 +57,7 @@ create or replace function require_projects(ids uuid[]) returns void language pl
 declare
     gone text;
 begin
-    perform pg_advisory_xact_lock_shared(1886348393, 7);
+    perform pg_advisory_xact_lock_shared(1886348393, 8);
     select name into gone from project where id = any (ids) and deleted_at is not null limit 1;
     if found then
         raise exception 'there is no project %', quote_literal(gone)
