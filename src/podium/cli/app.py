@@ -129,18 +129,21 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line and give the exit status."""
     quicken()
     try:
-        outcome = root().main(list(arguments), prog_name="podium", standalone_mode=False)
+        try:
+            outcome = root().main(list(arguments), prog_name="podium", standalone_mode=False)
+        finally:
+            _flush()
     except Exception as error:  # noqa: BLE001 - told to the user, with a status of its own
         ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
         return report(error, as_json="--json" in ours)
-    finally:
-        _flush()
     return outcome if isinstance(outcome, int) else Status.DONE
 
 
 def _flush() -> None:
-    """Nobody may be left to read the output; that is no error of ours."""
+    """Write what is left. Nobody may be left to read it; that is no error of ours."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise

@@ -1,5 +1,6 @@
 """How errors are told, and what the exit status is."""
 
+import errno
 import json
 import sys
 from enum import IntEnum
@@ -55,6 +56,9 @@ _BY_HTTP_STATUS = {
     504: Status.NO_SERVER,
 }
 
+_NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""How writing to a stream fails, which names no file."""
+
 
 def report(error: Exception, *, as_json: bool) -> Status:
     """Tell an error on standard error and give the exit status; bugs keep their traceback."""
@@ -66,6 +70,9 @@ def report(error: Exception, *, as_json: bool) -> Status:
         status, told = _of_client(error), _client_error(error)
     elif isinstance(error, TyperException):
         return _usage(error, as_json=as_json)
+    elif isinstance(error, OSError) and error.errno in _NOT_WRITTEN and not error.filename:
+        status = Status.FAILED
+        told = {"code": "not_written", "message": f"Output cannot be written: {error.strerror}."}
     else:
         raise error
     _write(told, as_json=as_json)

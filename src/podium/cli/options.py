@@ -121,6 +121,8 @@ def json_value(given: str, option: str) -> object:
         return msgspec.json.decode(text)
     except OSError as error:
         raise wrong(f"{option}: {given[1:]} cannot be read: {error.strerror}.") from None
+    except RecursionError:
+        raise wrong(f"{option} is nested too deeply.") from None
     except (ValueError, msgspec.DecodeError) as error:
         raise wrong(
             f"{option} is no JSON: {error}.",
@@ -165,5 +167,17 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise wrong(f"{question}? There is no terminal to ask on.", "Give --yes to do it.")
-    if not typer.confirm(f"{question}?", err=True):
+    answer = agreed(f"{question}?")
+    if answer is None:
+        raise Failure(Status.INTERRUPTED, "interrupted", "Nothing was done.")
+    if not answer:
         raise Failure(Status.CANCELLED, "declined", "Nothing was done.")
+
+
+def agreed(question: str, *, default: bool = False) -> bool | None:
+    """The answer to a question on the terminal; None when Ctrl-C or Ctrl-D came instead."""
+    try:
+        return typer.confirm(question, default=default, err=True)
+    except typer.Abort:
+        sys.stderr.write("\n")
+        return None

@@ -2,8 +2,10 @@
 
 import json
 import signal
+import subprocess
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -88,6 +90,22 @@ def test_watching_a_project(installation: Installation, podium: Run, echo: str) 
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
         assert process.returncode == 130
+
+
+def test_output_that_cannot_be_written_is_told(installation: Installation) -> None:
+    for arguments in (["project", "list"], ["project", "list", "--json"], ["--help"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                installation.argv(*arguments),
+                env=installation.environment,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == 1
+        assert "Output cannot be written: No space left on device." in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_projects(installation: Installation) -> None:

@@ -40,7 +40,7 @@ def test_json_comes_from_the_command_line_a_file_or_standard_input(
     assert json_value("-", "--input") == [1]
 
 
-@pytest.mark.parametrize("given", ["hello", "{", "@/nowhere/at/all"])
+@pytest.mark.parametrize("given", ["hello", "{", "@/nowhere/at/all", "[" * 100_000])
 def test_what_is_no_json_is_told(given: str) -> None:
     with pytest.raises(Failure) as caught:
         json_value(given, "--input")

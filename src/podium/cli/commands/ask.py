@@ -9,7 +9,7 @@ from podium.cli import output
 from podium.cli.commands.task_follow import outcome
 from podium.cli.failures import Status
 from podium.cli.not_started import explained
-from podium.cli.options import Json, Project, application, connect, seconds, wrong
+from podium.cli.options import Json, Project, agreed, application, connect, seconds, wrong
 from podium.cli.text import clean
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _follow(client: "Podium", task_id: str, *, quiet: bool) -> str:
 def _interrupted(client: "Podium", task_id: str) -> "Task":
     """Cancel the task, or leave it alone when the user wants that."""
     sys.stderr.write("\n")
-    if sys.stdin.isatty() and not typer.confirm("Cancel the task?", default=True, err=True):
+    if sys.stdin.isatty() and not agreed("Cancel the task?", default=True):
         output.note(f"It goes on. Follow it with: podium task logs -f {task_id}")
         raise typer.Exit(Status.INTERRUPTED)
     client.tasks.cancel(task_id, "Interrupted at the command line.")
@@ -92,11 +92,21 @@ def _show(task: "Task", written: str, *, json: bool) -> None:
         seen = sys.stdout.isatty() and sys.stderr.isatty()
         if not (seen and written.strip() == text.strip()):
             output.say(text)
+        if _cut_off(task.output):
+            output.note(
+                "The result is the end of what it wrote; all of it, as far as logs keep it: "
+                f"podium task logs {task.id}"
+            )
     else:
         error = task.error or {}
         output.note(f"The task is {task.state}: {clean(str(error.get('message') or ''))}")
         if error.get("hint"):
             output.note(f"  Hint: {error['hint']}")
+
+
+def _cut_off(value: object) -> bool:
+    """Whether the runtime kept only the end of a text that was too long for a result."""
+    return isinstance(value, dict) and cast("dict[str, object]", value).get("truncated") is True
 
 
 def _result(value: object) -> str:

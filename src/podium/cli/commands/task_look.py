@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from podium.cli import output
+from podium.cli.failures import Failure, Status
 from podium.cli.options import Json, Project, TaskId, connect, whole_id
 from podium.cli.text import age, duration, line, size
 
@@ -159,7 +160,16 @@ def download(
     """Write an artifact of a task to a file."""
     target = to or Path(Path(name).name)
     with connect(project) as client:
-        client.tasks.download(whole_id(client, task_id), name, target, attempt=attempt)
+        whole = whole_id(client, task_id)
+        try:
+            client.tasks.download(whole, name, target, attempt=attempt)
+        except OSError as error:
+            raise Failure(
+                Status.FAILED,
+                "not_written",
+                f"{target} cannot be written: {error.strerror}.",
+                "Give another file with --to.",
+            ) from None
     if json:
         output.emit({"path": str(target), "size": target.stat().st_size})
     else:
