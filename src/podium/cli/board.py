@@ -121,6 +121,7 @@ class Board:
                 )
                 for row in self.rows.values()
             ],
+            cut=("Task", "Note"),
         )
 
     @contextmanager

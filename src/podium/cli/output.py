@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _WIDE = 10_000
+_NARROW = 16
+"""Cells that may be cut or folded keep so many characters."""
 
 STATE_STYLES = {
     "pending": "dim",
@@ -73,25 +75,85 @@ def state(name: str) -> "Text":
     return styled(name, STATE_STYLES.get(name))
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> "Table":
-    """A table whose cells are texts, numbers, moments, ``Text`` or None."""
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    cut: Sequence[str] = (),
+    fold: Sequence[str] = (),
+) -> "Table":
+    """A table whose cells are texts, numbers, moments, ``Text`` or None.
+
+    Where there is not room for all, the columns ``cut`` lose their end and those to ``fold``
+    take more lines; all others stay whole.
+    """
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for header in headers:
-        made.add_column(header, overflow="fold", no_wrap=header == "ID")
-    for row in rows:
-        made.add_row(*[_cell(value) for value in row])
+    cells = [[_cell(value) for value in row] for row in rows]
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+    )
+    for place, header in enumerate(headers):
+        widest = max((row[place].cell_len for row in cells), default=0)
+        gives = header in cut or header in fold
+        made.add_column(
+            header,
+            overflow="fold" if header in fold else "ellipsis",
+            no_wrap=not gives,
+            min_width=max(len(header), min(widest, _NARROW) if gives else widest),
+        )
+        if header in cut:
+            for row in cells:
+                row[place].no_wrap = True
+    for row in cells:
+        made.add_row(*row)
     return made
 
 
-def show_table(headers: Sequence[str], rows: Sequence[Sequence[object]], nothing: str) -> None:
-    """Print a table, or say on standard error that there is ``nothing``."""
-    if rows:
-        console().print(table(headers, rows))
-    else:
+def show_table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    nothing: str,
+    *,
+    cut: Sequence[str] = (),
+    fold: Sequence[str] = (),
+    drop: Sequence[str] = (),
+) -> None:
+    """Print a table, or say on standard error that there is ``nothing``.
+
+    ``cut`` and ``fold`` are as for ``table``; without either every column may fold. On a terminal
+    that is too narrow the columns to ``drop`` are left out, the first of them first.
+    """
+    if not rows:
         note(nothing)
+        return
+    if not (cut or fold):
+        fold = headers
+    left = list(headers)
+    made = table(headers, rows, cut=cut, fold=fold)
+    for header in drop:
+        if _least(made) <= console().width:
+            break
+        left.remove(header)
+        places = [headers.index(name) for name in left]
+        made = table(left, [[row[at] for at in places] for row in rows], cut=cut, fold=fold)
+    if dropped := [name for name in headers if name not in left]:
+        made.caption = f"Too narrow to show: {', '.join(dropped)}"
+        made.caption_justify = "left"
+    console().print(made)
+
+
+def _least(made: "Table") -> int:
+    """The fewest columns of a terminal that a table fits into."""
+    from rich.measure import Measurement
+
+    wide = console().options.update(width=_WIDE)
+    return Measurement.get(console(), wide, made).minimum
 
 
 def show_fields(fields: Mapping[str, object]) -> None:
@@ -115,7 +177,7 @@ def pretty(value: object) -> str:
 def _cell(value: object) -> "Text":
     from rich.text import Text
 
-    return value if isinstance(value, Text) else styled(value)
+    return value.copy() if isinstance(value, Text) else styled(value)
 
 
 def _text(value: object) -> str:

@@ -54,6 +54,23 @@ def test_ctrl_c_asks_whether_to_cancel(installation: Installation, slow: str) ->
     assert installation.podium("task", "wait", task["id"], "-p", "terminal").status == 0
 
 
+@pytest.mark.parametrize("key", ["\x03", "\x04"])
+def test_no_answer_leaves_the_task_alone(installation: Installation, slow: str, key: str) -> None:
+    screen = terminal(installation, "ask", "x", "-a", slow)
+    screen.expect("begun")
+    screen.type("\x03")
+    screen.expect("Cancel the task?")
+    screen.type(key)
+    assert screen.end() == 130
+    assert "It goes on." in screen.seen
+    assert "Traceback" not in screen.seen
+    screen = terminal(installation, "agent", "remove", slow)
+    screen.expect("Remove the agent slow?")
+    screen.type(key)
+    assert screen.end() == 130
+    assert "Nothing was done." in screen.seen
+
+
 def test_ctrl_c_and_yes_cancels(installation: Installation, slow: str) -> None:
     screen = terminal(installation, "ask", "x", "-a", slow)
     screen.expect("begun")
@@ -76,6 +93,29 @@ def test_tasks_are_watched_live(installation: Installation, slow: str) -> None:
     screen.expect("Look at me")
     screen.expect("\x1b[32msucceeded")
     assert screen.end() == 0
+
+
+def test_a_table_takes_a_line_a_row_however_narrow(installation: Installation, slow: str) -> None:
+    made = installation.podium(
+        "task", "create", "-a", slow, "--delay", "1h", "-t", "word " * 30, "-p", "terminal"
+    )
+    task_id = made.out.strip()
+    assert installation.podium("task", "cancel", task_id, "-p", "terminal").status == 0
+    for arguments, shown in (
+        (["task", "list", "-n", "1"], [task_id, "cancelled", "word word"]),
+        (["event", "list", "-n", "1"], [task_id, "task.cancelled"]),
+        (["token", "list"], ["local", "Scopes", "admin"]),
+    ):
+        screen = terminal(installation, *arguments, COLUMNS="80", NO_COLOR="1")
+        assert screen.end() == 0
+        _, _, *rows, dropped = screen.seen.splitlines()
+        assert "Too narrow to show: " in dropped
+        assert all(text in screen.seen for text in shown), screen.seen
+        assert all(row[0] != " " and len(row) <= 80 for row in rows), screen.seen
+    wide = terminal(installation, "task", "list", COLUMNS="200", NO_COLOR="1")
+    assert wide.end() == 0
+    assert "Too narrow" not in wide.seen
+    assert "Age" in wide.seen
 
 
 def test_colour_can_be_refused(installation: Installation) -> None:

@@ -194,3 +194,6 @@ def test_artifacts(podium: Run, tmp_path: Path) -> None:
     said = podium("task", "download", task_id, "a/b.txt", "--to", to, "--json")
     assert said.json == {"path": to, "size": 10}
     assert podium("task", "download", task_id, "nothing", "--to", to).status == 4
+    for to in ("/nowhere/at/all", str(tmp_path)):
+        said = podium("task", "download", task_id, "a/b.txt", "--to", to)
+        assert (said.status, f"{to} cannot be written" in said.err) == (1, True), said

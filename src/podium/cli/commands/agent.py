@@ -145,7 +145,13 @@ def list_agents(project: Project = None, json: Json = False) -> None:
         for agent in agents
     ]
     headers = ("Name", "Version", "Runtime", "Health", "Runs", "Capabilities", "Description")
-    output.show_table(headers, rows, "There are no agents. 'podium agent add --help' says how.")
+    output.show_table(
+        headers,
+        rows,
+        "There are no agents. 'podium agent add --help' says how.",
+        cut=("Capabilities", "Description"),
+        drop=("Version", "Runtime", "Capabilities", "Runs"),
+    )
 
 
 @app.command()

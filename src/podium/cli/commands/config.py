@@ -28,7 +28,7 @@ def show(json: Json = False) -> None:
         )
         for item in settings
     ]
-    output.show_table(("Setting", "Value", ""), rows, "There are no settings.")
+    output.show_table(("Setting", "Value", ""), rows, "There are no settings.", fold=("Value",))
     output.note(_VALUES.format(data_dir() / "settings.toml"))
 
 

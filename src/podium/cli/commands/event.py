@@ -48,7 +48,13 @@ def list_events(
         return
     rows = [(e.at, e.type, e.subject, e.actor, _data(e), e.cursor) for e in events]
     headers = ("At", "Type", "Subject", "By", "Data", "Cursor")
-    output.show_table(headers, rows, "There are no such events.")
+    output.show_table(
+        headers,
+        rows,
+        "There are no such events.",
+        cut=("By", "Data"),
+        drop=("By", "Cursor", "Data"),
+    )
 
 
 @app.command()

@@ -182,7 +182,9 @@ def _show(tasks: "Mapping[str, Task]", *, json: bool) -> bool:
         )
         for ref, task in tasks.items()
     ]
-    output.show_table(("Part", "State", "Waited", "Ran", "Found"), rows, "Nothing ran.")
+    output.show_table(
+        ("Part", "State", "Waited", "Ran", "Found"), rows, "Nothing ran.", fold=("Part", "Found")
+    )
     if report.state == "succeeded":
         output.say(f"\nReport: {told.get('report_md')}\n        {told.get('report_json')}")
     else:

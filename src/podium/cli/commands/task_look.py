@@ -36,7 +36,13 @@ def show_summaries(tasks: "Sequence[TaskSummary]") -> None:
         for task in tasks
     ]
     headers = ("ID", "State", "Title", "Agent", "Age", "Ran", "Note")
-    output.show_table(headers, rows, "There are no such tasks.")
+    output.show_table(
+        headers,
+        rows,
+        "There are no such tasks.",
+        cut=("Title", "Agent", "Note"),
+        drop=("Agent", "Ran", "Age"),
+    )
 
 
 def show_task(task: "Task") -> None:
@@ -102,7 +108,14 @@ def attempts(task_id: TaskId, project: Project = None, json: Json = False) -> No
         for attempt in made
     ]
     headers = ("No.", "Outcome", "Agent", "Worker", "Started", "Ran", "Error")
-    output.show_table(headers, rows, "It has not been tried yet.")
+    output.show_table(
+        headers,
+        rows,
+        "It has not been tried yet.",
+        cut=("Agent", "Worker"),
+        fold=("Error",),
+        drop=("Worker", "Started"),
+    )
 
 
 def logs(
@@ -141,7 +154,9 @@ def artifacts(task_id: TaskId, project: Project = None, json: Json = False) -> N
         for file in files
     ]
     headers = ("Name", "Size", "Type", "Attempt", "Created")
-    output.show_table(headers, rows, "It has no artifacts.")
+    output.show_table(
+        headers, rows, "It has no artifacts.", fold=("Name",), drop=("Type", "Created")
+    )
 
 
 def download(

@@ -80,7 +80,13 @@ def list_tokens(json: Json = False) -> None:
         for t in tokens
     ]
     headers = ("ID", "Name", "Project", "Scopes", "Created", "Expires")
-    output.show_table(headers, rows, "There are no tokens.")
+    output.show_table(
+        headers,
+        rows,
+        "There are no tokens.",
+        cut=("Name", "Project", "Scopes"),
+        drop=("Created", "Scopes", "Project"),
+    )
 
 
 @app.command()
