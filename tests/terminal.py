@@ -23,7 +23,7 @@ class Terminal:
         self._main, theirs = pty.openpty()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _TAKE, *argv],
-            env={**environment, "TERM": "xterm-256color", "LINES": "50"},
+            env={"LINES": "50", **environment, "TERM": "xterm-256color"},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,

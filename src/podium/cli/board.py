@@ -1,6 +1,7 @@
 """Tasks as they go on: states from events, a live table on a terminal, lines elsewhere."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from podium.cli import output
 from podium.cli.text import duration, line
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from podium.client.models import Event, Task, TaskSummary
@@ -31,8 +33,17 @@ _STATES = {
     "task.redriven": "queued",
 }
 
-
 _KEPT_ENDED = 5
+_HEADERS = ("Task", "State", "Waited", "Ran", "Note")
+_RANKS = {"running": 0, **dict.fromkeys(ENDED, 1), "waiting": 2, "queued": 3, "pending": 4}
+"""Which rows come first where there is not room for all."""
+_AROUND = 5
+"""Lines that the headers, the line below, the caption and the cursor take; it may fold once."""
+
+
+def moves(event: "Event") -> bool:
+    """Whether an event tells of another state of a task that was there before."""
+    return event.type in _STATES
 
 
 @dataclass(slots=True)
@@ -65,11 +76,21 @@ class Row:
 
 
 class Board:
-    """The tasks that are looked at. ``told`` is called with each row that changed its state."""
+    """The tasks that are looked at. ``told`` is called with each row that changed its state.
 
-    def __init__(self, rows: Iterable[Row], told: Callable[[Row], None] | None = None) -> None:
+    With ``ids`` their ids are shown too.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Row],
+        told: Callable[[Row], None] | None = None,
+        *,
+        ids: bool = False,
+    ) -> None:
         self.rows = {row.id: row for row in rows}
         self.told = told
+        self._ids = ids
 
     @property
     def ended(self) -> bool:
@@ -90,7 +111,7 @@ class Board:
             return
         if event.type == "task.progress":
             _progress(row, event.data)
-        elif event.type in {"task.created", *_STATES}:
+        elif event.type == "task.created" or moves(event):
             self._move(row, event)
 
     def _move(self, row: Row, event: "Event") -> None:
@@ -107,22 +128,23 @@ class Board:
         if self.told and row.state != before:
             self.told(row)
 
-    def table(self) -> "Table":
-        """The rows as they are now."""
-        return output.table(
-            ("Task", "State", "Waited", "Ran", "Note"),
-            [
-                (
-                    line(row.title, 50),
-                    output.state(row.state),
-                    duration(row.waited),
-                    duration(row.ran),
-                    line(row.error or row.note, 80),
-                )
-                for row in self.rows.values()
-            ],
+    def table(self, on: "Console") -> "Table":
+        """The rows as they are now, no more than the console is high: those that run first."""
+        rows = list(self.rows.values())
+        room = max(1, on.height - _AROUND)
+        if len(rows) > room:
+            rows.sort(key=lambda row: _RANKS.get(row.state, len(_RANKS)))
+        made = output.fitted(
+            on,
+            ("ID", *_HEADERS) if self._ids else _HEADERS,
+            [_cells(row, ids=self._ids) for row in rows[:room]],
             cut=("Task", "Note"),
+            drop=("Waited", "Note", "Ran") if self._ids else (),
         )
+        if left := Counter(row.state for row in rows[room:]):
+            made.caption = "and " + ", ".join(f"{n:,} more {name}" for name, n in left.items())
+            made.caption_justify = "left"
+        return made
 
     @contextmanager
     def shown(self, *, quiet: bool = False) -> Generator[None]:
@@ -136,9 +158,10 @@ class Board:
             return
         from rich.live import Live
 
+        terminal = output.console(stderr=True)
         live = Live(
-            get_renderable=self.table,
-            console=output.console(stderr=True),
+            get_renderable=lambda: self.table(terminal),
+            console=terminal,
             refresh_per_second=8,
             transient=True,
         )
@@ -147,15 +170,31 @@ class Board:
 
 
 def row_of(task: "Task | TaskSummary") -> Row:
-    """What a task says of itself; when it became ready only its events know."""
+    """What a task says of itself.
+
+    Only its events know when it became ready; while it is queued for the first time that is
+    taken to be when it was created.
+    """
     return Row(
         task.id,
         task.title,
         task.state,
+        ready_at=task.created_at if task.state == "queued" and not task.attempt else None,
         started_at=task.started_at,
         finished_at=task.finished_at,
         note=(task.progress.note or "") if task.progress else "",
     )
+
+
+def _cells(row: Row, *, ids: bool) -> list[object]:
+    cells: list[object] = [
+        line(row.title, 50),
+        output.state(row.state),
+        duration(row.waited),
+        duration(row.ran),
+        line(row.error or row.note, 80),
+    ]
+    return [row.id, *cells] if ids else cells
 
 
 def _progress(row: Row, data: Mapping[str, object]) -> None:

@@ -115,6 +115,36 @@ def table(
     return made
 
 
+def fitted(
+    on: "Console",
+    headers: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    cut: Sequence[str] = (),
+    fold: Sequence[str] = (),
+    drop: Sequence[str] = (),
+) -> "Table":
+    """A table for a console, without those columns to ``drop`` that it is too narrow for.
+
+    The first of them goes first; ``cut`` and ``fold`` are as for ``table``.
+    """
+    from rich.measure import Measurement
+
+    left = list(headers)
+    made = table(headers, rows, cut=cut, fold=fold)
+    unbounded = on.options.update(width=_WIDE)
+    for header in drop:
+        if Measurement.get(on, unbounded, made).minimum <= on.width:
+            break
+        left.remove(header)
+        places = [headers.index(name) for name in left]
+        made = table(left, [[row[at] for at in places] for row in rows], cut=cut, fold=fold)
+    if dropped := [name for name in headers if name not in left]:
+        made.caption = f"Too narrow to show: {', '.join(dropped)}"
+        made.caption_justify = "left"
+    return made
+
+
 def show_table(
     headers: Sequence[str],
     rows: Sequence[Sequence[object]],
@@ -126,34 +156,15 @@ def show_table(
 ) -> None:
     """Print a table, or say on standard error that there is ``nothing``.
 
-    ``cut`` and ``fold`` are as for ``table``; without either every column may fold. On a terminal
-    that is too narrow the columns to ``drop`` are left out, the first of them first.
+    ``cut``, ``fold`` and ``drop`` are as for ``fitted``; without the first two every column may
+    fold.
     """
     if not rows:
         note(nothing)
         return
     if not (cut or fold):
         fold = headers
-    left = list(headers)
-    made = table(headers, rows, cut=cut, fold=fold)
-    for header in drop:
-        if _least(made) <= console().width:
-            break
-        left.remove(header)
-        places = [headers.index(name) for name in left]
-        made = table(left, [[row[at] for at in places] for row in rows], cut=cut, fold=fold)
-    if dropped := [name for name in headers if name not in left]:
-        made.caption = f"Too narrow to show: {', '.join(dropped)}"
-        made.caption_justify = "left"
-    console().print(made)
-
-
-def _least(made: "Table") -> int:
-    """The fewest columns of a terminal that a table fits into."""
-    from rich.measure import Measurement
-
-    wide = console().options.update(width=_WIDE)
-    return Measurement.get(console(), wide, made).minimum
+    console().print(fitted(console(), headers, rows, cut=cut, fold=fold, drop=drop))
 
 
 def show_fields(fields: Mapping[str, object]) -> None:

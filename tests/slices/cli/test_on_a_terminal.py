@@ -95,6 +95,33 @@ def test_tasks_are_watched_live(installation: Installation, slow: str) -> None:
     assert screen.end() == 0
 
 
+def test_ctrl_c_while_waiting_tells_what_goes_on(installation: Installation, slow: str) -> None:
+    screen = terminal(installation, "task", "create", "-a", slow, "--wait")
+    screen.expect("running")
+    screen.type("\x03")
+    assert screen.end() == 130
+    task = tasks(installation)[0]
+    told = screen.seen[screen.seen.index("go on") :]
+    assert f"{task['id']} running" in told
+    assert installation.podium("task", "wait", task["id"], "-p", "terminal").status == 0
+
+
+def test_what_runs_is_in_view_of_many(installation: Installation, slow: str) -> None:
+    for _ in range(25):
+        made = installation.podium("task", "create", "-a", slow, "--delay", "1h", "-p", "terminal")
+        assert made.status == 0
+    made = installation.podium("task", "create", "-a", slow, "-t", "It runs", "-p", "terminal")
+    screen = terminal(installation, "task", "watch", LINES="24", COLUMNS="120", NO_COLOR="1")
+    screen.expect("running")
+    screen.expect("succeeded")
+    screen.type("\x03")
+    assert screen.end() == 130
+    assert made.out.strip() in screen.seen
+    assert "more pending" in screen.seen
+    for task in tasks(installation):
+        installation.podium("task", "cancel", task["id"], "-p", "terminal")
+
+
 def test_a_table_takes_a_line_a_row_however_narrow(installation: Installation, slow: str) -> None:
     made = installation.podium(
         "task", "create", "-a", slow, "--delay", "1h", "-t", "word " * 30, "-p", "terminal"

@@ -1,21 +1,24 @@
 """``podium task wait`` and ``podium task watch``: follow tasks by their events."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from podium.cli import output
-from podium.cli.board import ENDED, Board, Row, row_of
+from podium.cli.board import ENDED, Board, Row, moves, row_of
 from podium.cli.failures import Failure, Status
 from podium.cli.options import ID_HELP, Json, Project, TaskIds, connect, seconds, whole_id
+from podium.client.errors import NotFound
 
 if TYPE_CHECKING:
     from podium.client import Podium
     from podium.client.models import Event, Task
 
-_ACTIVE = ("pending", "queued", "running", "waiting")
-_WATCHED = 200
+_BEGUN = ("running", "waiting")
+_WAITING = ("queued", "pending")
+_WATCHED = 5_000
 
 
 def add(app: typer.Typer) -> None:
@@ -84,8 +87,8 @@ def finished(
     with stream:
         # Once the stream is open no event is missed: what happened before is seen by reading.
         tasks = _read(client, ids)
-        board = Board(map(row_of, tasks))
-        with board.shown(quiet=quiet):
+        board = Board(map(row_of, tasks), ids=True)
+        with _left_alone(board, quiet=quiet), board.shown(quiet=quiet):
             while not _ended(tasks):
                 if (event := next(stream, None)) is None:
                     raise _out_of_time(board)
@@ -95,6 +98,19 @@ def finished(
                 if board.ended:  # unless one was retried meanwhile
                     tasks = _read(client, ids)
     return tasks
+
+
+@contextmanager
+def _left_alone(board: Board, *, quiet: bool) -> Generator[None]:
+    """Tell on Ctrl-C how the tasks are, which go on; the live table is gone by then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not quiet:
+            output.note("Interrupted; tasks that have not ended go on.")
+            for row in board.rows.values():
+                output.note(f"{row.id} {row.state}")
+        raise
 
 
 def _read(client: "Podium", task_ids: Sequence[str]) -> "list[Task]":
@@ -142,10 +158,24 @@ def _end(tasks: "Sequence[Task]") -> None:
 
 def _watch_all(client: "Podium") -> None:
     with client.events(types=["task.*"]) as stream:
-        tasks = list(client.tasks.list(states=_ACTIVE, limit=_WATCHED))
-        board = Board(row_of(task) for task in reversed(tasks))
+        running = list(client.tasks.list(states=_BEGUN))
+        queued = list(client.tasks.list(states=_WAITING, limit=_WATCHED))
+        board = Board(map(row_of, [*running, *reversed(queued)]), ids=True)
         with board.shown():
             for event in stream:
-                if event.type == "task.created":
-                    board.add(Row(event.subject, str(event.data.get("title", ""))))
+                if event.subject not in board.rows and (row := _row_for(client, event)):
+                    board.add(row)
                 board.apply(event)
+
+
+def _row_for(client: "Podium", event: "Event") -> Row | None:
+    """The row of a task that was not shown so far, before this event."""
+    if event.type == "task.created":
+        return Row(event.subject, str(event.data.get("title", "")))
+    if not moves(event):
+        return None
+    try:
+        task = client.tasks.get(event.subject)
+    except NotFound:  # deleted meanwhile
+        return None
+    return Row(task.id, task.title, started_at=task.started_at)
