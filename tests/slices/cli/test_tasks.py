@@ -28,6 +28,15 @@ def test_ask_of_an_agent_that_fails(podium: Run) -> None:
     assert podium("ask", "x", "-a", "nobody").status == 4
 
 
+def test_ask_says_when_its_result_is_not_all(podium: Run) -> None:
+    podium("agent", "add", "long", "--", "seq", "1", "100000")
+    said = podium("ask", "x", "-a", "long")
+    assert (said.status, said.out[-7:]) == (0, "100000\n")
+    task_id = said.err.splitlines()[0].removeprefix("Task ")
+    assert said.err.splitlines()[-1].endswith(f"podium task logs {task_id}")
+    assert podium("task", "logs", task_id).out.startswith("1\n2\n")
+
+
 def test_ask_ends_at_its_time_limit(podium: Run) -> None:
     podium("agent", "add", "slow", "--", "sleep", "60")
     began = time.monotonic()
