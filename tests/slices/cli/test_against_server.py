@@ -32,9 +32,11 @@ def test_agents(podium: Run, echo: str) -> None:
     assert "disabled" in podium("agent", "list").out
     assert podium("agent", "edit", echo, "--enable").status == 0
     assert [v["version"] for v in podium("agent", "versions", echo, "--json").json] == [2, 1]
-    assert "argument" in podium("agent", "versions", echo).out
+    assert "echo (prompt: argument)" in podium("agent", "versions", echo).out
     assert podium("agent", "probe", echo).out.startswith("echo is ready")
-    podium("agent", "add", "gone", "--", "/no/such/program")
+    added = podium("agent", "add", "gone", "--", "/no/such/program")
+    assert (added.out, "podium ask" in added.err) == ("gone is registered\n", True)
+    assert podium("agent", "edit", "gone", "-c", "x").out == "gone is changed, at version 1\n"
     assert podium("agent", "probe", "gone").status == 1
     assert podium("agent", "probe", "gone", "--json").json["ok"] is False
     assert podium("agent", "add", echo, "--", "cat").status == 6

@@ -1,8 +1,9 @@
 """``podium agent``: register and look after agents."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -121,7 +122,12 @@ def add(
     new = cast("AgentNew", {key: value for key, value in given.items() if value is not None})
     with connect(project) as client:
         agent = client.agents.create(**new)
-    _tell(agent, json=json)
+    if json:
+        output.emit(agent)
+        return
+    output.say(f"{agent.name} is registered")
+    here = "" if project is None else f" --project {project}"
+    output.note(f'Try: podium ask "hello" --agent {agent.name}{here}')
 
 
 @app.command("list")
@@ -159,7 +165,10 @@ def show(name: Name, project: Project = None, json: Json = False) -> None:
     """Show all of one agent."""
     with connect(project) as client:
         agent = client.agents.get(name)
-    _tell(agent, json=json)
+    if json:
+        output.emit(agent)
+    else:
+        _show(agent)
 
 
 @app.command()
@@ -195,7 +204,10 @@ def edit(
         raise wrong("Nothing to change was given.", "See 'podium agent edit --help'.")
     with connect(project) as client:
         agent = client.agents.update(name, **cast("AgentEdit", changes))
-    _tell(agent, json=json)
+    if json:
+        output.emit(agent)
+    else:
+        output.say(f"{agent.name} is changed, at version {agent.version}")
 
 
 @app.command()
@@ -217,14 +229,15 @@ def remove(
 
 @app.command()
 def versions(name: Name, project: Project = None, json: Json = False) -> None:
-    """Show every version of an agent's configuration."""
+    """Show every version of an agent: what it ran; --json shows all of its configuration."""
     with connect(project) as client:
         found = client.agents.versions(name)
     if json:
         output.emit(found)
         return
-    rows = [(v.version, v.created_at, v.runtime, output.pretty(v.config)) for v in found]
-    output.show_table(("Version", "Created", "Runtime", "Configuration"), rows, "There are none.")
+    rows = [(v.version, v.created_at, v.runtime, _gist(v.config)) for v in found]
+    headers = ("Version", "Created", "Runtime", "Runs")
+    output.show_table(headers, rows, "There are none.", fold=("Runs",))
 
 
 @app.command()
@@ -279,6 +292,13 @@ def _cleared(wanted: Sequence[Clearable], changes: Mapping[str, object]) -> dict
     return made
 
 
+def _gist(config: Mapping[str, Any]) -> str:
+    """What an agent runs and how it gets its prompt, of all that configures it."""
+    command: list[str] | None = config.get("command")
+    runs = shlex.join(command) if command else str(config.get("function") or "")
+    return f"{runs} (prompt: {config['prompt']})" if "prompt" in config else runs
+
+
 def _health(agent: "Agent") -> object:
     if not agent.enabled:
         return output.styled("disabled", "dim")
@@ -289,10 +309,7 @@ def _health(agent: "Agent") -> object:
     return output.styled("ok", "green")
 
 
-def _tell(agent: "Agent", *, json: bool) -> None:
-    if json:
-        output.emit(agent)
-        return
+def _show(agent: "Agent") -> None:
     output.show_fields(
         {
             "Id": agent.id,
