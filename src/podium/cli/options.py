@@ -73,7 +73,13 @@ def connect(project: str | None = None) -> "Podium":
 
 def whole_id(client: "Podium", given: str) -> str:
     """The id of the task that ``given`` is the id of, or the beginning of its id."""
-    if not re.fullmatch(r"[0-9a-fA-F]{8,31}", given.replace("-", "")):
+    digits = given.replace("-", "")
+    if not re.fullmatch(r"[0-9a-fA-F]{8,32}", digits):
+        raise wrong(
+            f"{given!r} is no id of a task.",
+            "Give a whole id, or its first 8 or more characters; 'podium task list' shows them.",
+        )
+    if len(digits) == 32:
         return given
     found = client.tasks.find(given)
     if not found:

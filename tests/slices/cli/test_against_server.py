@@ -159,7 +159,13 @@ def test_tokens(installation: Installation) -> None:
     assert "It never expires." in said.err
     (kept,) = [t for t in installation.podium("token", "list", "--json").json if t["name"] == "x"]
     assert kept["expires_at"] is None
-    assert installation.podium("token", "revoke", kept["id"], "-y").status == 0
+    assert installation.podium("token", "revoke", "x", "-y").out == f"{kept['id']} is revoked\n"
+    unknown = installation.podium("token", "revoke", "x")
+    assert (unknown.status, "no token named x" in unknown.err) == (4, True)
+    for _ in range(2):
+        assert installation.podium("token", "create", "twin", "-s", "tasks:read").status == 0
+    several = installation.podium("token", "revoke", "twin", "-y")
+    assert (several.status, "Several tokens are named twin" in several.err) == (2, True)
 
 
 def test_a_token_of_one_project_needs_no_project(installation: Installation) -> None:

@@ -108,7 +108,8 @@ def test_the_beginning_of_an_id_is_enough(podium: Run, echo: str) -> None:
     cancelled = podium("task", "cancel", last[:-1])
     assert (cancelled.out, cancelled.err) == (f"{last} is cancelled\n", "")
     for unknown, status in (("00000000", 4), ("0000", 2), ("nonsense-", 2), ("0" * 34, 2)):
-        assert podium("task", "explain", unknown).status == status
+        said = podium("task", "explain", unknown)
+        assert (said.status, "'podium task list' shows" in said.err) == (status, True)
 
 
 def test_a_task_that_waits(podium: Run, echo: str) -> None:

@@ -1,14 +1,17 @@
 """``podium token``: who may use the API, and for what."""
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
 from podium.cli import output
+from podium.cli.failures import Failure, Status
 from podium.cli.options import Json, application, confirm, connect, seconds, wrong
 from podium.cli.text import local_time
 
 if TYPE_CHECKING:
+    from podium.client import Podium
     from podium.client.inputs import TokenNew
     from podium.client.models import TokenCreated
 
@@ -91,18 +94,39 @@ def list_tokens(json: Json = False) -> None:
 
 @app.command()
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    token: Annotated[
+        str, typer.Argument(metavar="ID|NAME", help="Id, or a name of one token.", show_default=False)
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
     """End a token now."""
-    confirm(f"Revoke the token {token_id}", yes=yes)
     with connect() as client:
+        token_id = _id(client, token)
+        named = "" if token == token_id else f" ({token_id})"
+        confirm(f"Revoke the token {token}{named}", yes=yes)
         client.tokens.revoke(token_id)
     if json:
         output.emit({"id": token_id, "revoked": True})
     else:
         output.say(f"{token_id} is revoked")
+
+
+def _id(client: "Podium", given: str) -> str:
+    """The id of the token that ``given`` is the id or the name of."""
+    if re.fullmatch(r"[0-9a-fA-F]{32}", given.replace("-", "")):
+        return given
+    found = [token.id for token in client.tokens.list() if token.name == given]
+    if not found:
+        raise Failure(
+            Status.REFUSED,
+            "not_found",
+            f"There is no token named {given}.",
+            "'podium token list' shows the tokens.",
+        )
+    if len(found) > 1:
+        raise wrong(f"Several tokens are named {given}: {', '.join(found)}.", "Give the id of one.")
+    return found[0]
 
 
 def _show(token: "TokenCreated") -> None:
