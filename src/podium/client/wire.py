@@ -1,7 +1,8 @@
 """What goes over the wire, apart from sending it: requests, answers, retries, event streams."""
 
+import math
 import random
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar, cast
@@ -43,7 +44,7 @@ class Request:
 
     def content(self) -> bytes | None:
         with _only_text():
-            return None if self.body is None else msgspec.json.encode(self.body)
+            return None if self.body is None else _encoded(self.body)
 
     def all_headers(self, connection: Connection, agent: str) -> list[tuple[str, str]]:
         headers = {
@@ -90,6 +91,28 @@ def segment(value: object) -> str:
     """A value as one segment of a path."""
     with _only_text():
         return quote(str(value), safe="")
+
+
+def _encoded(body: object) -> bytes:
+    """A body as JSON, or ``InvalidInput`` when it holds what JSON cannot."""
+    try:
+        content = msgspec.json.encode(body)
+    except (TypeError, RecursionError) as error:
+        raise InvalidInput(f"What is sent must be JSON: {error}.") from None
+    if b"null" in content and _has_no_number(body):  # msgspec writes them as null
+        raise InvalidInput("What is sent must be JSON, which has no NaN and no infinities.")
+    return content
+
+
+def _has_no_number(value: object) -> bool:
+    """Whether a float that is NaN or infinite is anywhere in it."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, Mapping):
+        return any(map(_has_no_number, cast("Mapping[object, object]", value).values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_no_number, cast("Sequence[object]", value)))
+    return False
 
 
 @contextmanager

@@ -198,3 +198,18 @@ def test_a_line_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyP
     parser = wire.MessageParser()
     with pytest.raises(errors.InvalidResponse, match="longer than"):
         _ = [list(parser.feed(b"data: " + b"x" * 100)) for _ in range(20)]
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), [{"a": (1.5, float("-inf"))}]])
+def test_what_json_cannot_hold_is_refused(value: object) -> None:
+    request = wire.Request("POST", "tasks", body={"input": value, "title": None})
+    with pytest.raises(errors.InvalidInput, match="must be JSON"):
+        request.content()
+
+
+def test_a_body_too_deep_for_json_is_refused() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(errors.InvalidInput, match="must be JSON"):
+        wire.Request("POST", "tasks", body=deep).content()
