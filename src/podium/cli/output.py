@@ -4,11 +4,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from podium.cli.text import clean, local_time
+from podium.cli.text import clean, line, local_time
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _WIDE = 10_000
+_LONGEST_DATA = 2000
 _NARROW = 16
 """Cells that may be cut or folded keep so many characters."""
 
@@ -183,6 +184,17 @@ def show_fields(fields: Mapping[str, object]) -> None:
 def pretty(value: object) -> str:
     """JSON over several lines."""
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def data(given: Mapping[str, object]) -> str:
+    """An event's data on one line; of an error first what it says."""
+    rest = {name: value for name, value in given.items() if name != "error"}
+    shown = line(pretty(rest), _LONGEST_DATA) if rest else ""
+    error = given.get("error")
+    if not isinstance(error, dict):
+        return shown
+    told = cast("dict[str, object]", error)
+    return line(f"{told.get('message') or ''} ({told.get('code')}) {shown}", _LONGEST_DATA)
 
 
 def _cell(value: object) -> "Text":

@@ -1,16 +1,13 @@
 """``podium event``: what happened, and what happens."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from podium.cli import output
 from podium.cli.options import Json, Project, application, connect
-from podium.cli.text import line, local_time
-
-if TYPE_CHECKING:
-    from podium.client.models import Event
+from podium.cli.text import local_time
 
 Types = Annotated[
     list[str] | None,
@@ -46,7 +43,7 @@ def list_events(
     if json:
         output.emit(events)
         return
-    rows = [(e.at, e.type, e.subject, e.actor, _data(e), e.cursor) for e in events]
+    rows = [(e.at, e.type, e.subject, e.actor, output.data(e.data), e.cursor) for e in events]
     headers = ("At", "Type", "Subject", "By", "Data", "Cursor")
     output.show_table(
         headers,
@@ -72,8 +69,5 @@ def follow(
             if json:
                 output.emit(event)
             else:
-                output.say(f"{local_time(event.at)}  {event.type}  {event.subject}  {_data(event)}")
-
-
-def _data(event: "Event") -> str:
-    return line(output.pretty(event.data), 120) if event.data else ""
+                told = output.data(event.data)
+                output.say(f"{local_time(event.at)}  {event.type}  {event.subject}  {told}")
