@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, cast
@@ -60,8 +61,11 @@ _NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """How writing to a stream fails, which names no file."""
 
 
-def report(error: Exception, *, as_json: bool) -> Status:
-    """Tell an error on standard error and give the exit status; bugs keep their traceback."""
+def report(error: Exception, *, as_json: bool, about: str | None = None) -> Status:
+    """Tell an error on standard error and give the exit status; bugs keep their traceback.
+
+    ``about`` is the one of several things that it is about.
+    """
     if isinstance(error, Failure):
         status, told = error.status, {"code": error.code, "message": error.message}
         if error.hint:
@@ -75,7 +79,7 @@ def report(error: Exception, *, as_json: bool) -> Status:
         told = {"code": "not_written", "message": f"Output cannot be written: {error.strerror}."}
     else:
         raise error
-    _write(told, as_json=as_json)
+    _write(told if about is None else {**told, "about": about}, as_json=as_json)
     return status
 
 
@@ -90,7 +94,7 @@ def _of_client(error: PodiumError) -> Status:
 def _client_error(error: PodiumError) -> "dict[str, object]":
     told: dict[str, object] = {"code": error.code, "message": error.message}
     if error.hint:
-        told["hint"] = error.hint
+        told["hint"] = _in_commands(error.hint)
     if isinstance(error, ApiError):
         told["status"] = error.status
         if error.errors:
@@ -98,6 +102,20 @@ def _client_error(error: PodiumError) -> "dict[str, object]":
         if error.request_id:
             told["request_id"] = error.request_id
     return told
+
+
+_REQUESTS = (
+    (re.compile(r"\bGET tasks/([^/\s]+)/artifacts"), r"'podium task artifacts \1'"),
+    (re.compile(r"\bPOST tasks/([^/\s]+)/cancel"), r"'podium task cancel \1'"),
+    (re.compile(r"\bChange it with PUT\b"), "Change it with 'podium agent edit'"),
+)
+"""Requests that the server's hints name, and the commands that make them."""
+
+
+def _in_commands(hint: str) -> str:
+    for request, command in _REQUESTS:
+        hint = request.sub(command, hint)
+    return hint
 
 
 def _usage(error: TyperException, *, as_json: bool) -> Status:
@@ -120,7 +138,8 @@ def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:
         sys.stderr.write(json.dumps({"error": told}) + "\n")
         return
     red, dim, plain = ("\033[1;31m", "\033[2m", "\033[0m") if _coloured() else ("", "", "")
-    lines = [f"{red}Error:{plain} {clean(str(told['message']))}"]
+    about = f" {told['about']}:" if "about" in told else ""
+    lines = [f"{red}Error:{plain}{about} {clean(str(told['message']))}"]
     lines += [f"  {field}" for field in _fields(told)]
     if "hint" in told:
         lines.append(f"  Hint: {clean(str(told['hint']))}")

@@ -196,6 +196,11 @@ def edit(
         "max_concurrency": max_concurrency,
         "enabled": enabled,
     }
+    if (prompt or output_mode) and not (command or function or config):
+        raise wrong(
+            "Give the program again, after --: all that configures the runtime is replaced.",
+            f"'podium agent show {name}' shows what it is now.",
+        )
     if made := _config(command, function, prompt, output_mode, config):
         given |= {"config": made, "runtime": _runtime(made)}
     changes = {key: value for key, value in given.items() if value is not None}
