@@ -222,6 +222,7 @@ def test_the_servers_own_commands(installation: Installation) -> None:
     shown = installation.podium("config", "show").out
     assert "changed" in shown
     assert shown.splitlines()[0].split() == ["Setting", "Value"]
+    assert "localhost, 127.0.0.1, [::1]" in shown
     assert "PODIUM_PORT" in installation.podium("config", "docs").out
     assert installation.podium("config", "path").out == f"{installation.home}/settings.toml\n"
     assert installation.podium("config", "path", "--json").json["exists"] is False

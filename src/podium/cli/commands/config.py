@@ -66,4 +66,6 @@ def _settings() -> Sequence[Mapping[str, object]]:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, cast("list[object]", value))) or "none"
     return value if isinstance(value, str) else output.pretty(value).replace("\n", " ")
