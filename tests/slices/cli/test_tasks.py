@@ -1,5 +1,6 @@
 """Tasks by command, against a real Podium: asked, created, watched, changed and ended."""
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -207,3 +208,53 @@ def test_artifacts(podium: Run, tmp_path: Path) -> None:
     for to in ("/nowhere/at/all", str(tmp_path)):
         said = podium("task", "download", task_id, "a/b.txt", "--to", to)
         assert (said.status, f"{to} cannot be written" in said.err) == (1, True), said
+
+
+def test_one_of_several_that_is_refused_keeps_the_others_from_nothing(
+    podium: Run, echo: str
+) -> None:
+    missing = "01a1fded-0000-7000-8000-000000000000"
+    for gone in (missing, missing[:13]):
+        task_id = made(podium("task", "create", "-a", echo, "--delay", "1h"))
+        said = podium("task", "cancel", gone, task_id)
+        assert (said.status, said.out) == (4, f"{task_id} is cancelled\n"), said
+        assert gone in said.err
+        assert podium("task", "retry", missing, task_id).out == f"{task_id} is queued\n"
+        said = podium("task", "delete", missing, task_id, "-y", "--json")
+        assert said.status == 4
+        assert json.loads(said.err.splitlines()[0])["error"]["about"] == missing
+    assert podium("task", "wait", task_id).status in {0, 4}
+
+
+def test_what_is_shown_tells_why_and_what_is_left_out(podium: Run, echo: str) -> None:
+    first = made(podium("task", "create", "-a", echo, "--delay", "1h"))
+    shown = podium("task", "show", first).out
+    assert podium("task", "explain", first).out.splitlines()[0] in shown
+    assert podium("task", "logs", first).err == "Nothing was written.\n"
+    assert podium("task", "logs", first, "--attempt", "9").err == "Attempt 9 has no log.\n"
+    made(podium("task", "create", "-a", echo, "--delay", "1h"))
+    listed = podium("task", "list", "-n", "1")
+    assert listed.err == "These are the newest 1; --limit NUMBER shows more.\n"
+    assert first not in listed.out
+    assert podium("task", "list", "-n", "2").err == ""
+    assert len(podium("task", "list", "-n", "1", "--json").json) == 1
+    for task in podium("task", "list", "--json").json:
+        assert podium("task", "cancel", task["id"]).status == 0
+
+
+def test_history_tells_of_an_error_what_it_says(podium: Run) -> None:
+    podium("agent", "add", "broken", "--", "sh", "-c", "exit 3")
+    task_id = podium("task", "create", "-a", "broken", "-w", "--json").json["id"]
+    for told in (podium("task", "history", task_id), podium("event", "list")):
+        assert "The agent ended with exit status 3. (exit_status)" in told.out
+
+
+def test_explanations_and_hints_are_told_in_commands_and_once(podium: Run, echo: str) -> None:
+    task_id = made(podium("task", "create", "-c", "rare"))
+    explained = podium("task", "explain", task_id).out
+    assert explained.count("rare") == 1
+    hint = podium("task", "delete", task_id, "-y").err
+    assert f"Cancel it first: 'podium task cancel {task_id}'." in hint
+    assert "'podium agent edit'" in podium("agent", "add", echo, "--", "cat").err
+    said = podium("agent", "edit", echo, "--prompt", "argument")
+    assert (said.status, "Give the program again" in said.err) == (2, True)

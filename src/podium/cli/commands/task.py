@@ -1,6 +1,6 @@
 """``podium task``: submit, look at and steer tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -8,6 +8,7 @@ import typer
 
 from podium.cli import output
 from podium.cli.commands import task_follow, task_look
+from podium.cli.failures import Failure, Status, report
 from podium.cli.options import (
     Json,
     Labels,
@@ -24,6 +25,7 @@ from podium.cli.options import (
     whole_id,
     wrong,
 )
+from podium.client.errors import ApiError
 
 if TYPE_CHECKING:
     from podium.client import Podium
@@ -194,13 +196,15 @@ def list_tasks(
     with connect(project) as client:
         tasks = list(
             client.tasks.list(
-                states=state or (), agent=agent, queue=queue, labels=labels(label), limit=limit
+                states=state or (), agent=agent, queue=queue, labels=labels(label), limit=limit + 1
             )
         )
     if json:
-        output.emit(tasks)
+        output.emit(tasks[:limit])
         return
-    task_look.show_summaries(tasks)
+    task_look.show_summaries(tasks[:limit])
+    if len(tasks) > limit:
+        output.note(f"These are the newest {limit}; --limit NUMBER shows more.")
 
 
 @app.command()
@@ -208,10 +212,12 @@ def show(task_id: TaskId, project: Project = None, json: Json = False) -> None:
     """Show all of one task."""
     with connect(project) as client:
         task = client.tasks.get(whole_id(client, task_id))
+        waits = not json and task.state in {"pending", "queued", "waiting"}
+        why = client.tasks.explain(task.id).why if waits else None
     if json:
         output.emit(task)
     else:
-        task_look.show_task(task)
+        task_look.show_task(task, why)
 
 
 @app.command()
@@ -282,12 +288,15 @@ def cancel(
         "ended": "had already ended",
     }
     with connect(project) as client:
-        for task_id in [whole_id(client, given) for given in task_ids]:
+
+        def do(task_id: str) -> None:
             result = client.tasks.cancel(task_id, reason)
             if json:
                 output.emit({"id": task_id, "result": result})
             else:
                 output.say(f"{task_id} {said.get(result, result)}")
+
+        _each(client, task_ids, do, json=json)
 
 
 @app.command()
@@ -298,12 +307,15 @@ def retry(
 ) -> None:
     """Run tasks again that failed, are dead or were cancelled."""
     with connect(project) as client:
-        for task_id in [whole_id(client, given) for given in task_ids]:
+
+        def do(task_id: str) -> None:
             task = client.tasks.retry(task_id)
             if json:
                 output.emit(task)
             else:
                 output.say(f"{task.id} is {task.state}")
+
+        _each(client, task_ids, do, json=json)
 
 
 @app.command()
@@ -316,12 +328,38 @@ def delete(
     """Delete ended tasks with their logs and artifacts; their events stay for a while."""
     confirm(f"Delete {len(task_ids)} task(s) and all that was kept of them", yes=yes)
     with connect(project) as client:
-        for task_id in [whole_id(client, given) for given in task_ids]:
+
+        def do(task_id: str) -> None:
             client.tasks.delete(task_id)
             if json:
                 output.emit({"id": task_id, "deleted": True})
             else:
                 output.say(f"{task_id} is deleted")
+
+        _each(client, task_ids, do, json=json)
+
+
+def _each(client: "Podium", given: Sequence[str], do: Callable[[str], None], *, json: bool) -> None:
+    """Do something to each task, whatever the server says of the others.
+
+    The exit status is that of the first error. Nothing is done when an id cannot be read.
+    """
+    statuses: list[Status] = []
+    found: list[str] = []
+    for each in dict.fromkeys(given):
+        try:
+            found.append(whole_id(client, each))
+        except Failure as error:
+            if error.status is Status.USAGE:
+                raise
+            statuses.append(report(error, as_json=json))
+    for task_id in found:
+        try:
+            do(task_id)
+        except ApiError as error:
+            statuses.append(report(error, as_json=json, about=task_id))
+    if statuses:
+        raise typer.Exit(statuses[0])
 
 
 task_look.add(app)

@@ -45,13 +45,14 @@ def show_summaries(tasks: "Sequence[TaskSummary]") -> None:
     )
 
 
-def show_task(task: "Task") -> None:
-    """Everything about one task."""
+def show_task(task: "Task", why: str | None = None) -> None:
+    """Everything about one task, and ``why`` it is not running."""
     output.show_fields(
         {
             "Id": task.id,
             "Title": task.title,
             "State": output.state(task.state),
+            "Why": why,
             "Project": task.project,
             "Agent": task.agent or ", ".join(task.capabilities),
             "Queue": task.queue,
@@ -81,11 +82,9 @@ def history(task_id: TaskId, project: Project = None, json: Json = False) -> Non
     if json:
         output.emit(events)
         return
-    rows = [
-        (e.at, output.styled(e.type), e.actor, line(output.pretty(e.data), 100) if e.data else None)
-        for e in events
-    ]
-    output.show_table(("At", "Event", "By", "Data"), rows, "There is no history.")
+    rows = [(e.at, e.type, e.actor, output.data(e.data)) for e in events]
+    headers = ("At", "Event", "By", "Data")
+    output.show_table(headers, rows, "There is no history.", cut=("By",), fold=("Data",))
 
 
 def attempts(task_id: TaskId, project: Project = None, json: Json = False) -> None:
@@ -128,12 +127,16 @@ def logs(
     json: Json = False,
 ) -> None:
     """Print what the agents of a task wrote."""
+    written = False
     with connect(project) as client:
         for log in client.tasks.logs(whole_id(client, task_id), follow=follow, attempt=attempt):
+            written = True
             if json:
                 output.emit(log)
             else:
                 print_log(log)
+    if not (written or json):
+        output.note("Nothing was written." if attempt is None else f"Attempt {attempt} has no log.")
 
 
 def print_log(log: "LogItem") -> None:
@@ -200,7 +203,8 @@ def explain(task_id: TaskId, project: Project = None, json: Json = False) -> Non
         return
     output.say(told.why)
     for blocker in told.blockers:
-        output.say(f"  - {blocker.detail}")
+        if blocker.detail not in told.why:
+            output.say(f"  - {blocker.detail}")
     if told.agent:
         output.say(f"Agent {told.agent.name}: {told.agent.how}")
         for candidate in told.agent.candidates:

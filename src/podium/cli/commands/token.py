@@ -95,7 +95,8 @@ def list_tokens(json: Json = False) -> None:
 @app.command()
 def revoke(
     token: Annotated[
-        str, typer.Argument(metavar="ID|NAME", help="Id, or a name of one token.", show_default=False)
+        str,
+        typer.Argument(metavar="ID|NAME", help="Id, or a name of one token.", show_default=False),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
