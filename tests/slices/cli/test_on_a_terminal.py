@@ -129,7 +129,7 @@ def test_a_table_takes_a_line_a_row_however_narrow(installation: Installation, s
     task_id = made.out.strip()
     assert installation.podium("task", "cancel", task_id, "-p", "terminal").status == 0
     for arguments, shown in (
-        (["task", "list", "-n", "1"], [task_id, "cancelled", "word word"]),
+        (["task", "list"], [task_id, "cancelled", "word word"]),
         (["event", "list", "-n", "1"], [task_id, "task.cancelled"]),
         (["token", "list"], ["local", "Scopes", "admin"]),
     ):
