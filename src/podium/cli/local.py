@@ -42,18 +42,25 @@ def start(*options: str) -> Mapping[str, object]:
     """Start a detached server and wait until it is ready; give what it says of itself.
 
     Of many commands that do this at once one starts it and all get the same answer; its
-    ``status`` is ``started`` or ``running``.
+    ``status`` is ``started`` or ``running``. A failure has the exit status of ``podium up``.
     """
-    done = subprocess.run(argv("up", "--detached", *options), capture_output=True, check=False)
+    done = subprocess.run(
+        argv("up", "--detached", "--json", *options), capture_output=True, check=False
+    )
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise Failure(
-            Status.NO_SERVER,
-            "not_started",
-            said or f"The server ended with status {done.returncode} and gave no reason.",
-            "'podium logs' and 'podium doctor' may say more.",
-        )
+        raise _not_started(done.returncode, done.stderr.decode("utf-8", "replace").strip())
     return cast("dict[str, object]", json.loads(done.stdout))
+
+
+def _not_started(status: int, said: str) -> Failure:
+    try:
+        told = cast("dict[str, str]", json.loads(said.rpartition("\n")[2])["error"])
+    except (ValueError, KeyError, TypeError):  # it broke before it could tell
+        gave_no_reason = f"The server ended with status {status} and gave no reason."
+        told = {"code": "not_started", "message": said or gave_no_reason}
+    hint = told.get("hint") or "'podium logs' and 'podium doctor' may say more."
+    ours = Status(status) if status in iter(Status) else Status.FAILED
+    return Failure(ours, told["code"], told["message"], hint)
 
 
 def ensure(starting: Callable[[], None]) -> None:
@@ -61,7 +68,18 @@ def ensure(starting: Callable[[], None]) -> None:
     if os.environ.get("PODIUM_URL") or local_server():
         return
     starting()
-    start("--idle", os.environ.get("PODIUM_IDLE_SHUTDOWN_SECONDS") or IDLE_SECONDS)
+    try:
+        start("--idle", os.environ.get("PODIUM_IDLE_SHUTDOWN_SECONDS") or IDLE_SECONDS)
+    except Failure as failure:
+        raise Failure(Status.NO_SERVER, failure.code, failure.message, failure.hint) from None
+
+
+def ends_when_idle() -> float | None:
+    """After how many idle seconds the server of this machine ends; None when it does not, or when
+    commands use one elsewhere."""
+    server = None if os.environ.get("PODIUM_URL") else local_server()
+    idle = server.get("idle_seconds") if server else None
+    return float(idle) if isinstance(idle, int | float) else None
 
 
 def stop(server: Mapping[str, object]) -> None:

@@ -12,20 +12,22 @@
 
 **One ``up`` per data directory.** It holds a lock on ``run/up.lock``, in which its process id
 stands, from its first moment to its last. ``run/server.json`` is there while the API can be used:
-``{"pid", "url", "version", "started_at", "detached", "home"}``. Whoever finds that file takes it
-for true only while the lock is held.
+``{"pid", "url", "version", "started_at", "detached", "home", "workers", "idle_seconds"}``. Whoever
+finds that file takes it for true only while the lock is held.
 
 **Stopping.** SIGTERM, SIGINT or SIGHUP stop it in order: workers drain, then the API, Valkey and
 PostgreSQL end. A second signal lets workers hand back what they run at once.
 
 **Detached.** ``up --detached`` returns when the stack is ready, or with the reason why it is not.
 It prints one JSON line: ``{"status": "started" | "running", ...server.json}``. When another one
-is starting on the same directory it waits for that one.
+is starting on the same directory it waits for that one. One that runs with another port or another
+number of workers than are asked for is a refusal.
 
 **Idle.** With ``--idle SECONDS``, or rather the setting ``idle_shutdown_seconds`` where it is made,
 the API process asks ``podium.app.idle_for(app)`` (seconds since the last request, 0 while a task is
 open) and exits with ``ExitStatus.IDLE`` once that is enough. The supervisor takes this as the order
-to stop everything, unless a client is just knocking.
+to stop everything, unless a client is just knocking. A detached ``up`` without ``--idle`` has one
+that runs stay: it sends SIGUSR1 until ``idle_seconds`` in ``server.json`` is null.
 
 **Lifeline.** A child's standard input is one end of a socket pair. When its other end closes,
 because the supervisor stopped, crashed or was killed, the child stops by itself within

@@ -18,11 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _up(options: argparse.Namespace) -> int:
+    asked = up.Asked(options.idle, options.port, options.workers, as_json=options.json)
     if options.lock is not None:
-        return up.run_handed(lock=options.lock, ready=options.ready, idle=options.idle)
-    if options.detached:
-        return up.run_detached(idle=options.idle)
-    return up.run_foreground(idle=options.idle)
+        return up.run_handed(asked, lock=options.lock, ready=options.ready)
+    return up.run_detached(asked) if options.detached else up.run_foreground(asked)
 
 
 def _server(options: argparse.Namespace) -> int:
@@ -64,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("up", help="run all of a machine")
     start.add_argument("--detached", action="store_true", help="return when it is ready")
     start.add_argument("--workers", type=int, help="worker processes")
+    start.add_argument("--json", action="store_true", help="say all as JSON")
     start.add_argument("--lock", type=int, help=argparse.SUPPRESS)
     start.add_argument("--ready", type=int, help=argparse.SUPPRESS)
     api = commands.add_parser("server", help="run the API alone")

@@ -12,8 +12,9 @@ class ExitStatus(IntEnum):
     """It could not start or go on; the reason is on standard error and in the log."""
     USAGE = 2
     """The command line was wrong."""
-    ALREADY_RUNS = 3
-    """``up`` in the foreground, while another one runs on the same data directory."""
+    ALREADY_RUNS = 6
+    """Another ``up`` runs on the same data directory, and this one was for the foreground or asked
+    for something else. The number is what the CLI gives to whatever its state forbids."""
     IDLE = 10
     """The API process of ``up --idle``: there has been nothing to do for long enough."""
     ORPHANED = 11

@@ -17,6 +17,7 @@ from podium.kernel.telemetry import configure_logging
 from podium.server.exits import ExitStatus
 from podium.server.lifeline import Lifeline, StopOrder
 from podium.server.network import listen_as_set, url_of
+from podium.server.runfiles import RunFiles
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -129,7 +130,12 @@ async def _serve(
             server.force_exit = True
 
         async def look_for_idleness(limit: float) -> None:
-            await _until_idle(limit, lambda: composition.idle_for(app))
+            files = RunFiles(settings.data_dir)
+
+            async def idle_seconds() -> float:
+                return 0.0 if files.is_to_stay() else await composition.idle_for(app)
+
+            await _until_idle(limit, idle_seconds)
             went_idle.set()
             server.should_exit = True
 

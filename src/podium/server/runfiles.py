@@ -90,6 +90,11 @@ class RunFiles:
         server = cast("Mapping[str, object]", found)
         return server if server.get("pid") == self.holder() else None
 
+    def is_to_stay(self) -> bool:
+        """Whether the holder of the lock goes on when it is idle, although it was to end then."""
+        server = self.running()
+        return server is not None and server.get("idle_seconds") is None
+
 
 def _locked(descriptor: int) -> bool:
     try:

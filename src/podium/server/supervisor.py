@@ -52,6 +52,8 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._failure: PodiumError | None = None
         self._is_ready = False
+        self._idle_seconds = order.idle_seconds
+        self._server: Mapping[str, object] = {}
         self._listener = listen_as_set(settings)
         self._servers = EmbeddedServers(
             settings.data_dir,
@@ -67,6 +69,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(sig, self._on_signal)
+        loop.add_signal_handler(signal.SIGUSR1, self._stay)
         starting = asyncio.create_task(self._start())
         told_to_stop = asyncio.create_task(self._stop.wait())
         try:
@@ -99,10 +102,10 @@ class Supervisor:
             child.start()
         await self._wait_until_ready()
         self._helpers.append(asyncio.create_task(self._watch(self._api)))
-        server = self._description()
-        self._files.publish(server)
-        log.info("ready", url=server["url"], workers=len(self._workers))
-        self._order.tell_ready(server)
+        self._server = self._description()
+        self._files.publish(self._server)
+        log.info("ready", url=self._server["url"], workers=len(self._workers))
+        self._order.tell_ready(self._server)
 
     def _environment(self, urls: EmbeddedUrls) -> Mapping[str, str]:
         """What the children are told besides our own environment."""
@@ -130,7 +133,7 @@ class Supervisor:
     def _on_api_ended(self, ended: Ended) -> bool:
         """Whether to start the API again."""
         if ended.status == ExitStatus.IDLE:
-            if has_callers(self._listener):
+            if self._idle_seconds is None or has_callers(self._listener):
                 log.info("somebody calls: the server goes on")
                 return True
             log.info("nothing to do for long enough: stopping")
@@ -180,7 +183,17 @@ class Supervisor:
             "started_at": datetime.now(UTC).isoformat(),
             "detached": self._order.detached,
             "home": str(self._settings.data_dir),
+            "workers": self._settings.workers,
+            "idle_seconds": self._idle_seconds,
         }
+
+    def _stay(self) -> None:
+        """Somebody wants this server for good: what it publishes tells them, and the API."""
+        if self._server and self._idle_seconds is not None and not self._stop.is_set():
+            log.info("going on, also when idle")
+            self._idle_seconds = None
+            self._server = {**self._server, "idle_seconds": None}
+            self._files.publish(self._server)
 
     def _on_signal(self) -> None:
         if self._stop.is_set():

@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 from podium.server.exits import ExitStatus
 from podium.server.runfiles import RunFiles, home
@@ -20,16 +23,26 @@ START_SECONDS = 180.0
 _LOOK_SECONDS = 0.05
 
 
-def run_foreground(*, idle: float | None = None) -> int:
+@dataclass(frozen=True)
+class Asked:
+    """What the command line said; None is what it left open."""
+
+    idle: float | None = None
+    port: int | None = None
+    workers: int | None = None
+    as_json: bool = False
+
+
+def run_foreground(asked: Asked) -> int:
     """Be the supervisor, at a terminal."""
     files = RunFiles(home())
     if files.acquire() is None:
-        sys.stderr.write(_already_runs(files))
+        _tell(_already_runs(files), as_json=asked.as_json)
         return ExitStatus.ALREADY_RUNS
-    return _supervise(files, idle=idle)
+    return _supervise(files, asked)
 
 
-def run_detached(*, idle: float | None = None) -> int:
+def run_detached(asked: Asked) -> int:
     """Start a supervisor that goes on alone; come back when it is ready or has failed.
 
     This process takes the lock and hands it on, so of many at once one starts a supervisor and
@@ -38,44 +51,46 @@ def run_detached(*, idle: float | None = None) -> int:
     files = RunFiles(home())
     deadline = time.monotonic() + START_SECONDS
     while (lock := files.acquire()) is None:
-        if server := files.running():
+        server = files.running()
+        if server and (other := _otherwise(server, asked)):
+            _tell(_already_runs(files, other), as_json=asked.as_json)
+            return ExitStatus.ALREADY_RUNS
+        if server and (asked.idle is not None or server.get("idle_seconds") is None):
             _print_json({"status": "running", **server})
             return ExitStatus.DONE
+        if server:
+            _ask_to_stay(server)
         if time.monotonic() > deadline:
-            sys.stderr.write(_already_runs(files))
+            _tell(_already_runs(files), as_json=asked.as_json)
             return ExitStatus.FAILED
         time.sleep(_LOOK_SECONDS)
-    return _detach(lock, idle, deadline - time.monotonic())
+    return _detach(lock, asked, deadline - time.monotonic())
 
 
-def run_handed(*, lock: int, ready: int, idle: float | None = None) -> int:
+def run_handed(asked: Asked, *, lock: int, ready: int) -> int:
     """Be the supervisor that ``run_detached`` started: with its lock, answering to its pipe."""
     files = RunFiles(home())
     files.adopt(lock)
     os.set_inheritable(ready, False)  # noqa: FBT003 - it takes no name
-    return _supervise(files, idle=idle, ready=ready)
+    return _supervise(files, asked, ready=ready)
 
 
-def _supervise(files: RunFiles, *, idle: float | None, ready: int | None = None) -> int:
+def _supervise(files: RunFiles, asked: Asked, *, ready: int | None = None) -> int:
     import asyncio
 
     from podium.kernel.errors import PodiumError
     from podium.kernel.settings import load_settings
     from podium.kernel.telemetry import configure_logging
-    from podium.server.supervisor import Order, Supervisor, say_ready
+    from podium.server.supervisor import Order, Supervisor
 
     files.sign()
     try:
         settings = load_settings()
         configure_logging(settings, "supervisor")
-
-        def tell(server: Mapping[str, object]) -> None:
-            _answer(ready, {"status": "started", **server})
-
         order = Order(
-            tell_ready=say_ready(settings) if ready is None else tell,
+            tell_ready=_teller(settings, ready, as_json=asked.as_json),
             detached=ready is not None,
-            idle_seconds=_idle_seconds(idle, settings),
+            idle_seconds=_idle_seconds(asked.idle, settings),
         )
 
         async def supervise() -> int:
@@ -83,10 +98,26 @@ def _supervise(files: RunFiles, *, idle: float | None, ready: int | None = None)
 
         return asyncio.run(supervise())
     except PodiumError as error:
-        _tell_failure(error, ready)
+        _tell_failure(error, ready, as_json=asked.as_json)
         return ExitStatus.FAILED
     finally:
         files.release()
+
+
+def _teller(
+    settings: "Settings", ready: int | None, *, as_json: bool
+) -> Callable[[Mapping[str, object]], None]:
+    """How whoever started us is told that Podium can be used."""
+    from podium.server.supervisor import say_ready
+
+    def tell(server: Mapping[str, object]) -> None:
+        told = {"status": "started", **server}
+        if ready is None:
+            _print_json(told)
+        else:
+            _answer(ready, told)
+
+    return tell if as_json or ready is not None else say_ready(settings)
 
 
 def _idle_seconds(asked: float | None, settings: "Settings") -> float | None:
@@ -95,27 +126,31 @@ def _idle_seconds(asked: float | None, settings: "Settings") -> float | None:
     return settings.idle_shutdown_seconds if asked is not None and made else asked
 
 
-def _tell_failure(error: "PodiumError", ready: int | None) -> None:
-    from podium.server.processes import explain
+def _tell_failure(error: "PodiumError", ready: int | None, *, as_json: bool) -> None:
+    from podium.kernel.redaction import redact_text
 
+    message = redact_text(f"Podium cannot start. {error.message}")
+    told = {"code": "not_started", "message": message}
+    if error.hint:
+        told["hint"] = redact_text(error.hint)
     if ready is None:
-        sys.stderr.write(f"Podium cannot start. {explain(error)}\n")
+        _tell(told, as_json=as_json)
     else:
         import structlog
 
         structlog.stdlib.get_logger(__name__).error(error.message, hint=error.hint)
-        _answer(ready, {"status": "failed", "message": explain(error)})
+        _answer(ready, {"status": "failed", "error": told})
 
 
-def _detach(lock: int, idle: float | None, seconds: float) -> int:
+def _detach(lock: int, asked: Asked, seconds: float) -> int:
     import select
 
     log = home() / "logs" / "podium.log"
     log.parent.mkdir(mode=0o700, exist_ok=True)
     answer, theirs = os.pipe()
     arguments = ["up", "--lock", str(lock), "--ready", str(theirs)]
-    if idle is not None:
-        arguments += ["--idle", str(idle)]
+    if asked.idle is not None:
+        arguments += ["--idle", str(asked.idle)]
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "podium.server", *arguments],
@@ -129,22 +164,24 @@ def _detach(lock: int, idle: float | None, seconds: float) -> int:
     os.close(theirs)
     os.close(lock)
     if not select.select([answer], [], [], seconds)[0]:
-        sys.stderr.write(f"Podium was not ready after {START_SECONDS:g} seconds; it goes on.\n")
+        message = f"Podium was not ready after {START_SECONDS:g} seconds; it goes on."
+        _tell({"code": "not_ready", "message": message}, as_json=asked.as_json)
         return ExitStatus.FAILED
     with os.fdopen(answer, "rb") as pipe:
-        return _relay(pipe.readline(), process)
+        return _relay(pipe.readline(), process, as_json=asked.as_json)
 
 
-def _relay(answer: bytes, process: subprocess.Popen[bytes]) -> int:
+def _relay(answer: bytes, process: subprocess.Popen[bytes], *, as_json: bool) -> int:
     """Pass on what the supervisor said."""
     if not answer:
         status = process.wait()
-        place = home() / "logs" / "podium.log"
-        sys.stderr.write(f"Podium ended with status {status} while it started. See {place}.\n")
+        message = f"Podium ended with status {status} while it started."
+        hint = f"See {home() / 'logs' / 'podium.log'}."
+        _tell({"code": "not_started", "message": message, "hint": hint}, as_json=as_json)
         return ExitStatus.FAILED
     told = json.loads(answer)
     if told["status"] == "failed":
-        sys.stderr.write(f"Podium cannot start. {told['message']}\n")
+        _tell(told["error"], as_json=as_json)
         process.wait()
         return ExitStatus.FAILED
     process.returncode = 0  # it goes on, and is nobody's to wait for
@@ -160,11 +197,43 @@ def _answer(ready: int | None, told: Mapping[str, object]) -> None:
             os.close(ready)
 
 
-def _already_runs(files: RunFiles) -> str:
+def _otherwise(server: Mapping[str, object], asked: Asked) -> str | None:
+    """What was asked for and is otherwise in the server that runs."""
+    workers, port = server.get("workers", asked.workers), urlsplit(str(server["url"])).port
+    if asked.workers is not None and asked.workers != workers:
+        return f"with --workers {workers}, not {asked.workers}"
+    if asked.port and asked.port != port:
+        return f"with --port {port}, not {asked.port}"
+    return None
+
+
+def _ask_to_stay(server: Mapping[str, object]) -> None:
+    """Have it go on when it is idle. It publishes that it will, unless it is stopping already."""
+    with suppress(ProcessLookupError):
+        os.kill(cast("int", server["pid"]), signal.SIGUSR1)
+
+
+def _already_runs(files: RunFiles, otherwise: str | None = None) -> Mapping[str, str]:
     server = files.running()
-    process = files.holder()
     where = f"at {server['url']}" if server else "and is starting or stopping"
-    return f"Podium already runs on {files.data_dir} (process {process}) {where}\n"
+    hint = "Stop it first with 'podium down'."
+    if server and server.get("idle_seconds") is not None and not otherwise:
+        hint = "It ends when it is idle; 'podium up --detach' makes it stay."
+    return {
+        "code": "already_runs",
+        "message": f"Podium already runs on {files.data_dir} (process {files.holder()}) {where}"
+        f"{f', {otherwise}' if otherwise else ''}.",
+        "hint": hint,
+    }
+
+
+def _tell(error: Mapping[str, str], *, as_json: bool) -> None:
+    """An error on standard error: for people with what to do on a line of its own."""
+    if as_json:
+        sys.stderr.write(json.dumps({"error": error}) + "\n")
+    else:
+        hint = f"\n{error['hint']}" if "hint" in error else ""
+        sys.stderr.write(f"{error['message']}{hint}\n")
 
 
 def _print_json(told: Mapping[str, object]) -> None:

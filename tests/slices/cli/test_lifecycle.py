@@ -57,17 +57,26 @@ def test_up_in_the_foreground_ends_with_ctrl_c(fresh: Installation) -> None:
 def test_a_checkup_starts_what_it_needs(fresh: Installation, tmp_path: Path) -> None:
     repo = tmp_path / "empty"
     subprocess.run(["git", "init", "-q", str(repo)], check=True)
-    said = fresh.podium("run", "checkup", "-r", str(repo), "-o", str(tmp_path / "report"))
+    said = fresh.podium(
+        "run", "checkup", "-r", str(repo), "-o", str(tmp_path / "report"),
+        PODIUM_IDLE_SHUTDOWN_SECONDS="60",
+    )  # fmt: skip
     assert said.err.startswith("Starting Podium …\n")
     assert said.status == 0, said
     assert (tmp_path / "report" / "report.md").exists()
-    assert fresh.podium("status").status == 0
+    assert "stops after 1 min 0 s without work" in said.err
+    assert "after 1 min 0 s without work" in fresh.podium("status").out
+    said = fresh.podium("up", "--detach", "--workers", "3")
+    assert (said.status, said.out) == (6, "")
+    assert "with --workers 1, not 3" in said.err
+    assert fresh.podium("up", "--detach").status == 0
+    assert "without work" not in fresh.podium("status").out
 
 
 def test_a_server_that_cannot_start_says_why(fresh: Installation) -> None:
     for arguments in (["up", "--detach"], ["up", "--detach", "--json"]):
         said = fresh.podium(*arguments, PODIUM_LEASE_SECONDS="never")
-        assert (said.status, said.out) == (3, "")
+        assert (said.status, said.out) == (1, "")
         assert "lease_seconds" in said.err
     assert '"code": "not_started"' in said.err
 

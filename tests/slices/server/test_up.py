@@ -167,9 +167,61 @@ async def test_an_idle_stack_ends_and_a_used_one_does_not(stack: Stack) -> None:
     await eventually(lambda: local_server(stack.home) is None)
 
 
+async def test_an_idle_stack_stays_when_it_is_asked_for_without_an_end(stack: Stack) -> None:
+    stack.stand_in()
+    told = await stack.detach("--idle", "1.5")
+    assert told["idle_seconds"] == 1.5
+    assert (await stack.detach("--idle", "1.5"))["idle_seconds"] == 1.5
+    again = await stack.detach()
+    assert again == {**told, "status": "running", "idle_seconds": None}
+    assert local_server(stack.home) == {k: v for k, v in again.items() if k != "status"}
+    api = stack.children()["server"].pid
+    await asyncio.sleep(3)
+    assert stack.children()["server"].pid == api
+    await stack.stop()
+
+
+async def test_what_runs_otherwise_than_asked_is_a_refusal(stack: Stack) -> None:
+    stack.stand_in()
+    told = await stack.detach("--idle", "60")
+    port = int(told["url"].rpartition(":")[2])
+    for option, value, said in (
+        ("--port", port + 1, f"with --port {port}, not {port + 1}"),
+        ("--workers", 3, "with --workers 1, not 3"),
+    ):
+        status, out, err = await stack.run("--detached", option, str(value))
+        assert (status, out) == (ExitStatus.ALREADY_RUNS, "")
+        assert said in err
+        assert "podium down" in err
+    assert (local_server(stack.home) or {})["idle_seconds"] == 60
+    same = await stack.detach("--port", str(port), "--workers", "1")
+    assert same["status"] == "running"
+    await stack.stop()
+
+
+async def test_in_the_foreground_too_all_is_json_when_asked_for(stack: Stack) -> None:
+    stack.stand_in()
+    process = await stack.start("--json")
+    assert process.stdout is not None
+    told = json.loads(await process.stdout.readline())
+    assert told["status"] == "started"
+    assert told["url"].startswith("http://127.0.0.1:")
+    status, out, err = await stack.run("--json")
+    assert (status, out) == (ExitStatus.ALREADY_RUNS, "")
+    assert json.loads(err)["error"]["code"] == "already_runs"
+    await stack.stop()
+    await process.communicate()
+    stack.environment["PODIUM_LEASE_SECONDS"] = "soon"
+    status, out, err = await stack.run("--json")
+    assert (status, out) == (ExitStatus.FAILED, "")
+    assert "lease_seconds" in json.loads(err)["error"]["message"]
+
+
 def test_an_idle_stack_goes_on_while_somebody_calls(tmp_path: Path) -> None:
     supervisor = Supervisor(
-        Settings(home=tmp_path, port=0), RunFiles(tmp_path), Order(tell_ready=lambda _: None)
+        Settings(home=tmp_path, port=0),
+        RunFiles(tmp_path),
+        Order(tell_ready=lambda _: None, idle_seconds=1),
     )
     with supervisor._listener as listener:
         with socket.create_connection(listener.getsockname()):

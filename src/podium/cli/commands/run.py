@@ -65,7 +65,10 @@ def checkup(
             _cancel(client, refs)
             raise
         tasks = {ref: client.tasks.get(task_id) for ref, task_id in refs.items()}
-    if not _show(tasks, json=json):
+    well = _show(tasks, json=json)
+    if not json:
+        _tell_what_stays()
+    if not well:
         raise typer.Exit(Status.FAILED)
 
 
@@ -191,6 +194,17 @@ def _show(tasks: "Mapping[str, Task]", *, json: bool) -> bool:
         sys.stdout.flush()
         output.note(f"\nNo report was written: {_found(report, None)}")
     return well
+
+
+def _tell_what_stays() -> None:
+    """A server that was started for a command goes on behind it, which nobody would guess."""
+    idle = local.ends_when_idle()
+    if idle is not None:
+        output.note(
+            "\nPodium (PostgreSQL, Valkey, the API and its workers) goes on in the background and "
+            f"stops after {duration(idle)} without work. 'podium down' stops it now, "
+            "'podium up --detach' keeps it."
+        )
 
 
 def _found(task: "Task", headline: str | None) -> str:

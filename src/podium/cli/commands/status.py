@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from podium.cli import output
+from podium.cli import local, output
 from podium.cli.options import Json, application, connect
 from podium.cli.text import duration
 
@@ -27,6 +27,7 @@ def status(json: Json = False) -> None:
 
 
 def _show(found: "Status", url: str) -> None:
+    idle = local.ends_when_idle()
     output.show_fields(
         {
             "Podium": f"{found.version} at {url}, up for {duration(found.uptime_seconds)}",
@@ -34,6 +35,7 @@ def _show(found: "Status", url: str) -> None:
             "Valkey": _server(found.valkey.ok, found.valkey.embedded),
             "Confinement": found.confinement,
             "Feed lag": duration(found.feed_lag_seconds),
+            "Stops": f"after {duration(idle)} without work" if idle is not None else None,
             "Tasks": ", ".join(f"{count} {name}" for name, count in found.counts.items()) or "none",
         }
     )

@@ -28,7 +28,9 @@ def up(
     """Start Podium on this machine: PostgreSQL, Valkey, the API and workers.
 
     All of it lives in the data directory (PODIUM_HOME, else ~/.podium). Ctrl-C stops it in order;
-    with --detach 'podium down' does.
+    with --detach 'podium down' does. A server that another command started until it is idle stays
+    when 'podium up --detach' is called. The exit status is 6 when another one runs with other
+    options, or this one is for the foreground, and 1 when it cannot start.
     """
     options = [
         *(() if port is None else ("--port", str(port))),
@@ -36,7 +38,7 @@ def up(
     ]
     if not detach:
         local.log_as_json(json)
-        local.become("up", *options)
+        local.become("up", *(["--json"] if json else []), *options)
     server = local.start(*options)
     if json:
         output.emit(server)
