@@ -1,21 +1,42 @@
 """Settings: defaults, then ``settings.toml`` of the data directory, then ``PODIUM_*`` variables."""
 
+import json
 import os
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from podium.kernel.errors import SettingsInvalid
 
 Seconds = Annotated[float, Field(gt=0)]
+_CORRECT = "Correct the value, or remove it to have the default."
+
+
+def _begins_with(*schemes: str) -> Callable[[SecretStr], SecretStr]:
+    """A check of URLs, which are secrets: it says what is wanted and not what is there."""
+
+    def check(url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(schemes):
+            raise ValueError(f"it begins with {' or '.join(schemes)}")
+        return url
+
+    return check
+
+
+_DatabaseUrl = Annotated[
+    SecretStr, AfterValidator(_begins_with("postgresql://", "postgres://", "postgresql+asyncpg://"))
+]
+_ValkeyUrl = Annotated[SecretStr, AfterValidator(_begins_with("redis://", "rediss://", "unix://"))]
 
 
 class Settings(BaseSettings):
@@ -27,12 +48,12 @@ class Settings(BaseSettings):
         default=Path("~/.podium"),
         description="Data directory: embedded servers, artifacts, logs, the local admin token.",
     )
-    database_url: SecretStr | None = Field(
+    database_url: _DatabaseUrl | None = Field(
         default=None,
         description="PostgreSQL 15 or later, as postgresql://user:password@host/database. "
         "Unset: the embedded server.",
     )
-    valkey_url: SecretStr | None = Field(
+    valkey_url: _ValkeyUrl | None = Field(
         default=None,
         description="Valkey or Redis, as redis://host:6379/0 or unix:///path. "
         "Unset: the embedded server.",
@@ -143,8 +164,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        home = Path(os.environ.get("PODIUM_HOME", "~/.podium")).expanduser()
-        file = TomlConfigSettingsSource(settings_cls, home / "settings.toml")
+        file = TomlConfigSettingsSource(settings_cls, _settings_file())
         return init_settings, env_settings, file
 
     @cached_property
@@ -174,14 +194,50 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            f"{_place(item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_input=False, include_url=False)
         )
+        raise SettingsInvalid(f"Settings cannot be used: {wrong}.", hint=_CORRECT) from None
+    except SettingsError as error:
+        raise _no_list() or SettingsInvalid(str(error), hint=_CORRECT) from None
+    except (ValueError, OSError) as error:  # a settings.toml that is no TOML, or is closed to us
         raise SettingsInvalid(
-            f"Settings cannot be used: {wrong}.",
-            hint="Check the PODIUM_* variables and settings.toml in the data directory.",
+            f"{_settings_file()} cannot be read: {error}.", hint="Correct or remove the file."
         ) from None
-    except ValueError as error:  # a settings.toml that is no TOML
-        raise SettingsInvalid(
-            f"settings.toml cannot be read: {error}.", hint="Correct or remove the file."
-        ) from None
+
+
+def _settings_file() -> Path:
+    home = Path(os.environ.get("PODIUM_HOME", "~/.podium")).expanduser()
+    return home.absolute() / "settings.toml"
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """A setting, and where its value is from."""
+    name = ".".join(str(part) for part in location)
+    variable = f"PODIUM_{location[0]}".upper()
+    if variable in _environment():
+        return f"{name} ({variable})"
+    return f"{name} ({_settings_file()})" if _settings_file().exists() else name
+
+
+def _no_list() -> SettingsInvalid | None:
+    """What is wrong with a variable that should hold a list: those are written as JSON."""
+    for name in Settings.model_fields:
+        variable = f"PODIUM_{name}".upper()
+        value = _environment().get(variable)
+        if value is None or not isinstance(Settings.model_fields[name].default, list):
+            continue
+        try:
+            json.loads(value)
+        except ValueError:
+            parts = [part.strip(" '\"") for part in value.strip(" []").split(",")]
+            meant = json.dumps([part for part in parts if part])
+            return SettingsInvalid(
+                f"{variable} is no JSON list: {value}.", hint=f"Write it as '{meant}'."
+            )
+    return None
+
+
+def _environment() -> Mapping[str, str]:
+    """The environment as settings are looked up in it: without regard to case."""
+    return {name.upper(): value for name, value in os.environ.items()}

@@ -9,12 +9,12 @@ from typing import Any, Protocol, Self, cast
 
 import asyncpg
 import orjson
-from sqlalchemy import Connection, MetaData, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy import URL, Connection, MetaData, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from podium.kernel.errors import NotFound, PodiumError, Unavailable
+from podium.kernel.errors import NotFound, PodiumError, SettingsInvalid, Unavailable
 
 metadata = MetaData()
 """The tables of every slice; each ``store.py`` declares its own here."""
@@ -160,7 +160,7 @@ async def call_in(conn: AsyncConnection, statement: str, *args: Any) -> Sequence
 
 def _create_engine(url: str, pool_size: int, patience: float | None) -> AsyncEngine:
     return create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
+        _address(url).set(drivername="postgresql+asyncpg"),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
@@ -177,6 +177,17 @@ def _create_engine(url: str, pool_size: int, patience: float | None) -> AsyncEng
             },
         },
     )
+
+
+def _address(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):  # what is wrong would tell the password
+        raise SettingsInvalid(
+            "PODIUM_DATABASE_URL is no URL of a database.",
+            hint="Write it as postgresql://user:password@host:5432/database; characters such as @ "
+            "and / in a password as %40 and %2F.",
+        ) from None
 
 
 def _refuse_closed(connection: Any, _record: object, _fairy: object) -> None:

@@ -242,3 +242,11 @@ def test_events_are_followed_across_a_restart_on_another_port(fresh: Installatio
     assert [json.loads(process.stdout.readline())["subject"] for _ in made[1:]] == made[1:]
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
+
+
+def test_the_doctor_names_variables_that_nothing_reads(fresh: Installation) -> None:
+    said = fresh.podium("doctor", "--json", PODIUM_PROT="1", PODIUM_PROJECT="p")
+    found = {check["check"]: check for check in said.json["checks"]}["settings"]
+    assert found["outcome"] == "warning"
+    assert found["detail"] == "Nothing reads PODIUM_PROT."
+    assert found["advice"] == "Did you mean PODIUM_PORT?"

@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import typer
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from podium.client.models import Status as ServerStatus
 
 app = application()
+
+_NO_SETTINGS = {
+    *("PODIUM_URL", "PODIUM_TOKEN", "PODIUM_PROJECT", "PODIUM_EMBEDDED"),
+    *("PODIUM_TASK_ID", "PODIUM_ATTEMPT", "PODIUM_WORKSPACE", "PODIUM_INPUT"),
+}
+"""Variables that clients read, a server gives to its children, or a worker to its agents."""
 
 _LITTLE_BYTES = 2 * 2**30
 _LEAST_BYTES = 2**28
@@ -129,10 +135,25 @@ def _admin_token() -> Finding:
 
 def _settings() -> Finding:
     try:
-        count = len(local.settings())
+        known = [str(setting["env"]) for setting in local.settings()]
     except Failure as failure:
         return Finding("settings", "failed", failure.message, failure.hint or "")
-    return Finding("settings", "ok", f"{count} settings are valid")
+    unknown = [
+        name
+        for name in sorted(os.environ)
+        if name.upper().startswith("PODIUM_") and name.upper() not in {*known, *_NO_SETTINGS}
+    ]
+    if unknown:
+        detail = f"Nothing reads {', '.join(unknown)}."
+        return Finding("settings", "warning", detail, _meant(unknown, known))
+    return Finding("settings", "ok", f"{len(known)} settings are valid")
+
+
+def _meant(unknown: Sequence[str], known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    close = [match for name in unknown for match in get_close_matches(name.upper(), known, n=1)]
+    return f"Did you mean {', '.join(close)}?" if close else "'podium config docs' has them all."
 
 
 def _server() -> Iterator[Finding]:
