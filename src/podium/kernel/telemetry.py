@@ -60,6 +60,12 @@ def configure_logging(settings: Settings, process: str) -> None:
     )
 
 
+def leave_console() -> None:
+    """Log to the file alone from here on."""
+    root = logging.getLogger()
+    root.handlers = [handler for handler in root.handlers if isinstance(handler, LogFile)]
+
+
 def rotate(path: Path, *, limit: int = ROTATE_BYTES, keep: int = ROTATED_FILES) -> bool:
     """Rename ``path`` to ``path.1`` (and ``.1`` to ``.2``, …) once it passes ``limit`` bytes.
 

@@ -11,7 +11,10 @@ from podium.server import up
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     options = _parser().parse_args(argv)
-    named = (("PODIUM_HOST", "host"), ("PODIUM_PORT", "port"), ("PODIUM_WORKERS", "workers"))
+    named = (
+        *(("PODIUM_HOST", "host"), ("PODIUM_PORT", "port"), ("PODIUM_WORKERS", "workers")),
+        ("PODIUM_WORKER_NAME", "name"),
+    )
     up.options_as_environment([(name, getattr(options, key, None)) for name, key in named])
     command = _COMMANDS[options.command]
     return int(command(options))
@@ -21,7 +24,7 @@ def _up(options: argparse.Namespace) -> int:
     asked = up.Asked(options.idle, options.port, options.workers, as_json=options.json)
     if options.lock is not None:
         return up.run_handed(asked, lock=options.lock, ready=options.ready)
-    return up.run_detached(asked) if options.detached else up.run_foreground(asked)
+    return up.run(asked, detached=options.detached)
 
 
 def _server(options: argparse.Namespace) -> int:
@@ -75,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
             "--idle", type=float, metavar="SECONDS", help="end after so long without work"
         )
     worker = commands.add_parser("worker", help="run one worker alone")
-    worker.add_argument("--name", help="its name in the logs")
+    worker.add_argument("--name", help="its name in the logs and the status")
     for child in (api, worker):
         child.add_argument("--tied", action="store_true", help=argparse.SUPPRESS)
     shown = commands.add_parser("settings", help="print the settings in force as JSON")

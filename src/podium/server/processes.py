@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import time
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -13,15 +15,18 @@ from podium.kernel import open_files
 from podium.kernel.errors import PodiumError, SettingsInvalid, Unavailable
 from podium.kernel.redaction import redact_text
 from podium.kernel.settings import Settings, load_settings
-from podium.kernel.telemetry import configure_logging
+from podium.kernel.telemetry import configure_logging, leave_console
 from podium.server.exits import ExitStatus
 from podium.server.lifeline import Lifeline, StopOrder
 from podium.server.network import listen_as_set, url_of
-from podium.server.runfiles import RunFiles
+from podium.server.runfiles import RunFiles, used
 
 log = structlog.stdlib.get_logger(__name__)
 
 API_GRACE_SECONDS = 5.0
+CURRENT_SECONDS = 10.0
+"""How long a worker apart waits for a database that is not up to date."""
+_LOOK_SECONDS = 0.5
 _HURRIED_WORKER_SECONDS = 4.0
 """How long a worker may take to hand back what it runs; then it is cancelled."""
 _CANCELLED_WORKER_SECONDS = 1.0
@@ -48,21 +53,26 @@ def run_api(*, listener: int | None = None, idle: float | None = None, tied: boo
 def run_worker(name: str | None = None, *, tied: bool = False) -> int:
     """Serve as a worker until asked to stop; the exit status.
 
-    One that runs apart leaves the database to its server, and ends when it is not up to date.
+    One that runs apart leaves the database to its server, and ends when it is not up to date
+    within ``CURRENT_SECONDS``.
     """
 
     async def work(settings: Settings, order: StopOrder, lifeline: Lifeline | None) -> ExitStatus:
         await _prepare_worker(settings, tied=tied)
         return await _work(settings, order, _fence(lifeline))
 
-    return _run(name or "worker", work, tied=tied)
+    return _run(name, work, tied=tied)
 
 
-def _run(name: str, work: Work, *, tied: bool) -> int:
+def _run(name: str | None, work: Work, *, tied: bool) -> int:
+    """``name`` is that of the process in the log; None for a worker's own name."""
     lifeline = Lifeline() if tied else None
+    as_json = os.environ.get("PODIUM_LOG_FORMAT") == "json"
     try:
         settings = load_settings()
-        configure_logging(settings, name)
+        as_json = settings.log_format == "json"
+        with used(settings.data_dir):
+            configure_logging(settings, name or settings.worker_name)
         _require_urls(settings)
         open_files.allow_many()
         gc.set_threshold(*_COLLECTOR_THRESHOLDS)
@@ -72,6 +82,9 @@ def _run(name: str, work: Work, *, tied: bool) -> int:
         if lifeline is not None:
             lifeline.report(error)
         if isinstance(error, PodiumError):
+            if lifeline is None and not as_json:
+                sys.stderr.write(f"Podium ends here. {explain(error)}\n")
+                leave_console()
             log.error(error.message, hint=error.hint, code=error.code)  # noqa: TRY400
         else:
             log.exception("process failed")
@@ -118,7 +131,8 @@ async def _serve(
 
     listener = listen_as_set(settings) if descriptor is None else socket.socket(fileno=descriptor)
     with listener:
-        await composition.prepare(settings)
+        with _place_of_database(settings):
+            await composition.prepare(settings)
         app = composition.create_api(settings)
         server = ApiServer(app, listener=listener, grace=API_GRACE_SECONDS)
         went_idle = asyncio.Event()
@@ -172,12 +186,14 @@ async def _prepare_worker(settings: Settings, *, tied: bool) -> None:
     from podium.storage.migrate import require_migrated
 
     if tied:  # the API of this `up` does the same, whichever comes first
-        await composition.prepare(settings)
+        with _place_of_database(settings):
+            await composition.prepare(settings)
         return
     assert settings.database_url is not None, "it was required before"  # noqa: S101
     database = Database(settings.database_url.get_secret_value(), pool_size=1)
     try:
-        await require_migrated(database, composition.SQL_SLICES)
+        with _place_of_database(settings):
+            await _wait_until_current(lambda: require_migrated(database, composition.SQL_SLICES))
     finally:
         await database.close()
 
@@ -192,6 +208,40 @@ def _fence(lifeline: Lifeline | None) -> Callable[[], None]:
         start_anew()
 
     return fence
+
+
+async def _wait_until_current(require: Callable[[], Awaitable[None]]) -> None:
+    """Give a server that starts beside this worker the time to bring the database up to date."""
+    deadline = time.monotonic() + CURRENT_SECONDS
+    said = False
+    while True:
+        try:
+            return await require()
+        except Unavailable as error:
+            if error.__cause__ is not None or time.monotonic() > deadline:  # PostgreSQL is away
+                raise
+            if not said:
+                log.info("waiting for a server to upgrade the database", reason=error.message)
+                said = True
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+@contextmanager
+def _place_of_database(settings: Settings) -> Generator[None]:
+    """Say which PostgreSQL cannot be reached, where that is the caller's affair."""
+    from sqlalchemy import make_url
+
+    try:
+        yield
+    except Unavailable as error:
+        if error.__cause__ is None or settings.embedded_postgres or settings.database_url is None:
+            raise
+        place = make_url(settings.database_url.get_secret_value()).set(query={})
+        raise Unavailable(
+            error.message,
+            hint=f"PODIUM_DATABASE_URL is {place}: see that PostgreSQL runs there, and that the "
+            "user, the password and the database are right.",
+        ) from error
 
 
 async def _work(settings: Settings, order: StopOrder, fence: Callable[[], None]) -> ExitStatus:

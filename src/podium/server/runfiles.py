@@ -4,11 +4,12 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
+from podium.kernel.errors import SettingsInvalid
 from podium.kernel.files import private_directory, write_private
 
 _PROBE_SECONDS = 0.1
@@ -18,6 +19,19 @@ _PROBE_SECONDS = 0.1
 def home() -> Path:
     """The data directory as the environment names it, absolute."""
     return Path(os.environ.get("PODIUM_HOME") or "~/.podium").expanduser().absolute()
+
+
+@contextmanager
+def used(data_dir: Path) -> Generator[None]:
+    """While files are made in the data directory: that they cannot be is a ``SettingsInvalid``."""
+    try:
+        yield
+    except OSError as error:
+        why = "it is no directory" if data_dir.is_file() else error.strerror
+        raise SettingsInvalid(
+            f"The data directory {data_dir} cannot be used: {why}.",
+            hint="Set PODIUM_HOME to a directory that you may write to, or that can be made.",
+        ) from None
 
 
 class RunFiles:
@@ -32,11 +46,13 @@ class RunFiles:
     def acquire(self) -> int | None:
         """Take the lock; its descriptor, or None when another process holds it.
 
-        What a killed predecessor said of itself is removed. The lock belongs to the open file:
+        What a killed predecessor said of itself is removed. Raises ``SettingsInvalid`` when the
+        data directory cannot be used. The lock belongs to the open file:
         a process that inherits the descriptor holds it too.
         """
-        private_directory(self._lock_file.parent)
-        descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with used(self.data_dir):
+            private_directory(self._lock_file.parent)
+            descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + _PROBE_SECONDS
         while not _locked(descriptor):
             if time.monotonic() > deadline:

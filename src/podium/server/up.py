@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
+from podium.kernel.errors import SettingsInvalid
 from podium.server.exits import ExitStatus
 from podium.server.runfiles import RunFiles, home
 
@@ -31,6 +32,15 @@ class Asked:
     port: int | None = None
     workers: int | None = None
     as_json: bool = False
+
+
+def run(asked: Asked, *, detached: bool) -> int:
+    """Be the supervisor, or start one that goes on alone."""
+    try:
+        return run_detached(asked) if detached else run_foreground(asked)
+    except SettingsInvalid as error:  # before there is a supervisor to tell it
+        _tell_failure(error, None, as_json=asked.as_json)
+        return ExitStatus.FAILED
 
 
 def run_foreground(asked: Asked) -> int:

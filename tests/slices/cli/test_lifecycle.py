@@ -140,7 +140,6 @@ def test_the_doctor_finds_what_is_wrong_with_a_server() -> None:
         "PostgreSQL": "failed",
         "Valkey": "warning",
         "workers": "failed",
-        "confinement": "warning",
         "events": "warning",
         "clock": "warning",
     }
@@ -163,6 +162,30 @@ def test_the_doctor_knows_when_space_is_short(
 def test_the_doctor_misses_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert doctor._git().outcome == "warning"
+
+
+def test_the_doctor_tells_of_unconfined_agents_where_some_can_run(
+    installation: Installation,
+) -> None:
+    found = installation.podium("doctor", "--json").json["checks"]
+    assert "confinement" in {check["check"] for check in found}
+
+
+@pytest.mark.parametrize("place", ["file", "/proc/x"])
+def test_a_data_directory_that_cannot_be(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    nowhere = Installation(tmp_path / place)
+    for arguments in (["up"], ["up", "-d"]):
+        said = nowhere.podium(*arguments)
+        assert (said.status, said.out) == (1, "")
+        assert f"The data directory {nowhere.home} cannot be used: " in said.err
+        assert "PODIUM_HOME" in said.err
+        assert "Traceback" not in said.err
+    urls = {"PODIUM_DATABASE_URL": "postgresql://h/d", "PODIUM_VALKEY_URL": "redis://h"}
+    said = nowhere.podium("server", **urls)
+    assert said.status == 1
+    assert "cannot be used: " in said.err
+    assert "Traceback" not in said.err
 
 
 def test_where_there_is_no_log(fresh: Installation) -> None:

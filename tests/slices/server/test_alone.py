@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
@@ -71,7 +72,7 @@ async def said(process: Process, event: str) -> dict[str, str]:
     raise AssertionError(f"it ended without {event!r}: {heard}")
 
 
-async def test_a_server_and_a_worker_apart(environment: dict[str, str]) -> None:
+async def test_a_server_and_a_worker_apart(environment: dict[str, str], database: Database) -> None:
     async with (
         running(environment, "server", "--port", "0") as server,
         running(environment, "worker", "--name", "mine") as worker,
@@ -80,6 +81,8 @@ async def test_a_server_and_a_worker_apart(environment: dict[str, str]) -> None:
         async with httpx.AsyncClient(base_url=url) as client:
             assert (await client.get("/health/ready")).status_code == 200
         assert (await said(worker, "worker.started"))["process"] == "mine"
+        rows = await database.call("select name from worker")
+        assert [row["name"] for row in rows] == ["mine"]
         for process in (worker, server):
             process.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(process.wait(), 30) == ExitStatus.DONE
@@ -121,6 +124,41 @@ async def test_a_process_apart_needs_its_servers(environment: dict[str, str], co
     line = json.loads(err)
     assert line["event"] == "PODIUM_VALKEY_URL must be set for a process that runs apart."
     assert "podium up" in line["hint"]
+
+
+async def test_faults_are_told_to_people_unless_logs_are_json(environment: dict[str, str]) -> None:
+    del environment["PODIUM_LOG_FORMAT"]
+    away = {**environment, "PODIUM_DATABASE_URL": "postgresql://u:hidden-word@127.0.0.1:1/none"}
+    for command in ("server", "worker"):
+        status, _, err = await run(away, command, *(["--port=0"] * (command == "server")))
+        assert status == ExitStatus.FAILED
+        first, hint = err.splitlines()[-2:]
+        assert first.startswith("Podium ends here. PostgreSQL cannot be used now: ")
+        assert hint.startswith("PODIUM_DATABASE_URL is postgresql://u:***@127.0.0.1:1/none: ")
+        assert "hidden-word" not in err
+    for url, said in (("foo", "it begins with postgresql://"), ("postgresql://h:x/d", "is no URL")):
+        status, _, err = await run({**environment, "PODIUM_DATABASE_URL": url}, "worker")
+        assert status == ExitStatus.FAILED
+        assert said in err
+        assert "Traceback" not in err
+        assert not err.startswith("{")
+
+
+async def test_a_worker_waits_for_the_server_that_brings_the_schema(
+    environment: dict[str, str], server_url: str
+) -> None:
+    environment["PODIUM_DATABASE_URL"] = server_url.format("empty_for_worker")
+    admin = await asyncpg.connect(server_url.format("postgres"))
+    await admin.execute("create database empty_for_worker")
+    try:
+        async with running(environment, "worker") as worker:
+            await said(worker, "waiting for a server to upgrade the database")
+            async with running(environment, "server", "--port", "0") as server:
+                await said(server, "API listens")
+                await said(worker, "worker.started")
+    finally:
+        await admin.execute("drop database empty_for_worker with (force)")
+        await admin.close()
 
 
 async def test_a_database_out_of_reach_is_said(environment: dict[str, str]) -> None:

@@ -96,6 +96,9 @@ def _home() -> Finding:
     home = data_dir()
     if not home.exists():
         return Finding("data directory", "ok", f"{home} will be made by the first 'podium up'.")
+    if not home.is_dir():
+        advice = "Set PODIUM_HOME to a directory."
+        return Finding("data directory", "failed", f"{home} is no directory.", advice)
     if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
         advice = "Run Podium as the user it belongs to, or set PODIUM_HOME."
         return Finding("data directory", "failed", f"{home} cannot be written.", advice)
@@ -200,11 +203,8 @@ def _of_server(status: "ServerStatus", skew: float) -> Iterator[Finding]:
         yield Finding("workers", "ok", f"{len(alive)} alive, {running} tasks running")
     else:
         yield Finding("workers", "failed", "No worker is alive.", "Start one: 'podium worker'.")
-    if status.confinement in {None, "none"}:
-        advice = "Install bubblewrap, or a Linux with Landlock; see PODIUM_CONFINEMENT."
-        yield Finding("confinement", "warning", "Agents run unconfined.", advice)
-    else:
-        yield Finding("confinement", "ok", f"agents run under {status.confinement}")
+    if alive:  # else nobody knows
+        yield _confinement(status.confinement)
     lag = status.feed_lag_seconds or 0.0
     if lag > _MOST_LAG:
         advice = "Look for a long transaction on the database."
@@ -216,6 +216,13 @@ def _of_server(status: "ServerStatus", skew: float) -> Iterator[Finding]:
         yield Finding("clock", "warning", f"{abs(skew):.0f} s apart from the server's.", advice)
     else:
         yield Finding("clock", "ok", "agrees with the server's")
+
+
+def _confinement(kind: str | None) -> Finding:
+    if kind in {None, "none"}:
+        advice = "Install bubblewrap, or a Linux with Landlock; see PODIUM_CONFINEMENT."
+        return Finding("confinement", "warning", "Agents run unconfined.", advice)
+    return Finding("confinement", "ok", f"agents run under {kind}")
 
 
 def _show(finding: Finding) -> None:
