@@ -12,7 +12,9 @@ from typing import cast
 from podium.cli.failures import Failure, Status
 from podium.client.connection import local_server
 
-STOP_SECONDS = 90.0
+STOP_SECONDS = 60.0
+"""A server may take so long besides the time that it gives to running tasks."""
+_SILENT_SECONDS = 1.0
 IDLE_SECONDS = "300"
 _LOOK_SECONDS = 0.05
 
@@ -59,7 +61,7 @@ def _not_started(status: int, said: str) -> Failure:
         gave_no_reason = f"The server ended with status {status} and gave no reason."
         told = {"code": "not_started", "message": said or gave_no_reason}
     hint = told.get("hint") or "'podium logs' and 'podium doctor' may say more."
-    ours = Status(status) if status in iter(Status) else Status.FAILED
+    ours = Status.CONFLICT if status == Status.CONFLICT else Status.FAILED
     return Failure(ours, told["code"], told["message"], hint)
 
 
@@ -82,8 +84,23 @@ def ends_when_idle() -> float | None:
     return float(idle) if isinstance(idle, int | float) else None
 
 
-def stop(server: Mapping[str, object]) -> None:
-    """Ask a server to end in order and wait until it has."""
+def stop(server: Mapping[str, object], takes_long: Callable[[], object]) -> None:
+    """Ask a server to end in order and wait until it has.
+
+    After a second ``takes_long`` is called. Ctrl-C asks again, which hurries it; then another one
+    ends the waiting.
+    """
+    _ask_to_stop(server)
+    try:
+        if not _has_ended(_SILENT_SECONDS):
+            takes_long()
+            _wait_for_end(server)
+    except KeyboardInterrupt:
+        _ask_to_stop(server)
+        _wait_for_end(server)
+
+
+def _ask_to_stop(server: Mapping[str, object]) -> None:
     process = cast("int", server["pid"])
     try:
         os.kill(process, signal.SIGTERM)
@@ -96,17 +113,26 @@ def stop(server: Mapping[str, object]) -> None:
             f"The server (process {process}) belongs to another user.",
             "Stop it as that user.",
         ) from None
-    deadline = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < deadline:
-        if local_server() is None:
-            return
+
+
+def _wait_for_end(server: Mapping[str, object]) -> None:
+    seconds = STOP_SECONDS + cast("float", server.get("drain_seconds", 0))
+    if not _has_ended(seconds):
+        raise Failure(
+            Status.FAILED,
+            "not_stopped",
+            f"The server (process {server['pid']}) has not ended after {seconds:g} s.",
+            "'podium logs' may say what it waits for.",
+        )
+
+
+def _has_ended(seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while local_server() is not None:
+        if time.monotonic() > deadline:
+            return False
         time.sleep(_LOOK_SECONDS)
-    raise Failure(
-        Status.FAILED,
-        "not_stopped",
-        f"The server (process {process}) has not ended after {STOP_SECONDS:g} s.",
-        "'podium logs' may say what it waits for.",
-    )
+    return True
 
 
 def settings() -> list[dict[str, object]]:

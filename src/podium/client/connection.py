@@ -60,13 +60,15 @@ def resolve(
         if not token:
             raise NoServer(
                 f"There is no token for {url}.",
-                hint="Set PODIUM_TOKEN, or pass token=, to one that 'podium token create' gave.",
+                hint="Set PODIUM_TOKEN to one that 'podium token create' gave. On the machine of a "
+                "'podium server' the administrator's is in admin-token of its data directory.",
             )
         return Connection(_base(url), _sendable(token))
     if not local:
         raise NoServer(
             f"No Podium server runs on {data_dir(home)}, and PODIUM_URL is not set.",
-            hint="Start one with 'podium up --detach', or set PODIUM_URL and PODIUM_TOKEN.",
+            hint="Start one with 'podium up --detach', or set PODIUM_URL and PODIUM_TOKEN. For a "
+            f"'podium server' of this machine the token is in {data_dir(home) / 'admin-token'}.",
         )
     return Connection(
         local, _sendable(token or admin_token(home)), local=True, administrator=not token

@@ -157,6 +157,13 @@ async def _serve(
         if idle is not None:
             helpers.append(asyncio.create_task(look_for_idleness(idle)))
         log.info("API listens", url=url_of(listener))
+        if descriptor is None:
+            token = settings.data_dir / "admin-token"
+            log.info(
+                "to use it, set PODIUM_URL, and PODIUM_TOKEN to what token_file holds",
+                PODIUM_URL=url_of(listener),
+                token_file=str(token),
+            )
         try:
             await server.serve()
         except SystemExit:  # uvicorn's way to say that the lifespan could not start

@@ -28,6 +28,7 @@ _LOOK_SECONDS = 0.05
 _ROTATE_SECONDS = 60.0
 _API_STOP_SECONDS = 10.0
 _WORKER_MARGIN_SECONDS = 10.0
+_SILENT_SECONDS = 1.0
 _PACE = Pace()
 
 log = structlog.stdlib.get_logger(__name__)
@@ -63,6 +64,7 @@ class Supervisor:
         self._api: Child | None = None
         self._workers: list[Child] = []
         self._helpers: list[asyncio.Task[None]] = []
+        self._watcher: asyncio.Task[None] | None = None
 
     async def run(self) -> ExitStatus:
         """Start, run until told to stop, stop. Raises ``PodiumError`` when it cannot start."""
@@ -101,7 +103,7 @@ class Supervisor:
         for child in (self._api, *self._workers):
             child.start()
         await self._wait_until_ready()
-        self._helpers.append(asyncio.create_task(self._watch(self._api)))
+        self._watcher = asyncio.create_task(self._watch(self._api))
         self._server = self._description()
         self._files.publish(self._server)
         log.info("ready", url=self._server["url"], workers=len(self._workers))
@@ -185,6 +187,7 @@ class Supervisor:
             "home": str(self._settings.data_dir),
             "workers": self._settings.workers,
             "idle_seconds": self._idle_seconds,
+            "drain_seconds": self._settings.drain_seconds,
         }
 
     def _stay(self) -> None:
@@ -211,8 +214,10 @@ class Supervisor:
         """Workers first, while the API can still say what they do; PostgreSQL last, and in any
         case."""
         drain = self._settings.drain_seconds + _WORKER_MARGIN_SECONDS
+        telling = asyncio.create_task(self._tell_of_waiting())
         try:
             await asyncio.gather(*(worker.stop(drain) for worker in self._workers))
+            await background.end(telling, self._watcher)  # the API does not answer while it ends
             self._listener.close()
             if self._api is not None:
                 await self._api.stop(_API_STOP_SECONDS)
@@ -220,6 +225,14 @@ class Supervisor:
         finally:
             await self._servers.stop()
         log.info("stopped")
+
+    async def _tell_of_waiting(self) -> None:
+        """Say why it takes so long, once it does."""
+        await asyncio.sleep(_SILENT_SECONDS)
+        log.info(
+            "waiting for running tasks; Ctrl-C or SIGTERM again stops now",
+            at_most_seconds=self._settings.drain_seconds,
+        )
 
     async def _rotate_logs(self) -> None:
         logs = self._settings.data_dir / "logs"

@@ -15,6 +15,7 @@ from installation import Installation
 from podium.cli.commands import doctor
 from podium.cli.commands.logs import _lines
 from podium.client.models import DatabaseStatus, Status, ValkeyStatus
+from slices.cli.commands import until
 
 
 @pytest.fixture
@@ -52,6 +53,24 @@ def test_up_in_the_foreground_ends_with_ctrl_c(fresh: Installation) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert fresh.podium("status").status == 3
+
+
+def test_down_says_what_it_waits_for_and_hurries_on_ctrl_c(fresh: Installation) -> None:
+    assert fresh.podium("up", "-d", PODIUM_DRAIN_SECONDS="600").status == 0
+    fresh.podium("agent", "add", "sleeper", "--", "sleep", "500")
+    fresh.podium("task", "create", "-a", "sleeper")
+    until(lambda: "1 running" in fresh.podium("status").out)
+    process = fresh.begin("down")
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("Stopping process ")
+    expected = "Waiting up to 600 s for 1 running task; Ctrl-C stops now.\n"
+    assert process.stderr.readline() == expected
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "Podium is stopped.\n")
+    log = (fresh.home / "logs" / "podium.log").read_text()
+    assert "waiting for running tasks" in log
+    assert "does not answer" not in log
 
 
 def test_a_checkup_starts_what_it_needs(fresh: Installation, tmp_path: Path) -> None:
@@ -181,8 +200,9 @@ def test_a_data_directory_that_cannot_be(tmp_path: Path, place: str) -> None:
         assert f"The data directory {nowhere.home} cannot be used: " in said.err
         assert "PODIUM_HOME" in said.err
         assert "Traceback" not in said.err
-    urls = {"PODIUM_DATABASE_URL": "postgresql://h/d", "PODIUM_VALKEY_URL": "redis://h"}
-    said = nowhere.podium("server", **urls)
+    said = nowhere.podium(
+        "server", PODIUM_DATABASE_URL="postgresql://h/d", PODIUM_VALKEY_URL="redis://h"
+    )
     assert said.status == 1
     assert "cannot be used: " in said.err
     assert "Traceback" not in said.err

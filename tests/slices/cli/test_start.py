@@ -93,6 +93,7 @@ def test_without_a_server_the_error_teaches(nowhere: Installation) -> None:
     said = nowhere.podium("task", "list")
     assert (said.status, said.out) == (3, "")
     assert "podium up --detach" in said.err
+    assert str(nowhere.home / "admin-token") in said.err
     assert nowhere.podium("status", "--json").status == 3
 
 
