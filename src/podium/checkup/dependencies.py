@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from podium.checkup import languages
 from podium.checkup.context import Context, Json, number
+from podium.checkup.detectors import redact
 from podium.checkup.manifests.locks import LOCKS, pins_everything
-from podium.checkup.manifests.model import Dependency, Unreadable
+from podium.checkup.manifests.model import Dependency, Unreadable, name_in
 from podium.checkup.manifests.registry import ADVISERS, SEEN_ONLY, Reader, reader_of
 from podium.checkup.output import Output, Severity
 from podium.checkup.part import Deadline, Progress, begin
@@ -102,7 +103,7 @@ def _read_one(
         inventory.locks[entry.path] = ecosystem, count(content)
         return
     try:
-        found = list(reader.read(content, entry.path))
+        found = [_without_addresses(item) for item in reader.read(content, entry.path)]
     except Unreadable as error:
         inventory.unreadable.append((entry.path, str(error)))
         return
@@ -110,6 +111,17 @@ def _read_one(
     if resolved:
         inventory.locks[entry.path] = reader.ecosystem, len(found)
     inventory.manifests.append(_Manifest(entry.path, reader, found, resolved))
+
+
+def _without_addresses(item: Dependency) -> Dependency:
+    """Addresses can hold a user and a password, or a token, wherever a manifest has one."""
+    name = name_in(item.name) if "://" in item.name else item.name
+    spec = "(address)" if "://" in item.spec else item.spec
+    return item._replace(name=name, spec=spec)
+
+
+def _shown(text: str, limit: int) -> str:
+    return shorten(clean(redact(text)), limit)
 
 
 def _describe(inventory: _Inventory, output: Output) -> None:
@@ -161,22 +173,25 @@ def _list(inventory: _Inventory, output: Output) -> None:
         {"path": display(path), "ecosystem": ecosystem, "packages": count}
         for path, (ecosystem, count) in sorted(inventory.locks.items())[:100]
     ]
-    rows: list[Json] = [
-        {
-            "name": shorten(clean(item.name), 120),
-            "spec": shorten(clean(item.spec), 80),
-            "scope": shorten(clean(item.scope), 40),
-            "pin": item.pin,
-            "ecosystem": manifest.reader.ecosystem,
-            "manifest": display(manifest.path),
-        }
+    direct = [
+        (manifest, item)
         for manifest in inventory.manifests
         for item in manifest.dependencies
         if item.scope != "indirect"
     ]
-    output.details["dependencies"] = rows[:_LISTED]
-    if len(rows) > _LISTED:
-        output.cut("dependencies", f"{_LISTED} of {len(rows):,} are listed")
+    output.details["dependencies"] = [
+        {
+            "name": _shown(item.name, 120),
+            "spec": _shown(item.spec, 80),
+            "scope": _shown(item.scope, 40),
+            "pin": item.pin,
+            "ecosystem": manifest.reader.ecosystem,
+            "manifest": display(manifest.path),
+        }
+        for manifest, item in direct[:_LISTED]
+    ]
+    if len(direct) > _LISTED:
+        output.cut("dependencies", f"{_LISTED} of {len(direct):,} are listed")
     output.details["differing"] = _differing(inventory)
 
 
@@ -194,10 +209,10 @@ def _differing(inventory: _Inventory) -> list[Json]:
     for (ecosystem, name), found in sorted(specs.items()):
         if len(found) > 1:
             versions: list[Json] = [
-                {"spec": shorten(clean(spec), 80), "manifest": display(path)}
+                {"spec": _shown(spec, 80), "manifest": display(path)}
                 for spec, path in list(found.items())[:6]
             ]
-            rows.append({"ecosystem": ecosystem, "name": clean(name), "versions": versions})
+            rows.append({"ecosystem": ecosystem, "name": _shown(name, 120), "versions": versions})
     return rows[:30]
 
 
@@ -259,7 +274,7 @@ def _add_list(
             "kind": kind,
             "title": title,
             "path": display(path),
-            "detail": shorten(clean(", ".join(dict.fromkeys(names))), 300),
+            "detail": _shown(", ".join(dict.fromkeys(names)), 300),
             "count": len(names),
         }
     )

@@ -29,6 +29,44 @@ def test_a_manifest_is_read(repo: Repo, path: str) -> None:
     assert "u:p" not in json.dumps(output), "credentials in addresses are left out"
 
 
+# Every place of a manifest where an address with a credential may stand.
+SECRETIVE = {
+    "requirements.txt": (
+        "https://files.example.com/pkg-1.0.tar.gz?token=canary1\n"
+        "https://ada:canary2@host.example.com\n"
+        "https://ada:canary3@host.example.com/wheels/one.whl#sha256=canary4\n"
+        "git+https://canary5@host.example.com/org/two.git@v1\n"
+        "-e https://ada:can/ary6@host.example.com/three ; python_version > '3'\n"
+        "-e git@host.example.com:four.git\n"
+        "five @ https://ada:canary7@host.example.com/five.whl\n"
+        "--index-url https://ada:canary8@host.example.com/simple\n"
+        "-e .\n"
+    ),
+    "environment.yml": "dependencies:\n- https://ada:canary9@host.example.com/six.conda\n",
+    "Pipfile": '[packages]\nseven = "https://ada:canary10@host.example.com/seven"\n',
+    "Package.swift": (
+        '.package(url: "https://ada:canary11@host.example.com", from: "1"),\n'
+        '.package(url: "https://ada:canary12@host.example.com/eight?key=canary13", from: "1"),\n'
+    ),
+    "composer.json": json.dumps({"require": {"https://a:canary14@b.example.com/nine": "1.0"}}),
+    "package.json": json.dumps({"dependencies": {"ten": "npm:x@https://a:canary15@b.example.com"}}),
+    "compose.yml": "services:\n  a:\n    image: https://a:canary16@b.example.com/eleven\n",
+    ".github/workflows/a.yml": "- uses: twelve@ghp_Canary17aB3dE5fG7hI9jK1lM3nO5pQ7rS9t\n",
+}
+
+
+def test_addresses_are_listed_without_credentials(repo: Repo) -> None:
+    repo.commit(SECRETIVE)
+    output = run(dependencies, repo)
+    names = {row["name"] for row in output["details"]["dependencies"]}
+    files = {"pkg-1.0.tar.gz", "one.whl", "two.git", "three", "four.git", "five", "."}
+    assert files | {"(address)", "six.conda", "seven", "eight", "ten", "twelve"} <= names
+    told = json.dumps(output).lower()
+    assert "canary" not in told
+    assert "ary6" not in told
+    assert "ada" not in told
+
+
 BROKEN = {
     "package.json": "{",
     "deep/package.json": "[" * 100_000,

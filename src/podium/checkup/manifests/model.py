@@ -49,6 +49,18 @@ def pin(spec: str, *, bare_is_exact: bool = True) -> Pin:
     return "exact" if bare_is_exact and _FULL.match(spec) else "range"
 
 
+def name_in(address: str) -> str:
+    """What a URL or a path is of, by its last part: no user, password, query or fragment."""
+    if egg := re.search(r"#egg=([\w.-]+)", address):
+        return egg[1]
+    place = re.split(r"[?#]|\s;", address)[0].strip().rstrip("/")
+    path = re.sub(r"^[\w+.-]+://[^/]*", "", place)
+    # A revision or a branch comes after an @, and in git@host:name the name after the host.
+    name = path.rpartition("/")[2]
+    name = name.partition("@")[0] if "/" in path else name.rpartition("@")[2].rpartition(":")[2]
+    return name[:80] or "(address)"
+
+
 @dataclass(slots=True)
 class Node:
     """An XML element without its name spaces."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from podium.checkup.context import Json, mapping, objects, string
-from podium.checkup.manifests.model import Dependency, Pin, pin
+from podium.checkup.manifests.model import Dependency, Pin, name_in, pin
 from podium.checkup.manifests.python import load_yaml, toml
 
 _GO = re.compile(r"([\w.-]+\.[\w./~-]+)[ \t]+(v[\w.+-]+)[ \t]*(//[ \t]*indirect)?")
@@ -105,7 +105,7 @@ def swift(content: bytes, _path: str) -> Iterator[Dependency]:
     """Package.swift, read as text."""
     for match in _SWIFT.finditer(_text(content)):
         spec = match[2].strip()
-        name = match[1].rstrip("/").rpartition("/")[2].removesuffix(".git")
+        name = name_in(match[1]).removesuffix(".git")
         moving: Pin = "any" if "branch" in spec else "range"
         how: Pin = "exact" if "exact" in spec or "revision" in spec else moving
         yield Dependency(name, spec, "runtime", how)

@@ -12,7 +12,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from podium.checkup import guards
 from podium.checkup.context import Json, mapping, string, strings
-from podium.checkup.manifests.model import Dependency, Pin, Unreadable, pin
+from podium.checkup.manifests.model import Dependency, Pin, Unreadable, name_in, pin
 
 _MAX_REQUIREMENT = 1_000
 _MAX_TOML_LINE = 20_000
@@ -53,16 +53,11 @@ def requirements_txt(content: bytes, path: str) -> Iterator[Dependency]:
         line = re.sub(r"\s--(hash|config-settings|global-option)\b.*$", "", line).strip()
         editable = re.match(r"(?:-e|--editable)[ =](.+)", line)
         if editable:
-            yield Dependency(_egg(editable[1]), "(editable)", scope, "source")
+            yield Dependency(name_in(editable[1]), "(editable)", scope, "source")
         elif re.match(r"(git\+|https?:|\.{0,2}/)", line):
-            yield Dependency(_egg(line), "(address)", scope, "source")
+            yield Dependency(name_in(line), "(address)", scope, "source")
         elif line and not line.startswith("-"):
             yield from _requirements([line], scope)
-
-
-def _egg(address: str) -> str:
-    egg = re.search(r"#egg=([\w.-]+)", address)
-    return egg[1] if egg else address.rstrip("/").rpartition("/")[2][:80] or "."
 
 
 def toml(content: bytes) -> dict[str, Json]:
@@ -156,7 +151,9 @@ def conda(content: bytes, _path: str) -> Iterator[Dependency]:
     """environment.yml."""
     listed = load_yaml(content).get("dependencies")
     for item in listed if isinstance(listed, list) else []:
-        if isinstance(item, str):
+        if isinstance(item, str) and "://" in item:
+            yield Dependency(name_in(item), "(address)", "runtime", "source")
+        elif isinstance(item, str):
             match = re.match(r"(?:[\w-]+::)?([\w.-]+)\s*(.*)", item)
             if match:
                 exact = bool(re.match(r"==?[\d.]+\w*(=|$)", match[2])) and "*" not in match[2]
