@@ -94,8 +94,9 @@ def _read(
 def _read_one(
     entry: Entry, reader: Reader | None, contents: Contents, inventory: _Inventory
 ) -> None:
-    if entry.size > (_MAX_MANIFEST if reader else _MAX_LOCK):
-        inventory.unreadable.append((entry.path, f"it is larger than {_MAX_MANIFEST:,} bytes"))
+    most = _MAX_MANIFEST if reader else _MAX_LOCK
+    if entry.size > most:
+        inventory.unreadable.append((entry.path, f"it is larger than {most:,} bytes"))
         return
     content = contents.read(entry)
     if reader is None:

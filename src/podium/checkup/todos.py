@@ -30,6 +30,7 @@ _DATA = frozenset({"svg", "csv", "po", "json", "patch", "diff"})
 _TEXT = 200
 _MAX = 20_000
 _LISTED = 300
+_DATED_PER_FILE = 200
 _DAY = 86_400
 
 
@@ -112,6 +113,12 @@ def _date(
     for todo in todos:
         by_path[todo.path].append(todo)
     order = sorted(by_path, key=lambda path: (-len(by_path[path]), path))
+    undated = sum(len(found[_DATED_PER_FILE:]) for found in by_path.values())
+    if undated:
+        output.cut(
+            "ages and authors",
+            f"known for {_DATED_PER_FILE} marks of a file, not for {undated:,} more",
+        )
     for place, path in enumerate(order):
         if place >= limit or deadline.passed:
             output.cut("ages and authors", f"known for {place:,} of {len(order):,} files")
@@ -124,10 +131,10 @@ def _date(
 
 
 def _blame(repository: Repository, path: str, todos: list[_Todo], deadline: Deadline) -> None:
-    wanted = {todo.line: todo for todo in todos}
+    wanted = {todo.line: todo for todo in todos[:_DATED_PER_FILE]}
     lines = [flag for line in wanted for flag in ("-L", f"{line},{line}")]
     records = repository.git.stream(
-        *("blame", "--porcelain", "--no-textconv", *lines[:400]),
+        *("blame", "--porcelain", "--no-textconv", *lines),
         *(str(repository.head), "--", path),
         separator=b"\n",
         seconds=deadline.left(),

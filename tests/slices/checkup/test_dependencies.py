@@ -128,5 +128,10 @@ def test_limits_are_said(repo: Repo) -> None:
     output = run(dependencies, repo)
     assert len(output["details"]["dependencies"]) == 400
     assert any("400 of 500" in cut["limit"] for cut in output["truncated"])
+    repo.commit({"yarn.lock": "x" * 30_000_001})
+    [unread] = findings(run(dependencies, repo), "unreadable_manifest")
+    assert unread["detail"] == "it is larger than 30,000,000 bytes"
+    repo.git("rm", "-q", "yarn.lock")
+    repo.git("commit", "-qm", "less")
     hurried = run(dependencies, repo, seconds=0)
     assert any("0 of 2 were read" in cut["limit"] for cut in hurried["truncated"])

@@ -292,6 +292,14 @@ def test_an_installed_linter_is_used_on_a_copy(repo: Repo, tools: Path, tmp_path
     assert rows(output, "tools", "tool")["shellcheck"]["files"] == 2
 
 
+def test_a_file_that_no_linter_could_be_given_is_said(repo: Repo, tools: Path) -> None:
+    install(tools, "shellcheck", "echo '{}'")
+    repo.commit_paths({b"n" * 300 + b".sh": b"echo $1\n", b"a.sh": b"echo $1\n"})
+    output = run(lint, repo)
+    assert {"what": "shellcheck", "limit": "1 file could not be copied"} in output["truncated"]
+    assert rows(output, "tools", "tool")["shellcheck"]["files"] == 1
+
+
 def test_a_linter_that_fails_is_said(repo: Repo, tools: Path) -> None:
     install(tools, "hadolint", "echo 'no such option: password=hunter22abc' >&2; exit 3")
     install(tools, "actionlint", "exec sleep 60")

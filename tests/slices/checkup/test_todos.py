@@ -93,6 +93,11 @@ def test_marks_are_listed_up_to_a_limit(repo: Repo, monkeypatch: pytest.MonkeyPa
     output = run(todos, repo)
     assert len(output["details"]["todos"]) == 300
     assert any("300 oldest of 400" in cut["limit"] for cut in output["truncated"])
+    assert {
+        "what": "ages and authors",
+        "limit": "known for 200 marks of a file, not for 200 more",
+    } in (output["truncated"])
+    assert sum(1 for row in output["details"]["todos"] if row["since"]) == 200
     monkeypatch.setattr(todos, "_MAX", 50)
     assert run(todos, repo)["summary"]["marks"] == 50
 

@@ -75,7 +75,9 @@ def _run_on_copy(
         issues.cuts.append((tool.name, f"the first {_MAX_FILES:,} of {len(entries):,} files"))
     with tempfile.TemporaryDirectory(prefix="checkup-") as directory:
         root = Path(directory)
-        written, _ = write(root, entries[:_MAX_FILES], reader)
+        written, left_out = write(root, entries[:_MAX_FILES], reader)
+        if left_out:
+            issues.cuts.append((tool.name, f"{plural(left_out, 'file')} could not be copied"))
         for start in range(0, len(written), _BATCH):
             if deadline.passed:
                 issues.cuts.append((tool.name, f"{start:,} of {len(written):,} files were checked"))
