@@ -108,10 +108,6 @@ def agents(python: str = sys.executable) -> list[AgentDraft]:
     return drafts
 
 
-AGENTS = agents()
-"""The agents, for a worker on this machine in this environment."""
-
-
 def tasks(repo: Path, options: Options) -> list[TaskDraft]:
     """The tasks of one checkup, in an order in which each comes after what it depends on."""
     common: dict[str, Any] = {

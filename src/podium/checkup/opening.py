@@ -57,18 +57,7 @@ def open_repository(path: Path, head: str | None = None) -> Repository:
     ``repository_unreadable``).
     """
     path = path.absolute()
-    if not path.is_dir():
-        what = "is a file, not a directory" if path.exists() else "does not exist"
-        raise _not_a_repository(path, what)
-    found = git.ask(
-        *(path, "rev-parse", "--absolute-git-dir", "--git-common-dir"),
-        *("--is-bare-repository", "--is-shallow-repository", "--show-object-format"),
-    )
-    if found.status:
-        if "not a git repository" in found.errors:
-            raise _refused(path)
-        raise _unreadable(path, found.errors)
-    directories, bare, shallow, form = found.output.rsplit("\n", 3)
+    directories, bare, shallow, form = _described(path).rsplit("\n", 3)
     git_dir, _, common = directories.rpartition("\n")
     top = git.ask(path, "rev-parse", "--show-toplevel").output if bare == "false" else ""
     common_dir = (path / common).resolve()
@@ -90,6 +79,22 @@ def open_repository(path: Path, head: str | None = None) -> Repository:
     if repository.head:
         runner.take_names_from(repository.head)
     return repository
+
+
+def _described(path: Path) -> str:
+    """What git says of the repository, one fact a line."""
+    if not path.is_dir():
+        what = "is a file, not a directory" if path.exists() else "does not exist"
+        raise _not_a_repository(path, what)
+    found = git.ask(
+        *(path, "rev-parse", "--absolute-git-dir", "--git-common-dir"),
+        *("--is-bare-repository", "--is-shallow-repository", "--show-object-format"),
+    )
+    if not found.status:
+        return found.output
+    if "not a git repository" in found.errors:
+        raise _refused(path)
+    raise _unreadable(path, found.errors)
 
 
 def _commit(runner: Git, git_dir: Path, wanted: str | None) -> str | None:

@@ -36,13 +36,13 @@ def test_every_task_comes_after_what_it_depends_on() -> None:
 
 def test_the_api_takes_the_tasks_and_the_runtimes_the_agents() -> None:
     bulk = BulkNew.model_validate({"tasks": graph.tasks(Path(), {"out": "out"})})
-    names = {draft["name"] for draft in graph.AGENTS}
+    names = {draft["name"] for draft in graph.agents()}
     assert {task.agent for task in bulk.tasks} == names
-    runtimes = {draft["name"]: draft["runtime"] for draft in graph.AGENTS}
+    runtimes = {draft["name"]: draft["runtime"] for draft in graph.agents()}
     assert sorted(name for name in names if runtimes[name] == "command") == [
         "checkup-history", "checkup-large-files", "checkup-lint", "checkup-secrets",
     ]  # fmt: skip
-    for draft in graph.AGENTS:
+    for draft in graph.agents():
         if draft["runtime"] == "command":
             CommandConfig.model_validate(draft["config"])
             assert draft["config"]["command"][0] == sys.executable
@@ -51,7 +51,7 @@ def test_the_api_takes_the_tasks_and_the_runtimes_the_agents() -> None:
 
 
 def test_functions_are_published() -> None:
-    for draft in graph.AGENTS:
+    for draft in graph.agents():
         if draft["runtime"] == "function":
             [found] = entry_points(group="podium.functions", name=draft["config"]["function"])
             assert callable(found.load())

@@ -168,11 +168,11 @@ def test_settings_that_change_answers_are_overridden(trap: Trap) -> None:
 
 def test_modules_beside_the_repository_are_not_imported(repo: Repo) -> None:
     """``python -m`` would import from the working directory first."""
-    from podium.checkup.graph import AGENTS
+    from podium.checkup.graph import agents
 
-    for draft in AGENTS:
+    for draft in agents():
         if draft["runtime"] == "command":
             assert "-I" in draft["config"]["command"]
     repo.commit({"json.py": "raise SystemExit('imported')\n", "podium.py": "raise SystemExit(9)\n"})
-    command = next(d["config"]["command"] for d in AGENTS if d["runtime"] == "command")
+    command = next(d["config"]["command"] for d in agents() if d["runtime"] == "command")
     subprocess.run([*command, "--repo", "."], cwd=repo.path, capture_output=True, check=True)

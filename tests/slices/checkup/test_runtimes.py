@@ -29,7 +29,7 @@ async def _run(
     came: dict[str, Dependency],
     tmp_path: Path,
 ) -> tuple[Dependency, RecordingContext]:
-    agent = next(agent for agent in graph.AGENTS if agent["name"] == draft["agent"])
+    agent = next(agent for agent in graph.agents() if agent["name"] == draft["agent"])
     runtime = runtimes[agent["runtime"]]
     config = runtime.validate(agent["config"])
     assert (await runtime.probe(config)).ok
