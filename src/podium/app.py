@@ -18,6 +18,7 @@ from podium.agents.runtimes import built_in
 from podium.agents.service import AgentService
 from podium.events import retention
 from podium.events.live import Feed, Wakeups
+from podium.kernel.addresses import agents_url
 from podium.kernel.ids import uuid7
 from podium.kernel.settings import Settings
 from podium.principals.service import PrincipalService, ensure_admin_token
@@ -215,7 +216,7 @@ async def run_worker(
         agent_spec=core.agents.spec,
         project_name=core.projects.name,
         workspaces=settings.data_dir / "workspaces",
-        server_url=settings.public_url or f"http://{settings.host}:{settings.port}",
+        server_url=agents_url(settings),
         max_output_bytes=settings.max_payload_bytes,
     )
     options = WorkerOptions(

@@ -4,7 +4,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TypeVar, cast
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIWebSocketRoute
@@ -24,6 +23,7 @@ from podium.api.middleware.limit import BodyLimit, RateLimiter
 from podium.api.middleware.observe import Observe
 from podium.api.streams import EventStreams
 from podium.events.live import Feed
+from podium.kernel.addresses import accepted_hosts
 from podium.kernel.settings import Settings
 from podium.principals import routes as principals
 from podium.principals.service import PrincipalService
@@ -118,16 +118,10 @@ def _middleware(
     return [
         Middleware(Observe, metrics=metrics, access_log=access_log),
         *([cors] if settings.cors_origins else []),
-        Middleware(Guard, allowed_hosts=_hosts(settings), origins=settings.cors_origins),
+        Middleware(Guard, allowed_hosts=accepted_hosts(settings), origins=settings.cors_origins),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
         Middleware(Authenticate, principals=_of(services, PrincipalService), limiter=limiter),
     ]
-
-
-def _hosts(settings: Settings) -> set[str]:
-    """The allowed names, and that of the public URL."""
-    public = urlsplit(settings.public_url or "").hostname
-    return {*settings.allowed_hosts, *([public] if public else [])}
 
 
 def _lifespan(

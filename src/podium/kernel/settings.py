@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -39,6 +41,25 @@ _DatabaseUrl = Annotated[
 _ValkeyUrl = Annotated[SecretStr, AfterValidator(_begins_with("redis://", "rediss://", "unix://"))]
 
 
+def _host_name(text: str) -> str:
+    """A name as a Host header has it; one that is written otherwise would never be met."""
+    if not re.fullmatch(r"\*|\[[0-9A-Fa-f:.]+\]|[\w.-]+", text):
+        raise ValueError(
+            "a host name is given without scheme and port, an IPv6 address in brackets"
+        )
+    return text
+
+
+def _base_url(text: str) -> str:
+    """A URL that paths are appended to."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it begins with http:// or https:// and a host name")
+    if parts.username is not None or "?" in text or "#" in text:
+        raise ValueError("it has no user, query or fragment")
+    return text.rstrip("/")
+
+
 class Settings(BaseSettings):
     """Every setting of Podium. A field's description is its documentation."""
 
@@ -66,15 +87,19 @@ class Settings(BaseSettings):
     port: int = Field(
         default=8250, ge=0, le=65535, description="Port of the API; 0 takes a free one."
     )
-    allowed_hosts: list[str] = Field(
-        default=["localhost", "127.0.0.1", "[::1]"],
-        description="Host names under which the API answers; others get 421.",
+    allowed_hosts: list[Annotated[str, AfterValidator(_host_name)]] = Field(
+        default=[],
+        description="Further host names under which the API answers, besides loopback, `host` and "
+        "the name in `public_url`; others get 421. `*` stands for all.",
     )
     cors_origins: list[str] = Field(
         default=[], description="Origins of other sites whose pages may call the API."
     )
-    public_url: str | None = Field(
-        default=None, description="URL under which clients reach the API, when it is not host:port."
+    public_url: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        default=None,
+        description="URL under which other machines reach the API, such as "
+        "https://podium.example.com. Workers give it to their agents; unset, that of loopback or "
+        "of `host`.",
     )
     max_body_bytes: int = Field(
         default=32 * 2**20, ge=1024, description="Largest request body in bytes."

@@ -13,7 +13,8 @@
 **One ``up`` per data directory.** It holds a lock on ``run/up.lock``, in which its process id
 stands, from its first moment to its last. ``run/server.json`` is there while the API can be used:
 ``{"pid", "url", "version", "started_at", "detached", "home", "workers", "idle_seconds",
-"drain_seconds"}``. Whoever finds that file takes it for true only while the lock is held.
+"drain_seconds", "warning"}``; ``url`` is for this machine, ``warning`` says what other machines
+lack to use it, or is null. Whoever finds that file takes it for true only while the lock is held.
 
 **Stopping.** SIGTERM, SIGINT or SIGHUP stop it in order: workers drain, then the API, Valkey and
 PostgreSQL end. A second signal lets workers hand back what they run at once.

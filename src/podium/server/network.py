@@ -1,4 +1,4 @@
-"""The socket of the API: opening it, naming it, and asking through it how the API is."""
+"""The socket of the API: opening it, and asking through it how the API is."""
 
 import asyncio
 import ipaddress
@@ -6,6 +6,7 @@ import socket
 
 import structlog
 
+from podium.kernel.addresses import local_url
 from podium.kernel.errors import SettingsInvalid
 from podium.kernel.settings import Settings
 from podium.kernel.sockets import listen
@@ -32,17 +33,28 @@ def listen_as_set(settings: Settings) -> socket.socket:
         log.warning(
             "the API can be reached from other machines and speaks plain HTTP: "
             "let a proxy in front of it terminate TLS",
-            address=url_of(listener),
+            address=url_of(settings, listener),
         )
+    if warning := what_is_missing(settings, listener):
+        log.warning(warning)
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
-    """URL under which this machine reaches ``listener``."""
-    host, port = listener.getsockname()[:2]
-    if ipaddress.ip_address(host).is_unspecified:
-        host = "::1" if listener.family is socket.AF_INET6 else "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def what_is_missing(settings: Settings, listener: socket.socket) -> str | None:
+    """What to set before other machines can use ``listener``; None when nothing is missing."""
+    if settings.public_url or _is_loopback(listener):
+        return None
+    return (
+        "Other machines can connect, but agents are given a URL for this machine, and requests "
+        "to a host name that is not in PODIUM_ALLOWED_HOSTS are refused. Set PODIUM_PUBLIC_URL "
+        "for the server and every worker, for example to "
+        f"http://{socket.gethostname()}:{_port_of(listener)}."
+    )
+
+
+def url_of(settings: Settings, listener: socket.socket) -> str:
+    """URL under which this machine reaches ``listener``, which was opened as ``settings`` say."""
+    return local_url(settings, _port_of(listener))
 
 
 def has_callers(listener: socket.socket) -> bool:
@@ -52,29 +64,28 @@ def has_callers(listener: socket.socket) -> bool:
     return bool(select.select([listener], [], [], 0)[0])
 
 
-async def is_ready(url: str, host_name: str) -> bool:
+async def is_ready(url: str) -> bool:
     """Ask ``/health/ready``. While nobody accepts yet, the question waits in the queue.
 
-    ``host_name`` is one under which the API answers. False when the answer is not 200, or does
-    not come within ten seconds.
+    False when the answer is not 200, or does not come within ten seconds.
     """
-    answer = await _answer(url, host_name, "/health/ready", _ASK_SECONDS)
+    answer = await _answer(url, "/health/ready", _ASK_SECONDS)
     return answer.startswith(b"HTTP/1.1 200")
 
 
-async def is_live(url: str, host_name: str, seconds: float) -> bool:
+async def is_live(url: str, seconds: float) -> bool:
     """Ask ``/health/live``; whether anything is answered within ``seconds``."""
-    return bool(await _answer(url, host_name, "/health/live", seconds))
+    return bool(await _answer(url, "/health/live", seconds))
 
 
-async def _answer(url: str, host_name: str, path: str, seconds: float) -> bytes:
+async def _answer(url: str, path: str, seconds: float) -> bytes:
     """The first line of an answer; nothing when none comes."""
     host, _, port = url.removeprefix("http://").rpartition(":")
     writer = None
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-            question = f"GET {path} HTTP/1.1\r\nHost: {host_name}\r\nConnection: close\r\n\r\n"
+            question = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
             writer.write(question.encode())
             return await reader.readline()
     except (OSError, TimeoutError):
@@ -82,6 +93,10 @@ async def _answer(url: str, host_name: str, path: str, seconds: float) -> bytes:
     finally:
         if writer is not None:
             writer.close()
+
+
+def _port_of(listener: socket.socket) -> int:
+    return listener.getsockname()[1]
 
 
 def _is_loopback(listener: socket.socket) -> bool:

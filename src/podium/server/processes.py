@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from podium.kernel import open_files
+from podium.kernel.addresses import agents_url
 from podium.kernel.errors import PodiumError, SettingsInvalid, Unavailable
 from podium.kernel.redaction import redact_text
 from podium.kernel.settings import Settings, load_settings
@@ -156,12 +157,12 @@ async def _serve(
         helpers = [asyncio.create_task(obey())]
         if idle is not None:
             helpers.append(asyncio.create_task(look_for_idleness(idle)))
-        log.info("API listens", url=url_of(listener))
+        log.info("API listens", url=url_of(settings, listener))
         if descriptor is None:
             token = settings.data_dir / "admin-token"
             log.info(
                 "to use it, set PODIUM_URL, and PODIUM_TOKEN to what token_file holds",
-                PODIUM_URL=url_of(listener),
+                PODIUM_URL=url_of(settings, listener),
                 token_file=str(token),
             )
         try:
@@ -196,6 +197,12 @@ async def _prepare_worker(settings: Settings, *, tied: bool) -> None:
         with _place_of_database(settings):
             await composition.prepare(settings)
         return
+    if settings.public_url is None:
+        log.warning(
+            "PODIUM_PUBLIC_URL is not set: agents of this worker are told that the API is on this "
+            "machine",
+            url=agents_url(settings),
+        )
     assert settings.database_url is not None, "it was required before"  # noqa: S101
     database = Database(settings.database_url.get_secret_value(), pool_size=1)
     try:

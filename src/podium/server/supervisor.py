@@ -18,7 +18,14 @@ from podium.kernel.settings import Settings
 from podium.kernel.telemetry import rotate, rotate_in_place
 from podium.server.children import Child, Ended, server_argv
 from podium.server.exits import ExitStatus
-from podium.server.network import has_callers, is_live, is_ready, listen_as_set, url_of
+from podium.server.network import (
+    has_callers,
+    is_live,
+    is_ready,
+    listen_as_set,
+    url_of,
+    what_is_missing,
+)
 from podium.server.runfiles import RunFiles
 from podium.server.watching import Pace, keep_answering
 from podium.storage.embedded import EmbeddedServers, EmbeddedUrls
@@ -152,8 +159,8 @@ class Supervisor:
 
     async def _wait_until_ready(self) -> None:
         """Raises ``Unavailable`` when the API dies or takes too long before it is ready."""
-        url, host_name = url_of(self._listener), self._settings.allowed_hosts[0]
-        question = asyncio.create_task(is_ready(url, host_name))
+        url = url_of(self._settings, self._listener)
+        question = asyncio.create_task(is_ready(url))
         try:
             async with asyncio.timeout(READY_SECONDS):
                 while self._failure is None:
@@ -163,7 +170,7 @@ class Supervisor:
                             self._is_ready = True
                             return
                         await asyncio.sleep(_LOOK_SECONDS)
-                        question = asyncio.create_task(is_ready(url, host_name))
+                        question = asyncio.create_task(is_ready(url))
         except TimeoutError:
             raise Unavailable(
                 f"The API was not ready after {READY_SECONDS:g} seconds.",
@@ -174,13 +181,13 @@ class Supervisor:
         raise self._failure
 
     async def _watch(self, api: Child) -> None:
-        url, host_name = url_of(self._listener), self._settings.allowed_hosts[0]
-        await keep_answering(api, lambda: is_live(url, host_name, _PACE.patience), _PACE)
+        url = url_of(self._settings, self._listener)
+        await keep_answering(api, lambda: is_live(url, _PACE.patience), _PACE)
 
     def _description(self) -> Mapping[str, object]:
         return {
             "pid": os.getpid(),
-            "url": url_of(self._listener),
+            "url": url_of(self._settings, self._listener),
             "version": __version__,
             "started_at": datetime.now(UTC).isoformat(),
             "detached": self._order.detached,
@@ -188,6 +195,7 @@ class Supervisor:
             "workers": self._settings.workers,
             "idle_seconds": self._idle_seconds,
             "drain_seconds": self._settings.drain_seconds,
+            "warning": what_is_missing(self._settings, self._listener),
         }
 
     def _stay(self) -> None:
@@ -254,8 +262,9 @@ def say_ready(settings: Settings) -> Callable[[Mapping[str, object]], None]:
     """Tells a person at a terminal where Podium is and how to sign in."""
 
     def say(server: Mapping[str, object]) -> None:
+        warning = f"{server['warning']}\n" if server["warning"] else ""
         sys.stdout.write(
-            f"Podium is ready at {server['url']}\n"
+            f"Podium is ready at {server['url']}\n{warning}"
             f"Administrator's token: {settings.data_dir / 'admin-token'}\n"
             "Press Ctrl-C to stop it.\n"
         )

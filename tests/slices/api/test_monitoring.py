@@ -105,7 +105,7 @@ async def test_settings_are_listed_with_secrets_masked(
     assert items["database_url"]["value"] == "***"
     assert items["valkey_url"]["env"] == "PODIUM_VALKEY_URL"
     assert items["home"]["value"] == str(settings.home)
-    assert items["allowed_hosts"]["value"] == ["localhost", "127.0.0.1", "[::1]"]
+    assert items["allowed_hosts"]["value"] == []
     assert all(item["description"] for item in items.values())
 
 

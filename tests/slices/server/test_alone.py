@@ -2,14 +2,9 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -21,55 +16,7 @@ from podium.kernel.settings import Settings
 from podium.server import network, processes
 from podium.server.exits import ExitStatus
 from podium.storage.database import Database
-
-COMMAND = (sys.executable, "-P", "-m", "podium.server")
-
-
-@pytest.fixture
-def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
-    assert settings.database_url is not None
-    assert settings.valkey_url is not None
-    return {
-        **{name: value for name, value in os.environ.items() if "PODIUM" not in name},
-        "PODIUM_HOME": str(tmp_path),
-        "PODIUM_DATABASE_URL": settings.database_url.get_secret_value(),
-        "PODIUM_VALKEY_URL": settings.valkey_url.get_secret_value(),
-        "PODIUM_LOG_FORMAT": "json",
-    }
-
-
-@asynccontextmanager
-async def running(environment: dict[str, str], *arguments: str) -> AsyncGenerator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, env=environment, stderr=PIPE
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-async def run(environment: dict[str, str], *arguments: str) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, env=environment, stdout=PIPE, stderr=PIPE
-    )
-    out, err = await process.communicate()
-    return process.returncode, out.decode(), err.decode()
-
-
-async def said(process: Process, event: str) -> dict[str, str]:
-    """The first line of the process's console log that tells of ``event``."""
-    assert process.stderr is not None
-    heard: list[bytes] = []
-    async with asyncio.timeout(30):
-        while line := await process.stderr.readline():
-            heard.append(line)
-            record = json.loads(line)
-            if record["event"] == event:
-                return record
-    raise AssertionError(f"it ended without {event!r}: {heard}")
+from slices.server.apart import run, running, said
 
 
 async def test_a_server_and_a_worker_apart(environment: dict[str, str], database: Database) -> None:
@@ -211,24 +158,37 @@ async def test_idleness_is_not_assumed() -> None:
     assert list(answers) == []
 
 
-def settings_of(host: str, port: int = 0) -> Settings:
-    return Settings(host=host, port=port)
+def settings_of(host: str, port: int = 0, public_url: str | None = None) -> Settings:
+    return Settings(host=host, port=port, public_url=public_url)
 
 
 @pytest.mark.parametrize(
     ("host", "url"),
-    [("127.0.0.1", "http://127.0.0.1"), ("::1", "http://[::1]"), ("0.0.0.0", "http://127.0.0.1")],
+    [
+        ("127.0.0.1", "http://127.0.0.1"),
+        ("::1", "http://[::1]"),
+        ("localhost", "http://localhost"),
+        ("0.0.0.0", "http://127.0.0.1"),
+    ],
 )
 def test_the_url_is_one_that_this_machine_reaches(
     host: str, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with network.listen_as_set(settings_of(host)) as listener:
+    settings = settings_of(host)
+    with network.listen_as_set(settings) as listener:
         port = listener.getsockname()[1]
-        assert network.url_of(listener) == f"{url}:{port}"
+        assert network.url_of(settings, listener) == f"{url}:{port}"
         with socket.create_connection((listener.getsockname()[0], port)):
             assert network.has_callers(listener)
-    warned = "terminate TLS" in capsys.readouterr().out
-    assert warned is (host == "0.0.0.0")
+    logged = capsys.readouterr().out
+    for warning in ("terminate TLS", "Set PODIUM_PUBLIC_URL"):
+        assert (warning in logged) is (host == "0.0.0.0")
+
+
+def test_nothing_is_missing_when_the_public_url_is_set() -> None:
+    settings = settings_of("0.0.0.0", public_url="https://podium.example.com")
+    with network.listen_as_set(settings) as listener:
+        assert network.what_is_missing(settings, listener) is None
 
 
 def test_a_host_that_is_none_is_said() -> None:
@@ -251,10 +211,11 @@ async def test_ready_means_200(answer: bytes, expected: str) -> None:
     server = await asyncio.start_server(reply, "::1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server:
-        ready = await network.is_ready(f"http://[::1]:{port}", "here.example")
+        ready = await network.is_ready(f"http://[::1]:{port}")
     assert ready is (expected == "ready")
-    assert asked[0].startswith(b"GET /health/ready HTTP/1.1\r\nHost: here.example\r\n")
+    host = f"[::1]:{port}".encode()
+    assert asked[0].startswith(b"GET /health/ready HTTP/1.1\r\nHost: " + host + b"\r\n")
 
 
 async def test_nobody_is_ready() -> None:
-    assert not await network.is_ready("http://127.0.0.1:1", "localhost")
+    assert not await network.is_ready("http://127.0.0.1:1")

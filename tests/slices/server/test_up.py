@@ -116,6 +116,22 @@ async def test_ctrl_c_stops_in_order(stack: Stack) -> None:
     assert not (stack.home / "run" / "server.json").exists()
 
 
+async def test_what_other_machines_lack_is_said_with_the_address(stack: Stack) -> None:
+    stack.stand_in()
+    stack.environment["PODIUM_HOST"] = "0.0.0.0"
+    process = await stack.start()
+    assert process.stdout is not None
+    assert b"ready at http://127.0.0.1:" in await process.stdout.readline()
+    assert b"Set PODIUM_PUBLIC_URL for the server and every worker" in (
+        await process.stdout.readline()
+    )
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    stack.environment["PODIUM_PUBLIC_URL"] = "https://podium.example.com"
+    assert (await stack.detach())["warning"] is None
+    await stack.stop()
+
+
 @pytest.mark.parametrize(
     ("behaviour", "words"),
     [("worker-slow", ["worker-hands-back", "worker-ends"]), ("worker-deaf", ["worker-ends"])],

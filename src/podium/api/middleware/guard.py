@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from podium.api.errors import MalformedRequest, Misdirected, OriginRefused
+from podium.kernel.addresses import without_port
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -36,10 +37,10 @@ class Guard:
                 host = value.decode("latin-1").lower()
             elif name == b"origin":
                 origin = value.decode("latin-1").lower()
-        if _without_port(host) not in self._hosts and "*" not in self._hosts:
+        if without_port(host) not in self._hosts and "*" not in self._hosts:
             raise Misdirected(
                 "This server does not answer under that host name.",
-                hint="Add the name to the setting allowed_hosts.",
+                hint="Add the name to the setting allowed_hosts, or use it in public_url.",
             )
         if origin and (scope["type"] == "websocket" or scope["method"] not in _READING):
             self._check_origin(origin, host)
@@ -59,8 +60,3 @@ def _site(origin: str) -> str | None:
         return urlsplit(origin).netloc
     except ValueError:
         return None
-
-
-def _without_port(host: str) -> str:
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdigit() else host
