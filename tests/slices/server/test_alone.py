@@ -83,10 +83,13 @@ async def test_faults_are_told_to_people_unless_logs_are_json(environment: dict[
         assert first.startswith("Podium ends here. PostgreSQL cannot be used now: ")
         assert hint.startswith("PODIUM_DATABASE_URL is postgresql://u:***@127.0.0.1:1/none: ")
         assert "hidden-word" not in err
-    for url, said in (("foo", "it begins with postgresql://"), ("postgresql://h:x/d", "is no URL")):
+    for url, wrong in (
+        ("foo", "it begins with postgresql://"),
+        ("postgresql://h:x/d", "is no URL"),
+    ):
         status, _, err = await run({**environment, "PODIUM_DATABASE_URL": url}, "worker")
         assert status == ExitStatus.FAILED
-        assert said in err
+        assert wrong in err
         assert "Traceback" not in err
         assert not err.startswith("{")
 
