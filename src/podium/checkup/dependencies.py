@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from podium.checkup import languages
 from podium.checkup.context import Context, Json, number
 from podium.checkup.detectors import redact
-from podium.checkup.manifests.locks import LOCKS, pins_everything
+from podium.checkup.manifests.locks import packages, pins_everything
 from podium.checkup.manifests.model import Dependency, Unreadable, name_in
 from podium.checkup.manifests.registry import ADVISERS, SEEN_ONLY, Reader, reader_of
 from podium.checkup.output import Output, Severity
@@ -33,7 +33,9 @@ class _Manifest:
 @dataclass(slots=True)
 class _Inventory:
     manifests: list[_Manifest] = field(default_factory=list[_Manifest])
-    locks: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
+    locks: dict[str, tuple[str, int | None]] = field(
+        default_factory=dict[str, tuple[str, int | None]]
+    )
     unreadable: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     seen_only: list[str] = field(default_factory=list[str])
 
@@ -74,10 +76,11 @@ def _read(
     inventory = _Inventory()
     chosen: list[tuple[Entry, Reader | None]] = []
     for entry in repository.tree().files:
-        if languages.is_vendored(entry.path) or not entry.size:
+        if languages.is_vendored(entry.path):
             continue
-        reader = reader_of(entry.path)
-        if reader or entry.path.rpartition("/")[2] in LOCKS:
+        lock = languages.is_lock_file(entry.path)
+        reader = None if lock else reader_of(entry.path)
+        if lock or (reader and entry.size):
             chosen.append((entry, reader))
         elif SEEN_ONLY.fullmatch(entry.path.rpartition("/")[2]):
             inventory.seen_only.append(entry.path)
@@ -94,14 +97,17 @@ def _read(
 def _read_one(
     entry: Entry, reader: Reader | None, contents: Contents, inventory: _Inventory
 ) -> None:
+    ecosystem = languages.lock_ecosystem(entry.path)
+    if ecosystem:
+        inventory.locks[entry.path] = ecosystem, None
     most = _MAX_MANIFEST if reader else _MAX_LOCK
     if entry.size > most:
         inventory.unreadable.append((entry.path, f"it is larger than {most:,} bytes"))
         return
     content = contents.read(entry)
+    if ecosystem:
+        inventory.locks[entry.path] = ecosystem, packages(entry.path, content)
     if reader is None:
-        ecosystem, count = LOCKS[entry.path.rpartition("/")[2]]
-        inventory.locks[entry.path] = ecosystem, count(content)
         return
     try:
         found = [_without_addresses(item) for item in reader.read(content, entry.path)]
@@ -135,7 +141,8 @@ def _describe(inventory: _Inventory, output: Output) -> None:
         direct = [item for item in manifest.dependencies if item.scope != "indirect"]
         pins[ecosystem].update(item.pin for item in direct)
     for ecosystem, count in inventory.locks.values():
-        locked[ecosystem] += count
+        locked[ecosystem] += count or 0
+    uncounted = {ecosystem for ecosystem, count in inventory.locks.values() if count is None}
     every = Counter[str]()
     for counts in pins.values():
         every.update(counts)
@@ -153,7 +160,7 @@ def _describe(inventory: _Inventory, output: Output) -> None:
             "manifests": manifests[name],
             "direct": pins[name].total(),
             **{pin: pins[name][pin] for pin in _PINS},
-            "locked_packages": locked[name],
+            "locked_packages": None if name in uncounted else locked[name],
         }
         for name in sorted(manifests | locked, key=lambda name: (-pins[name].total(), name))
     ]
@@ -286,7 +293,8 @@ def _judge_locks(inventory: _Inventory, output: Output) -> None:
     beside: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for path, (ecosystem, _) in inventory.locks.items():
         directory, _, name = path.rpartition("/")
-        if ecosystem in {"npm", "Python"} and not name.endswith(".txt"):
+        resolved = name.endswith(".txt") or name.startswith("requirements")
+        if ecosystem in {"npm", "Python"} and not resolved:
             beside[ecosystem, directory].append(path)
     for (ecosystem, _), paths in sorted(beside.items()):
         if len(paths) > 1:

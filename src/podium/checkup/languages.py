@@ -124,44 +124,43 @@ _INTERPRETERS = {
     "Rscript": "R",
 }
 
-LOCK_FILES = frozenset(
-    {
-        "Cargo.lock",
-        "Gemfile.lock",
-        "Package.resolved",
-        "Pipfile.lock",
-        "Podfile.lock",
-        "bun.lock",
-        "bun.lockb",
-        "composer.lock",
-        "conda-lock.yml",
-        "deno.lock",
-        "flake.lock",
-        "go.sum",
-        "go.work.sum",
-        "gradle.lockfile",
-        "mix.lock",
-        "npm-shrinkwrap.json",
-        "package-lock.json",
-        "packages.lock.json",
-        "paket.lock",
-        "pdm.lock",
-        "pixi.lock",
-        "pnpm-lock.yaml",
-        "poetry.lock",
-        "pubspec.lock",
-        "pylock.toml",
-        "rebar.lock",
-        "uv.lock",
-        "yarn.lock",
-        ".terraform.lock.hcl",
-        "Chart.lock",
-        "cabal.project.freeze",
-        "stack.yaml.lock",
-        "Manifest.toml",
-        "renv.lock",
-    }
-)
+_LOCK_FILES = {
+    "Cargo.lock": "Rust",
+    "Gemfile.lock": "Ruby",
+    "Package.resolved": "Swift",
+    "Pipfile.lock": "Python",
+    "Podfile.lock": "CocoaPods",
+    "bun.lock": "npm",
+    "bun.lockb": "npm",
+    "composer.lock": "PHP",
+    "conda-lock.yml": "Conda",
+    "deno.lock": "Deno",
+    "flake.lock": "Nix",
+    "go.sum": "Go",
+    "go.work.sum": "Go",
+    "gradle.lockfile": "Gradle",
+    "mix.lock": "Elixir",
+    "npm-shrinkwrap.json": "npm",
+    "package-lock.json": "npm",
+    "packages.lock.json": ".NET",
+    "paket.lock": ".NET",
+    "pdm.lock": "Python",
+    "pixi.lock": "Conda",
+    "pnpm-lock.yaml": "npm",
+    "poetry.lock": "Python",
+    "pubspec.lock": "Dart",
+    "pylock.toml": "Python",
+    "rebar.lock": "Erlang",
+    "uv.lock": "Python",
+    "yarn.lock": "npm",
+    ".terraform.lock.hcl": "Terraform",
+    "Chart.lock": "Helm",
+    "cabal.project.freeze": "Haskell",
+    "stack.yaml.lock": "Haskell",
+    "Manifest.toml": "Julia",
+    "renv.lock": "R",
+}
+_REQUIREMENTS_LOCK = re.compile(r"requirements.*\.lock(\.txt)?")
 
 _VENDORED = re.compile(
     r"(^|/)(node_modules|bower_components|vendor|vendored|_vendor|third[-_]?party|thirdparty"
@@ -171,9 +170,8 @@ _VENDORED = re.compile(
 )
 _GENERATED = re.compile(
     r"(\.min\.(js|mjs|css)|[-.]bundle\.js|\.js\.map|\.css\.map|\.pb\.(go|cc|h|rb|swift)"
-    r"|_pb2(_grpc)?\.pyi?|\.pb\.dart|\.g\.dart|\.freezed\.dart|_generated\.\w+|\.generated\.\w+"
-    r"|\.gen\.\w+|\.designer\.cs|\.g\.cs|\.g\.i\.cs|_string\.go|zz_generated\.[\w.]+|\.snap"
-    r"|\.pbxproj|mock_\w+\.go|bindata\.go)$",
+    r"|_pb2(_grpc)?\.pyi?|\.pb\.dart|\.g\.dart|\.freezed\.dart|\.generated\.\w+|\.gen\.\w+"
+    r"|\.designer\.cs|\.g\.cs|\.g\.i\.cs|zz_generated\.[\w.]+|\.snap|\.pbxproj)$",
     re.IGNORECASE,
 )
 _TEST = re.compile(
@@ -228,10 +226,15 @@ def is_code(path: str) -> bool:
     return found in _CODE or found in {"CMake", "Dockerfile", "Makefile", "Make-like"}
 
 
-def is_lock_file(path: str) -> bool:
-    """Whether a package manager writes this file to pin what was resolved."""
+def lock_ecosystem(path: str) -> str | None:
+    """What the packages belong to that a lock file pins; None for a path of another kind."""
     name = path.rpartition("/")[2]
-    return name in LOCK_FILES or bool(re.fullmatch(r"requirements.*\.lock(\.txt)?", name))
+    return "Python" if _REQUIREMENTS_LOCK.fullmatch(name) else _LOCK_FILES.get(name)
+
+
+def is_lock_file(path: str) -> bool:
+    """Whether the name is one of a file that pins what a package manager resolved."""
+    return lock_ecosystem(path) is not None
 
 
 def is_vendored(path: str) -> bool:
@@ -240,7 +243,10 @@ def is_vendored(path: str) -> bool:
 
 
 def is_generated(path: str) -> bool:
-    """Whether the name is one that tools give to what they write."""
+    """Whether the name is one that only tools give, to what they write.
+
+    Most tools say it at the file's top instead: see ``Repository.generated``.
+    """
     return bool(_GENERATED.search(path))
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 
 from podium.checkup import languages
 from podium.checkup.context import Context, Json, number, whole
+from podium.checkup.manifests.locks import pins_everything
+from podium.checkup.manifests.registry import reader_of
 from podium.checkup.output import Output
 from podium.checkup.part import Deadline, begin
 from podium.checkup.repository import Entry, Repository, Tree
@@ -17,7 +19,8 @@ _SHOWN = 30
 _LARGE = 1_000_000
 _HUGE = 10_000_000
 _LONG_LINE = 500
-_LFS = "version https://git-lfs"
+_LFS = "^version https://git-lfs\\.github\\.com/spec/v1$"
+_LFS_BYTES = 1_024  # no pointer is larger
 _ASSET = re.compile(
     r"\.(png|jpe?g|gif|webp|ico|svg|woff2?|ttf|otf|eot|mp[34]|wav|ogg|pdf|webm|avif)$",
     re.IGNORECASE,
@@ -51,9 +54,15 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
     if not complete:
         output.cut("binary files", "time ran out; the rest is judged by its name")
     said = repository.generated(seconds=deadline.left())
-    kinds = {entry.path: _kind(entry, lines, said, complete=complete) for entry in tree.files}
+    pinned = _pinned(repository, tree)
+    kinds = {
+        entry.path: "lock file"
+        if entry.path in pinned
+        else _kind(entry, lines, said, complete=complete)
+        for entry in tree.files
+    }
     _snapshot(tree, kinds, lines, large, output)
-    _lfs(repository, output)
+    _lfs(repository, tree, output)
     ctx.progress(0.4, "looking for the biggest objects of the whole history")
     _objects(repository, tree, deadline, output)
     _judge(tree, kinds, large, output)
@@ -61,12 +70,26 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
     return output.as_json()
 
 
+def _pinned(repository: Repository, tree: Tree) -> set[str]:
+    """Requirements files that a resolver wrote: lock files by what they hold."""
+    candidates = [
+        entry
+        for entry in tree.files
+        if entry.path.endswith(".txt")
+        and entry.size <= _LARGE
+        and not languages.is_vendored(entry.path)
+        and reader_of(entry.path)
+    ]
+    with repository.reader() as reader:
+        return {entry.path for entry in candidates if pins_everything(reader.read(entry))}
+
+
 def _kind(entry: Entry, lines: dict[str, int], generated: set[str], *, complete: bool) -> str:
     path = entry.path
-    if languages.is_lock_file(path):
-        return "lock file"
     if languages.is_vendored(path):
         return "vendored"
+    if languages.is_lock_file(path):
+        return "lock file"
     count = lines.get(path)
     minified = languages.extension(path) in {"js", "mjs", "cjs", "css", "html", "svg"}
     if path in generated or languages.is_generated(path):
@@ -153,11 +176,16 @@ def _is_vendor(pieces: list[str]) -> bool:
     return languages.is_vendored("/".join(pieces) + "/")
 
 
-def _lfs(repository: Repository, output: Output) -> None:
-    pointers = sum(1 for _ in repository.grep("-c", "-F", "-e", _LFS, seconds=20))
+def _lfs(repository: Repository, tree: Tree, output: Output) -> None:
+    small = {entry.path for entry in tree.files if entry.size < _LFS_BYTES}
+    found = repository.grep("-n", "-e", _LFS, fields=3, seconds=20)
+    pointers = sum(1 for path, line, _ in found if line == b"1" and os.fsdecode(path) in small)
     output.summary["lfs_files"] = pointers
     if pointers:
-        output.notes.append(f"{plural(pointers, 'file')} are kept in Git LFS; pointers were seen.")
+        are = "is" if pointers == 1 else "are"
+        output.notes.append(
+            f"{plural(pointers, 'file')} {are} kept in Git LFS; sizes are those of the pointers."
+        )
 
 
 def _objects(repository: Repository, tree: Tree, deadline: Deadline, output: Output) -> None:

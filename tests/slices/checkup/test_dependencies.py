@@ -28,6 +28,7 @@ LOCKS = {
         json.dumps({"packages": [{"name": "a/b"}, {"name": "c/d"}]}, indent=4),
         2,
     ),
+    "requirements.lock": ("a==1.0 ; python_version > '3' \\\n    --hash=sha256:0\nb==2.0\n", 2),
     "Pipfile.lock": (json.dumps({"default": {"a": {}, "b": {"v": 1}}}, indent=4), 2),
     "pubspec.lock": ("packages:\n  a:\n    v: 1\n  b:\n    v: 2\n", 2),
     "packages.lock.json": ('{"a": {"resolved": "1"}, "b": {"resolved": "2"}}', 2),
@@ -76,6 +77,30 @@ def test_resolved_requirements_are_a_lock(repo: Repo) -> None:
     output = run(dependencies, repo)
     assert rows(output, "lock_files", "path")["requirements.txt"]["packages"] == 2
     assert output["findings"] == []
+
+
+def test_a_requirements_lock_is_a_lock(repo: Repo) -> None:
+    locked = "a==1.0 \\\n    --hash=sha256:0\n    # via b\n"
+    repo.commit(
+        {
+            "pyproject.toml": '[project]\ndependencies = ["a>=1"]\n',
+            "requirements.lock": locked,
+            "requirements-dev.lock": locked,
+            "uv.lock": "",
+        }
+    )
+    output = run(dependencies, repo)
+    assert output["summary"]["lock_files"] == 3
+    assert output["findings"] == []
+
+
+def test_a_lock_file_that_is_not_read_is_a_lock(repo: Repo) -> None:
+    repo.commit({"package.json": '{"dependencies": {"a": "^1"}}', "bun.lockb": b"\0"})
+    output = run(dependencies, repo)
+    assert rows(output, "manifests", "path")["package.json"]["lock"] == "bun.lockb"
+    assert rows(output, "lock_files", "path")["bun.lockb"]["packages"] is None
+    assert rows(output, "ecosystems", "ecosystem")["npm"]["locked_packages"] is None
+    assert findings(output, "no_lock_file") == []
 
 
 def test_what_moves_is_found(repo: Repo) -> None:

@@ -89,11 +89,11 @@ def test_aliases_and_merges_are_not_worked_out() -> None:
     assert time.monotonic() - started < SECONDS
 
 
-@pytest.mark.parametrize("name", locks.LOCKS)
+@pytest.mark.parametrize("name", locks.COUNTERS)
 def test_content_for_the_counters_of_lock_files(name: str) -> None:
     started = time.monotonic()
     for piece in ["    a (", '"a', '    "node_modules/', "@", "  @a@", "a:\n  ", "[[package]]\n"]:
-        locks.LOCKS[name][1](_fill(piece))
+        locks.COUNTERS[name](_fill(piece))
         locks.pins_everything(_fill(piece))
     assert time.monotonic() - started < SECONDS
 

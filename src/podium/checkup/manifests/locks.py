@@ -32,33 +32,43 @@ def _matches(pattern: re.Pattern[bytes]) -> Callable[[bytes], int]:
     return lambda content: len(pattern.findall(content))
 
 
-LOCKS: dict[str, tuple[str, Callable[[bytes], int]]] = {
-    "package-lock.json": ("npm", _npm),
-    "npm-shrinkwrap.json": ("npm", _npm),
-    "yarn.lock": ("npm", _matches(_YARN)),
-    "pnpm-lock.yaml": ("npm", _matches(_PNPM)),
-    "bun.lock": ("npm", _matches(_BUN)),
-    "poetry.lock": ("Python", _matches(_TABLE)),
-    "uv.lock": ("Python", _matches(_TABLE)),
-    "pdm.lock": ("Python", _matches(_TABLE)),
-    "pylock.toml": ("Python", _matches(re.compile(rb"^\[\[packages\]\]", re.MULTILINE))),
-    "Pipfile.lock": ("Python", _matches(_PIPFILE)),
-    "Cargo.lock": ("Rust", _matches(_TABLE)),
-    "go.sum": ("Go", _go),
-    "Gemfile.lock": ("Ruby", _matches(_GEM)),
-    "composer.lock": ("PHP", _matches(_COMPOSER)),
-    "packages.lock.json": (".NET", _matches(_NUGET)),
-    "gradle.lockfile": ("Gradle", _matches(_GRADLE)),
-    "pubspec.lock": ("Dart", _matches(_PUB)),
-    "mix.lock": ("Elixir", _matches(_MIX)),
-    "Package.resolved": ("Swift", _matches(_SWIFT)),
-    "Chart.lock": ("Helm", _matches(re.compile(rb"^- name:", re.MULTILINE))),
+COUNTERS: dict[str, Callable[[bytes], int]] = {
+    "package-lock.json": _npm,
+    "npm-shrinkwrap.json": _npm,
+    "yarn.lock": _matches(_YARN),
+    "pnpm-lock.yaml": _matches(_PNPM),
+    "bun.lock": _matches(_BUN),
+    "poetry.lock": _matches(_TABLE),
+    "uv.lock": _matches(_TABLE),
+    "pdm.lock": _matches(_TABLE),
+    "pylock.toml": _matches(re.compile(rb"^\[\[packages\]\]", re.MULTILINE)),
+    "Pipfile.lock": _matches(_PIPFILE),
+    "Cargo.lock": _matches(_TABLE),
+    "go.sum": _go,
+    "Gemfile.lock": _matches(_GEM),
+    "composer.lock": _matches(_COMPOSER),
+    "packages.lock.json": _matches(_NUGET),
+    "gradle.lockfile": _matches(_GRADLE),
+    "pubspec.lock": _matches(_PUB),
+    "mix.lock": _matches(_MIX),
+    "Package.resolved": _matches(_SWIFT),
+    "Chart.lock": _matches(re.compile(rb"^- name:", re.MULTILINE)),
 }
-"""By file name: the ecosystem, and how many packages a lock file's content pins."""
+"""By file name: how many packages the content of a lock file pins."""
+
+
+def packages(path: str, content: bytes) -> int | None:
+    """How many packages the lock file at ``path`` pins; None where the format is not read."""
+    name = path.rpartition("/")[2]
+    if name.startswith("requirements"):
+        return len(_REQUIREMENT.findall(content))
+    counter = COUNTERS.get(name)
+    return counter(content) if counter else None
 
 
 def pins_everything(content: bytes) -> bool:
     """Whether a requirements file is the output of a resolver: every line is one version."""
     lines = [line.strip() for line in content.splitlines()]
     lines = [line for line in lines if line and not line.startswith((b"#", b"-", b"\\"))]
-    return len(lines) > 1 and all(_REQUIREMENT.match(line) for line in lines)
+    resolved = len(lines) > 1 or (bool(lines) and b"--hash=" in content)
+    return resolved and all(_REQUIREMENT.match(line) for line in lines)
