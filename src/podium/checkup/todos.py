@@ -8,27 +8,28 @@ from dataclasses import dataclass
 
 from podium.checkup import languages
 from podium.checkup.churn import seconds
+from podium.checkup.comments import begins, python_comments
 from podium.checkup.context import Context, Json, number, whole
 from podium.checkup.detectors import redact
 from podium.checkup.git import GitFailed
 from podium.checkup.output import Output
 from podium.checkup.part import Deadline, Progress, begin
-from podium.checkup.repository import Repository
+from podium.checkup.repository import Reader, Repository
 from podium.checkup.survey import moment
 from podium.checkup.text import clean, display, plural, shorten
 
 _PATTERN = r"(^|[^A-Za-z0-9_])(TODO|FIXME|HACK|XXX)([^A-Za-z0-9_]|$)"
 _MARK = re.compile(r"(?<!\w)(TODO|FIXME|HACK|XXX)(?!\w)")
 # The marks are words of other languages, stand for digits in templates and occur in strings, so
-# one counts only where a comment leads to it. A quote before the comment makes it a string.
-_LEAD = r"""(?:(?<!["'`])(?:\#|//|/\*|--|;|%|<!--|\{\#|\.\.)|^\s*(?:\*|rem\b)|\"\"\"|\'\'\')"""
-_COMMENT = re.compile(_LEAD, re.IGNORECASE)
-_BEGINS = re.compile(_LEAD + r"\W*$", re.IGNORECASE)
+# one counts only in a comment: at its beginning, or followed by what follows such marks.
+_BEGINS = re.compile(r"(?:^\W+|^\s*rem\s+|\s(?:\#|//|/\*|--|<!--)\W*)$", re.IGNORECASE)
 _FOLLOWED = re.compile(r"\s*(:|\([^)]{1,60}\)|-\s)")
 _PROSE = frozenset({"md", "markdown", "mdx", "rst", "adoc", "txt", "tex", "org", "html", "htm"})
 _DATA = frozenset({"svg", "csv", "po", "json", "patch", "diff"})
 _TEXT = 200
 _MAX = 20_000
+_MAX_LINE = 2_000
+_MAX_PYTHON = 1_000_000
 _LISTED = 300
 _DATED_PER_FILE = 200
 _DAY = 86_400
@@ -45,7 +46,7 @@ class _Todo:
 
 
 def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the protocol's name
-    """List TODO, FIXME, HACK and XXX marks in comments.
+    """List TODO, FIXME, HACK and XXX marks in comments, and in prose where a colon follows.
 
     ``input``: ``repo``, ``head``, ``now``, ``seconds`` (default 45), ``max_blamed`` (files whose
     authors are looked up, default 200). ``details``: ``todos`` (``path``, ``line``, ``mark``,
@@ -66,38 +67,76 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
 
 def _find(repository: Repository, deadline: Deadline, output: Output) -> list[_Todo]:
     todos: list[_Todo] = []
-    for raw_path, line, raw in repository.grep(
-        "-n", "-E", "-e", _PATTERN, fields=3, seconds=deadline.left()
-    ):
-        path = os.fsdecode(raw_path)
-        if not languages.is_own(path) or languages.extension(path) in _DATA:
-            continue
-        found = _judge(path, raw.decode("utf-8", "replace"))
-        if found:
-            todos.append(_Todo(path, int(line), *found))
-        if len(todos) >= _MAX:
-            output.cut("marks", f"the first {_MAX:,}")
-            break
+    with repository.reader() as reader:
+        comments = _Comments(repository, reader)
+        for raw_path, number, raw in repository.grep(
+            "-n", "-E", "-e", _PATTERN, fields=3, seconds=deadline.left()
+        ):
+            path = os.fsdecode(raw_path)
+            if not languages.is_own(path) or languages.extension(path) in _DATA:
+                continue
+            line = raw[:_MAX_LINE].decode("utf-8", "replace")
+            if languages.extension(path) in _PROSE:
+                found = _in_prose(line)
+            else:
+                found = _in_comment(comments.of(path, int(number), line))
+            if found:
+                todos.append(_Todo(path, int(number), *found))
+            if len(todos) >= _MAX:
+                output.cut("marks", f"the first {_MAX:,}")
+                break
     return todos
 
 
-def _judge(path: str, text: str) -> tuple[str, str] | None:
-    """The mark and what is said after it, if the line is a note left for later."""
-    match = _MARK.search(text[:2_000])
+class _Comments:
+    """The comments of lines. Python's are told from its strings by reading the whole file."""
+
+    def __init__(self, repository: Repository, reader: Reader) -> None:
+        self._entries = {entry.path: entry for entry in repository.tree().files}
+        self._reader = reader
+        self._path = ""
+        self._known: dict[int, str] | None = None
+
+    def of(self, path: str, number: int, line: str) -> str:
+        """The comment of a line, from where it begins; empty when there is none."""
+        if path != self._path:
+            self._path = path
+            self._known = self._read(path)
+        if self._known is not None:
+            return self._known.get(number, "")[:_MAX_LINE]
+        start = begins(path, line)
+        return "" if start is None else line[start:]
+
+    def _read(self, path: str) -> dict[int, str] | None:
+        entry = self._entries.get(path)
+        if entry is None or entry.size > _MAX_PYTHON or languages.language(path) != "Python":
+            return None
+        return python_comments(self._reader.text(entry))
+
+
+def _in_comment(comment: str) -> tuple[str, str] | None:
+    match = _MARK.search(comment)
     if match is None:
         return None
-    before, after = text[: match.start()], text[match.end() : 2_000]
-    followed = bool(_FOLLOWED.match(after))
-    if languages.extension(path) in _PROSE:
-        counts = followed
-    else:
-        counts = bool(_BEGINS.search(before)) or (
-            followed and (bool(_COMMENT.search(before)) or not before.strip())
-        )
-    if not counts or (match[1] == "XXX" and not before.strip()):
+    after = comment[match.end() :]
+    if not _FOLLOWED.match(after) and not _BEGINS.search(comment[: match.start()]):
         return None
-    said = re.sub(r"^[\s:\-]+|[\s*/\-]*(\*/|-->|\"\"\"|''')?\s*$", "", after)
-    return match[1], shorten(clean(redact(said)), _TEXT)
+    return match[1], _said(after)
+
+
+def _in_prose(line: str) -> tuple[str, str] | None:
+    match = _MARK.search(line)
+    if match is None or not _FOLLOWED.match(line[match.end() :]):
+        return None
+    if match[1] == "XXX" and not line[: match.start()].strip():
+        return None
+    return match[1], _said(line[match.end() :])
+
+
+def _said(after: str) -> str:
+    """What is said after a mark."""
+    said = re.sub(r"^[\s:\-]+|[\s*/\-]*(\*/|-->)?\s*$", "", after)
+    return shorten(clean(redact(said)), _TEXT)
 
 
 def _date(

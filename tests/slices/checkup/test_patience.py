@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from podium.checkup import complexity, detectors, guards, lint, todos
+from podium.checkup import comments, complexity, detectors, guards, lint, todos
 from podium.checkup.linters import data
 from podium.checkup.manifests import javascript, jvm, locks, model, more, python
 from slices.checkup.repos import Repo, run
@@ -137,7 +137,10 @@ def test_indentation_counts_in_its_own_unit() -> None:
 
 def test_marks_in_a_long_line() -> None:
     started = time.monotonic()
-    todos._judge("a.py", "#" * MEGABYTE + " TODO " + " -*/" * MEGABYTE)
+    todos._in_comment("#" * MEGABYTE + " TODO " + " -*/" * MEGABYTE)
+    todos._in_prose("#" * MEGABYTE + " TODO: " + " -*/" * MEGABYTE)
+    for piece in ["'", '"', "`", "\\", " '\\", '"\\\\', " -", "* "]:
+        comments.begins("a.js", (piece * todos._MAX_LINE)[: todos._MAX_LINE])
     assert time.monotonic() - started < 1
 
 

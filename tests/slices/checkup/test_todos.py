@@ -45,6 +45,46 @@ def test_notes_are_told_from_other_uses_of_the_words(repo: Repo) -> None:
     assert fixme["count"] == 3
 
 
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.py", 's = """\n# TODO: no\n"""\n'),
+        ("a.py", 's = "a  # TODO: no"\n'),
+        ("a.py", '"""TODO: a docstring."""\n'),
+        ("a.js", 'it("a // TODO: no", f);\n'),
+        ("a.js", "url = `https://x // TODO: no`;\n"),
+        ("a.ts", "this.#x = TODO - 1;\n"),
+        ("a.go", 'log(";"); log("TODO: no")\n'),
+        ("a.rs", "let a = b; TODO: no\n"),
+        ("a.sh", 'echo "x # TODO: no"\n'),
+        ("a.sh", "curl https://x/TODO: y\n"),
+    ],
+)
+def test_strings_are_no_comments(repo: Repo, path: str, text: str) -> None:
+    repo.commit({path: text})
+    assert run(todos, repo)["details"]["todos"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.py", 's = "#"  # see TODO: yes\n'),
+        ("old.py", 'print "x"  # TODO: yes\n    bad indent\n'),
+        ("broken.py", "f(  # TODO: yes\n"),
+        ("a.js", 'x = "it\'s"; // see TODO: yes\n'),
+        ("a.rs", "fn f<'a>(x: &'a str) {} // TODO yes\n"),
+        ("a.c", "for (;;) {} /* TODO yes */\n"),
+        ("a.sh", 'run "$1"  # then\t# TODO yes\n'),
+        ("a.tex", "text % TODO: yes\n"),
+        ("a.vue", "<!-- TODO: yes -->\n"),
+        ("a.bat", "rem TODO yes\n"),
+    ],
+)
+def test_comments_in_many_languages(repo: Repo, path: str, text: str) -> None:
+    repo.commit({path: text})
+    assert [row["text"] for row in run(todos, repo)["details"]["todos"]] == ["yes"]
+
+
 def test_ages_and_authors_come_from_the_line(repo: Repo) -> None:
     repo.commit({"a.py": "# TODO: old\n" + "x = 1\n" * 3}, author="Ada", days_ago=500)
     repo.commit(
