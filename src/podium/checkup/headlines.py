@@ -49,9 +49,11 @@ def _lint(summary: Summary) -> str:
 def _secrets(summary: Summary) -> str:
     found = _count(summary, "possible_secrets") - _count(summary, "in_tests_or_documents")
     aside = _count(summary, "in_tests_or_documents")
-    grave = f" ({_count(summary, 'high'):,} high)" if found else ""
-    beside = f"; {aside:,} more in tests or documents" if aside else ""
-    return f"{plural(found, 'possible secret')}{grave}{beside}"
+    high = _count(summary, "high")
+    grave = f", {high:,} of them high" if high else ""
+    beside = f"; {plural(aside, 'weak guess', 'weak guesses')} in tests or documents"
+    shown = plural(found, "possible secret") if found else "no possible secrets"
+    return f"{shown}{grave}{beside if aside else ''}"
 
 
 def _dependencies(summary: Summary) -> str:

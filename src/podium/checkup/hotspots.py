@@ -49,7 +49,8 @@ def describe(
     _judge(spots, output)
     output.notes.append(
         "Score of a hot spot: its commits times its complexity (indentation summed over its "
-        "lines), each as a share of the highest, out of 100."
+        "lines), each as a share of the highest, out of 100. Of equal scores, more commits come "
+        "first."
     )
 
 
@@ -82,7 +83,7 @@ def _spots(
     deepest = max((spot.shape.depth for spot in spots), default=0) or 1
     for spot in spots:
         spot.score = 100 * (spot.touched / most) * (spot.shape.depth / deepest)
-    spots.sort(key=lambda spot: (-spot.score, spot.entry.path))
+    spots.sort(key=lambda spot: (-round(spot.score, 1), -spot.touched, spot.entry.path))
     return [spot for spot in spots[:_SHOWN] if spot.touched]
 
 

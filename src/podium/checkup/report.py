@@ -154,6 +154,10 @@ def _write(directory: Path, files: Mapping[str, str]) -> list[Path]:
     written: list[Path] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if not any(directory.iterdir()):
+            # The report is no part of the repository it may lie in. A directory that holds
+            # anything is left as it is: git ignores all that lies beside this file.
+            (directory / ".gitignore").write_text("*\n", encoding="utf-8")
         for name, text in files.items():
             target = directory / name
             draft = directory / f".{name}.{os.getpid()}"

@@ -32,7 +32,7 @@ def _survey(_summary: Facts, details: Facts) -> list[str]:
 
 
 def _history(_summary: Facts, details: Facts) -> list[str]:
-    spots = [_flat_spot(spot) for spot in objects(details.get("hot_spots"))]
+    spots = [_flat_spot(spot) for spot in objects(details.get("hot_spots")) if spot.get("score")]
     lines = (
         ["### Hot spots", "", "Changed often and hard to change: start here.", ""] if spots else []
     )
@@ -46,10 +46,23 @@ def _history(_summary: Facts, details: Facts) -> list[str]:
         Column("Paths through it", "complexity", count),
         Column("Main author", "author", plain),
     ]
-    lines += table(spots, columns, 15)
+    lines += table(spots, columns, 15) if spots else _most_changed(details)
     lines += _months(objects(details.get("months")))
     lines += _people(details)
     return lines
+
+
+def _most_changed(details: Facts) -> list[str]:
+    """What to show where no file has a score."""
+    columns = [
+        Column("File", "path", code),
+        Column("Commits, 12 months", "commits_12_months", count),
+        Column("All", "commits", count),
+        Column("Authors", "authors", count),
+    ]
+    rows = table(objects(details.get("most_changed")), columns, 10)
+    why = "There are no hot spots, as no code is indented. By commits alone:"
+    return ["### Most changed files", "", why, "", *rows] if rows else []
 
 
 def _flat_spot(spot: Facts) -> Facts:

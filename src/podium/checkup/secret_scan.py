@@ -78,6 +78,9 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
             output.cut(search.what, f"time ran out after {deadline.seconds:g} s")
     _key_files(repository, output)
     scan.describe(output)
+    output.notes += _NOTES
+    if repository.head:
+        output.notes.append(_ONE_COMMIT)
     ctx.progress(1.0, f"{plural(len(scan.found), 'possible secret')}")
     return output.as_json()
 
@@ -204,14 +207,15 @@ class _Scan:
                 "long lines",
                 f"{plural(self.long_lines, 'line')} longer than {detectors.MAX_LINE:,} characters",
             )
-        output.notes += _NOTES
 
 
 _NOTES = [
     "A finding is a guess by its form; nobody was asked whether the credential works.",
     "Values are never shown; equal fingerprints are equal values.",
-    "Only this commit was searched. A secret that was ever committed stays in the history.",
 ]
+_ONE_COMMIT = (
+    "Only this commit was searched. A secret that was ever committed stays in the history."
+)
 
 
 def _severity(path: str, secret: Secret) -> Severity:

@@ -124,14 +124,15 @@ def moment(seconds: int) -> str | None:
 
 
 def _languages(tree: Tree, code: dict[str, tuple[Entry, str]], lines: dict[str, int]) -> list[Json]:
-    """Own files by language; vendored and generated ones and lock files are left out."""
+    """Own files by language; vendored ones, generated code and lock files are left out."""
     files: Counter[str] = Counter()
     counted: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for entry in tree.files:
         known = code.get(entry.path)
         name = known[1] if known else languages.language(entry.path)
-        if name is None or not languages.is_own(entry.path):
+        is_written = known is not None or not languages.is_code(entry.path)
+        if name is None or not is_written or not languages.is_own(entry.path):
             continue
         files[name] += 1
         counted[name] += lines.get(entry.path, 0)
@@ -169,6 +170,12 @@ def _notes(repository: Repository, tree: Tree, facts: dict[str, Json], output: O
     if tree.submodules:
         output.notes.append(
             f"{plural(len(tree.submodules), 'submodule')} not looked into; run a checkup on each."
+        )
+    if tree.symlinks:
+        are = "is" if len(tree.symlinks) == 1 else "are"
+        output.notes.append(
+            f"{plural(len(tree.symlinks), 'symbolic link')} {are} not followed and not counted "
+            "as files."
         )
     if repository.head and not repository.bare:
         output.notes.append("Looked at is the commit; uncommitted changes are not part of it.")

@@ -104,6 +104,14 @@ def test_merges_count_for_nobody(repo: Repo) -> None:
     assert rows(output, "authors", "name")["Ada"]["commits"] == 2
 
 
+def test_of_equal_scores_more_commits_come_first(repo: Repo) -> None:
+    for number in range(3):
+        repo.commit({"z.py": f"a = {number}\n"})
+    repo.commit({"a.py": "a = 1\n", "m.py": "if 1:\n    b = 1\n"})
+    spots = run(history, repo)["details"]["hot_spots"]
+    assert [spot["path"] for spot in spots] == ["m.py", "z.py", "a.py"]
+
+
 def test_commits_that_change_everything_are_no_hot_spots(repo: Repo) -> None:
     many = {f"m{n}.py": f"a = {n}\n" for n in range(churn.SWEEPING + 1)}
     repo.commit(many)

@@ -95,7 +95,8 @@ def written(repo: Repo, out: Path, parts: dict[str, Any]) -> tuple[dict[str, Any
 
 def test_a_whole_report(repo: Repo, tmp_path: Path) -> None:
     for number in range(3):
-        repo.commit({"src/app.py": f"import os\n# TODO: one\na = {number}\n", "README.md": "x\n"})
+        app = f"if 1:\n    # TODO: one\n    a = {number}\n"
+        repo.commit({"src/app.py": app, "README.md": "x\n"})
     parts = finished(repo, queued_seconds=0.25, run_seconds=1.5)
     document, page, result = written(repo, tmp_path / "out", parts)
 
@@ -257,10 +258,27 @@ def test_dependencies_may_be_objects(repo: Repo, tmp_path: Path) -> None:
 
 
 def test_a_second_report_takes_the_place_of_the_first(repo: Repo, tmp_path: Path) -> None:
-    names = ["report.json", "report.md"]
+    names = [".gitignore", "report.json", "report.md"]
     for _ in range(2):
         written(repo, tmp_path / "deep" / "out", finished(repo))
     assert sorted(p.name for p in (tmp_path / "deep" / "out").iterdir()) == names
+
+
+def test_where_no_code_is_indented_commits_tell(repo: Repo, tmp_path: Path) -> None:
+    repo.commit({"a.py": "a = 1\n"})
+    _, page, _ = written(repo, tmp_path / "out", finished(repo))
+    assert "### Hot spots" not in page
+    assert "### Most changed files" in page
+
+
+def test_git_does_not_see_a_report_in_a_directory_of_its_own(repo: Repo) -> None:
+    repo.commit({"docs/a.md": "a\n"})
+    written(repo, repo.path / "podium-report", finished(repo))
+    assert repo.git("status", "--porcelain") == ""
+    (repo.path / "podium-report/.gitignore").unlink()
+    for directory in ("podium-report", "docs"):
+        written(repo, repo.path / directory, finished(repo))
+        assert not (repo.path / directory / ".gitignore").exists()
 
 
 def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:

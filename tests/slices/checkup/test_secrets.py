@@ -11,6 +11,7 @@ import pytest
 
 from podium.checkup import detectors, report, secret_scan, survey, todos
 from podium.checkup.context import Json
+from podium.checkup.headlines import headline
 from slices.checkup.repos import Recorder, Repo, findings, run
 
 LETTERS = "aB3dE5gH7jK9mN1pQ2rS4tU6vW8xY0zC"
@@ -229,3 +230,26 @@ def test_importing_the_detectors_leaves_warnings_alone() -> None:
 @pytest.mark.parametrize("text", ["", "nothing here", "a" * 10_000, "é" * 50])
 def test_redacting_plain_text_changes_nothing(text: str) -> None:
     assert detectors.redact(text) == text[:1_000]
+
+
+@pytest.mark.parametrize(
+    ("found", "aside", "shown"),
+    [
+        (0, 0, "no possible secrets"),
+        (0, 1, "no possible secrets; 1 weak guess in tests or documents"),
+        (2, 10, "2 possible secrets, 1 of them high; 10 weak guesses in tests or documents"),
+    ],
+)
+def test_the_headline(found: int, aside: int, shown: str) -> None:
+    summary: dict[str, Json] = {
+        "possible_secrets": found + aside,
+        "in_tests_or_documents": aside,
+        "high": min(found, 1),
+    }
+    assert headline("secrets", summary) == shown
+
+
+def test_nothing_is_said_of_a_commit_where_there_is_none(repo: Repo) -> None:
+    assert not any("commit" in note for note in run(secret_scan, repo)["notes"])
+    repo.commit({"a.py": "a = 1\n"})
+    assert any("Only this commit" in note for note in run(secret_scan, repo)["notes"])
