@@ -74,7 +74,7 @@ _PLACEHOLDER = re.compile(
     r"|^[<%$&*({\[]|[>)}\]]$|^\\|\.\.\.|^x{3,}|x{4,}$|\{\{|\$\{|%\(|%s"
 )
 _NOWHERE = re.compile(
-    r"(?i)@(localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0|host(name)?\b|[\w.-]*example)"
+    r"(?i)@(localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0|host(name)?(?![\w.-])|[\w.-]*example)"
 )
 
 

@@ -37,6 +37,8 @@ def _history(summary: Summary) -> str:
 
 def _lint(summary: Summary) -> str:
     tools = plural(_count(summary, "tools"), "tool")
+    if not _count(summary, "tools"):
+        return "nothing to check"
     if not _count(summary, "issues"):
         return f"nothing found by {tools}"
     return (

@@ -33,12 +33,13 @@ def _escaped(mark: str) -> str:
 
 def code(value: Json, limit: int = _LONGEST) -> str:
     """A path or a piece of code, in a line or a cell of a table."""
-    text = shorten(clean(" ".join(_as_text(value).split())), limit)
-    if not text:
+    text = shorten(clean(re.sub(r"\s+", " ", _as_text(value))), limit)
+    if not text.strip():
         return _NOTHING
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * (longest + 1)
-    edge = " " if text[0] == "`" or text[-1] == "`" else ""
+    # Renderers take one space off both ends when there is one at each.
+    edge = " " if "`" in {text[0], text[-1]} or text[0] == text[-1] == " " else ""
     # A pipe ends the cell even inside code. Renderers differ on a backslash before an escaped
     # pipe, so there a broken bar stands for it.
     shown = re.sub(r"(\\+)\|", r"\1¦", text).replace("|", "\\|")

@@ -224,6 +224,12 @@ def test_yaml_that_holds_control_characters(repo: Repo) -> None:
     assert rule["examples"][0]["message"] == "it holds characters that YAML does not allow"
 
 
+def test_a_path_that_is_no_utf8_is_shown_as_elsewhere(repo: Repo) -> None:
+    repo.commit_paths({b"bad\xff.py": b"import os\n"})
+    output = run(lint, repo)
+    assert [row["path"] for row in output["details"]["worst_files"]] == ["bad\\xff.py"]
+
+
 def test_marks_of_an_unfinished_merge(repo: Repo) -> None:
     merge = "a = 1\n<<<<<<< HEAD\nb = 1\n=======\nb = 2\n>>>>>>> side\n"
     repo.commit({"a.txt": merge, "only.txt": "<<<<<<< HEAD\n", "doc.rst": "=======\nx\n=======\n"})

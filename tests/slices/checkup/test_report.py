@@ -144,6 +144,7 @@ def test_an_empty_repository_has_a_report(repo: Repo, tmp_path: Path, commits: i
     document, page, _ = written(repo, tmp_path / "out", finished(repo))
     assert document["summary"]["outcome"] == "complete"
     assert "0 files" in page
+    assert "| Lint | nothing to check |" in page
     assert "## Timings" not in page, "nobody said how long the parts took"
 
 
@@ -194,6 +195,12 @@ def test_code_shows_what_it_was_given(text: str) -> None:
     wanted = " ".join(text.split())
     if wanted:
         assert [content.strip().replace("¦", "|") for content in shown] == [wanted]
+
+
+def test_spaces_at_the_ends_of_a_path_are_shown() -> None:
+    assert markdown.code(" a.py") == "` a.py`"
+    assert markdown.code(" a ") == "`  a  `"
+    assert markdown.code("  ") == "-"
 
 
 def test_failed_and_cancelled_parts_are_reported(repo: Repo, tmp_path: Path) -> None:

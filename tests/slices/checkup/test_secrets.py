@@ -132,6 +132,12 @@ def test_what_only_looks_like_a_secret(repo: Repo) -> None:
     assert output["summary"]["placeholders"] > 0
 
 
+@pytest.mark.parametrize(("host", "found"), [("host.acme.io", 1), ("host", 0), ("hostname:1", 0)])
+def test_a_host_is_no_example_for_its_first_word(repo: Repo, host: str, found: int) -> None:
+    repo.commit({"src/app.py": f'url = "https://app:Hq81hdkw@{host}/app"\n'})
+    assert len(run(secret_scan, repo)["details"]["secrets"]) == found
+
+
 def test_settings_may_come_without_quotes(repo: Repo) -> None:
     repo.commit(
         {

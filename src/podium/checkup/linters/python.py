@@ -5,6 +5,7 @@ write a cache) is switched off, and ruff sees a copy.
 """
 
 import json
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,7 +54,7 @@ def check(entries: list[Entry], reader: Reader, deadline: Deadline, issues: Issu
             issues.notes.append(f"ruff could not use the repository's configuration: {why}")
             own = False
             ended = _ruff(find_ruff_bin(), root, deadline, isolated=True)
-        _report(ended, root, issues)
+        _report(ended, root, written, issues)
     rules = "the repository's own" if own else f"a choice for likely faults ({', '.join(_SELECT)})"
     issues.ran("ruff", len(written), _version(find_ruff_bin(), ended), rules=rules)
 
@@ -92,7 +93,9 @@ def _ruff(binary: str, root: Path, deadline: Deadline, *, isolated: bool) -> End
     return run([*argv, "."], root, deadline.left())
 
 
-def _report(ended: Ended, root: Path, issues: Issues) -> None:
+def _report(ended: Ended, root: Path, written: list[str], issues: Issues) -> None:
+    # Ruff replaces bytes of a path that are no UTF-8.
+    paths = {os.fsencode(path).decode("utf-8", "replace"): path for path in written}
     if ended.status is None:
         issues.cuts.append(("ruff", "it took too long; what it had found is counted"))
     elif ended.status:
@@ -108,12 +111,13 @@ def _report(ended: Ended, root: Path, issues: Issues) -> None:
         code = string(item.get("code")) or "invalid-syntax"
         name = string(item.get("name"))
         row = whole(mapping(item.get("location")).get("row"), 1)
-        path = Path(string(item.get("filename")))
+        file = Path(string(item.get("filename")))
+        path = str(file.relative_to(root)) if file.is_relative_to(root) else file.name
         issues.add(
             "ruff",
             code,
             _severity(code),
-            str(path.relative_to(root)) if path.is_relative_to(root) else path.name,
+            paths.get(path, path),
             row,
             string(item.get("message")),
             name=name or None,
