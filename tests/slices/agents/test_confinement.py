@@ -306,8 +306,8 @@ def test_auto_says_why_there_is_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "PODIUM_CONFINEMENT" in (caught.value.hint or "")
 
 
-def test_none_is_a_choice_that_is_shown(tmp_path: Path) -> None:
+async def test_none_is_a_choice_that_is_shown(tmp_path: Path) -> None:
     runtime = built_in(data_dir=tmp_path, confinement="none")["command"]
-    conditions = getattr(runtime, "conditions")(runtime.validate({"command": ["true"]}))  # noqa: B009
+    conditions = await runtime.conditions(runtime.validate({"command": ["true"]}))
     assert conditions["confinement"] == "none"
     assert "PODIUM_CONFINEMENT" in conditions["confinement_detail"]
