@@ -32,10 +32,10 @@ print(json.dumps({"url": os.environ["PODIUM_URL"], "status": answer.status}))
 
 
 @pytest.mark.parametrize("public", [None, "http://127.0.0.2"])
-async def test_agents_reach_a_server_that_listens_on_every_address(
+async def test_agents_reach_a_server_that_listens_elsewhere(
     environment: dict[str, str], tmp_path: Path, port: int, public: str | None
 ) -> None:
-    environment |= {"PODIUM_HOST": "0.0.0.0", "PODIUM_PORT": str(port)}
+    environment |= {"PODIUM_HOST": "127.0.0.2", "PODIUM_PORT": str(port)}
     if public:
         environment["PODIUM_PUBLIC_URL"] = f"{public}:{port}"
     async with running(environment, "server") as server, running(environment, "worker") as worker:
@@ -56,7 +56,7 @@ async def test_agents_reach_a_server_that_listens_on_every_address(
                 while task["state"] not in {"succeeded", "failed", "dead"}:
                     await asyncio.sleep(0.1)
                     task = (await client.get(f"/tasks/{task['id']}")).json()
-        assert task["output"] == {"url": f"{public or 'http://127.0.0.1'}:{port}", "status": 200}
+        assert task["output"] == {"url": f"{public or 'http://127.0.0.2'}:{port}", "status": 200}
 
 
 async def bash(script: str, environment: dict[str, str]) -> str:
@@ -76,6 +76,7 @@ async def test_the_guide_can_be_followed(
 ) -> None:
     section = GUIDE.partition("## On many machines")[2].partition("\n## ")[0]
     section = section.replace("podium.internal:8250", f"127.0.0.2:{port}")
+    section = section.replace("--host 0.0.0.0", "--host 127.0.0.2")  # no machine but this
     section = section.replace("~/.podium", str(tmp_path))
     processes, clients = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     exported = dict(re.findall(r"export (\w+)=(\S+)", processes))
