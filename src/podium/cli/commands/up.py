@@ -46,6 +46,6 @@ def up(
     how = "is ready" if server["status"] == "started" else "already runs"
     output.say(f"Podium {how} at {server['url']}")
     if server.get("warning"):
-        output.say(server["warning"])
+        output.say(f"{server['warning']}")
     output.say(f"Administrator's token: {data_dir() / 'admin-token'}")
     output.say("Stop it with 'podium down', watch it with 'podium status' and 'podium logs -f'.")
