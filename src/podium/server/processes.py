@@ -197,12 +197,6 @@ async def _prepare_worker(settings: Settings, *, tied: bool) -> None:
         with _place_of_database(settings):
             await composition.prepare(settings)
         return
-    if settings.public_url is None:
-        log.warning(
-            "PODIUM_PUBLIC_URL is not set: agents of this worker are told that the API is on this "
-            "machine",
-            url=agents_url(settings),
-        )
     assert settings.database_url is not None, "it was required before"  # noqa: S101
     database = Database(settings.database_url.get_secret_value(), pool_size=1)
     try:
@@ -210,6 +204,12 @@ async def _prepare_worker(settings: Settings, *, tied: bool) -> None:
             await _wait_until_current(lambda: require_migrated(database, composition.SQL_SLICES))
     finally:
         await database.close()
+    if settings.public_url is None:
+        log.warning(
+            "PODIUM_PUBLIC_URL is not set: agents of this worker are told that the API is on this "
+            "machine",
+            url=agents_url(settings),
+        )
 
 
 def _fence(lifeline: Lifeline | None) -> Callable[[], None]:

@@ -13,7 +13,7 @@ from podium.events.live import Feed, Wakeups
 from podium.events.model import BEGINNING, Cursor
 from podium.events.views import EventList, event_view
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound
-from podium.kernel.web import Limit, PageCursor, api_router, page_cursor, page_key, provided
+from podium.kernel.web import Limit, api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
 from podium.principals.service import PrincipalService
@@ -119,12 +119,13 @@ async def list_tasks(
     label: Annotated[list[str], Query(description="key:value")] = [],  # noqa: B006
     created_after: Moment | None = None,
     created_before: Moment | None = None,
-    cursor: PageCursor = None,
+    cursor: Annotated[
+        UUID | None, Query(description="`next` of the page before, or any id: older tasks follow.")
+    ] = None,
     limit: Limit = 50,
 ) -> TaskPage:
     """Tasks of a project, newest first."""
     principal.demand_all()
-    before = page_key(cursor, UUID)
     async with database.connect() as conn:
         wanted = TaskFilter(
             states=frozenset(state),
@@ -134,11 +135,9 @@ async def list_tasks(
             created_after=created_after,
             created_before=created_before,
         )
-        found = await tasks.page(
-            conn, project.id, project.name, wanted, before[0] if before else None, limit + 1
-        )
+        found = await tasks.page(conn, project.id, project.name, wanted, cursor, limit + 1)
     items = found[:limit]
-    return TaskPage(items=items, next=page_cursor(items[-1].id) if len(found) > limit else None)
+    return TaskPage(items=items, next=str(items[-1].id) if len(found) > limit else None)
 
 
 def _labels(given: Sequence[str]) -> dict[str, str]:

@@ -131,7 +131,7 @@ def test_a_table_takes_a_line_a_row_however_narrow(installation: Installation, s
     for arguments, shown in (
         (["task", "list"], [task_id, "cancelled", "word word"]),
         (["event", "list", "-n", "1"], [task_id, "task.cancelled"]),
-        (["token", "list"], ["local", "Scopes", "admin"]),
+        (["token", "list"], ["local", "Name"]),
     ):
         screen = terminal(installation, *arguments, COLUMNS="80", NO_COLOR="1")
         assert screen.end() == 0

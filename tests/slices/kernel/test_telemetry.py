@@ -27,6 +27,7 @@ def logging_restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     quiet = {name: logging.getLogger(name).level for name in telemetry._QUIET}
+    before = structlog.get_config()
     yield
     for handler in set(root.handlers) - set(handlers):
         handler.close()
@@ -34,7 +35,7 @@ def logging_restored() -> Iterator[None]:
     for name, old in quiet.items():
         logging.getLogger(name).setLevel(old)
     logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 def lines(home: Path) -> list[dict[str, Any]]:
