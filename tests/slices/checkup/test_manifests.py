@@ -51,7 +51,7 @@ SECRETIVE = {
     "composer.json": json.dumps({"require": {"https://a:canary14@b.example.com/nine": "1.0"}}),
     "package.json": json.dumps({"dependencies": {"ten": "npm:x@https://a:canary15@b.example.com"}}),
     "compose.yml": "services:\n  a:\n    image: https://a:canary16@b.example.com/eleven\n",
-    ".github/workflows/a.yml": "- uses: twelve@ghp_Canary17aB3dE5fG7hI9jK1lM3nO5pQ7rS9t\n",
+    ".github/workflows/a.yml": "- uses: twelve@ghp_" + "Canary17aB3dE5fG7hI9jK1lM3nO5pQ7rS9t\n",
 }
 
 
