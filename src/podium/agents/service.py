@@ -82,7 +82,7 @@ class AgentService:
         if not await store.insert(conn, agent_id, project_id, new, asker.name):
             raise Conflict(
                 f"There is an agent {new.name!r} already.",
-                hint="Change it with PUT, or choose another name.",
+                hint="Change it with `podium agent edit`, or choose another name.",
                 agent=new.name,
             )
         data = {"name": new.name, "runtime": new.runtime}

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import re
 import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, cast
@@ -94,7 +93,7 @@ def _of_client(error: PodiumError) -> Status:
 def _client_error(error: PodiumError) -> "dict[str, object]":
     told: dict[str, object] = {"code": error.code, "message": error.message}
     if error.hint:
-        told["hint"] = _in_commands(error.hint)
+        told["hint"] = error.hint
     if isinstance(error, ApiError):
         told["status"] = error.status
         if error.errors:
@@ -102,20 +101,6 @@ def _client_error(error: PodiumError) -> "dict[str, object]":
         if error.request_id:
             told["request_id"] = error.request_id
     return told
-
-
-_REQUESTS = (
-    (re.compile(r"\bGET tasks/([^/\s]+)/artifacts"), r"'podium task artifacts \1'"),
-    (re.compile(r"\bPOST tasks/([^/\s]+)/cancel"), r"'podium task cancel \1'"),
-    (re.compile(r"\bChange it with PUT\b"), "Change it with 'podium agent edit'"),
-)
-"""Requests that the server's hints name, and the commands that make them."""
-
-
-def _in_commands(hint: str) -> str:
-    for request, command in _REQUESTS:
-        hint = request.sub(command, hint)
-    return hint
 
 
 def _usage(error: TyperException, *, as_json: bool) -> Status:

@@ -1,4 +1,4 @@
-"""Small files that only their owner may read and no reader sees half written; short machines."""
+"""Private files that no reader sees half written, and errors that tell what a machine lacks."""
 
 import errno
 import os

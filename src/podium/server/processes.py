@@ -157,14 +157,7 @@ async def _serve(
         helpers = [asyncio.create_task(obey())]
         if idle is not None:
             helpers.append(asyncio.create_task(look_for_idleness(idle)))
-        log.info("API listens", url=url_of(settings, listener))
-        if descriptor is None:
-            token = settings.data_dir / "admin-token"
-            log.info(
-                "to use it, set PODIUM_URL, and PODIUM_TOKEN to what token_file holds",
-                PODIUM_URL=url_of(settings, listener),
-                token_file=str(token),
-            )
+        _say_where(settings, url_of(settings, listener), apart=descriptor is None)
         try:
             await server.serve()
         except SystemExit:  # uvicorn's way to say that the lifespan could not start
@@ -173,6 +166,18 @@ async def _serve(
             await _cancel(helpers)
     log.info("API stopped", idle=went_idle.is_set())
     return ExitStatus.IDLE if went_idle.is_set() else ExitStatus.DONE
+
+
+def _say_where(settings: Settings, url: str, *, apart: bool) -> None:
+    from podium.principals.service import ADMIN_TOKEN_FILE
+
+    log.info("API listens", url=url)
+    if apart:
+        log.info(
+            "to use it, set PODIUM_URL, and PODIUM_TOKEN to what token_file holds",
+            PODIUM_URL=url,
+            token_file=str(settings.data_dir / ADMIN_TOKEN_FILE),
+        )
 
 
 async def _until_idle(limit: float, idle_seconds: Callable[[], Awaitable[float]]) -> None:

@@ -219,7 +219,7 @@ class TaskService:
             await self.project_of(conn, task_id)
             raise Conflict(
                 f"Task {task_id} has not ended.",
-                hint=f"Cancel it first: POST tasks/{task_id}/cancel.",
+                hint=f"Cancel it first: `podium task cancel {task_id}`.",
             )
         if dependents := await store.open_dependents(conn, task_id, 10):
             first = dependents[0]
@@ -311,7 +311,7 @@ class TaskService:
                 return views.artifact(row)
         raise NotFound(
             f"Task {task_id} has no artifact {name!r}.",
-            hint=f"GET tasks/{task_id}/artifacts lists them.",
+            hint=f"`podium task artifacts {task_id}` lists them.",
         )
 
     async def artifacts(self, conn: AsyncConnection, task_id: UUID) -> list[ArtifactView]:

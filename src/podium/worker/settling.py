@@ -69,6 +69,8 @@ class Settler:
             self._late_usage.add(key, usage)
 
     async def _settle_batch(self, ends: Sequence[Settlement]) -> list[bool]:
-        ordered = sorted(ends, key=lambda end: end.task_id)  # one lock order everywhere
-        counted = await self._scheduler.settle(self._worker_id, ordered)
-        return [end.task_id in counted for end in ends]
+        counted = await self._scheduler.settle(self._worker_id, ends)
+        newest: dict[UUID, int] = {}  # of the reports of one task only the last may have counted
+        for end in ends:
+            newest[end.task_id] = max(end.attempt, newest.get(end.task_id, 0))
+        return [end.task_id in counted and end.attempt == newest[end.task_id] for end in ends]

@@ -22,11 +22,13 @@ def path(root: Path, task_id: UUID, attempt: int) -> Path:
 
 
 def make(workspace: Path) -> None:
+    """Make the folder, for this user alone."""
     workspace.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     workspace.mkdir(mode=0o700, exist_ok=True)
 
 
 def remove(workspace: Path) -> None:
+    """Remove the folder with all that the agent left there, as far as that is possible."""
     shutil.rmtree(workspace, ignore_errors=True)
 
 

@@ -35,6 +35,9 @@ def test_agents(podium: Run, echo: str) -> None:
     assert [v["version"] for v in podium("agent", "versions", echo, "--json").json] == [2, 1]
     assert "echo (prompt: argument)" in podium("agent", "versions", echo).out
     assert podium("agent", "probe", echo).out.startswith("echo is ready")
+
+
+def test_registering_agents(podium: Run, echo: str) -> None:
     added = podium("agent", "add", "gone", "--", "/no/such/program")
     assert (added.out, "podium ask" in added.err) == ("gone is registered\n", True)
     assert podium("agent", "edit", "gone", "-c", "x").out == "gone is changed, at version 1\n"
@@ -145,6 +148,9 @@ def test_tokens(installation: Installation) -> None:
     assert token not in installation.podium("token", "list").out
     assert installation.podium("token", "revoke", token_id, "-y").status == 0
     assert installation.podium("task", "list", **as_viewer).status == 4
+
+
+def test_what_new_tokens_may_do_and_for_how_long(installation: Installation) -> None:
     assert installation.podium("token", "create", "nothing").status == 2
     for_all = ("--preset", "admin", "-p", "default")
     assert installation.podium("token", "create", "x", *for_all).status == 2

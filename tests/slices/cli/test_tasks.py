@@ -254,7 +254,7 @@ def test_explanations_and_hints_are_told_in_commands_and_once(podium: Run, echo:
     explained = podium("task", "explain", task_id).out
     assert explained.count("rare") == 1
     hint = podium("task", "delete", task_id, "-y").err
-    assert f"Cancel it first: 'podium task cancel {task_id}'." in hint
-    assert "'podium agent edit'" in podium("agent", "add", echo, "--", "cat").err
+    assert f"Cancel it first: `podium task cancel {task_id}`." in hint
+    assert "`podium agent edit`" in podium("agent", "add", echo, "--", "cat").err
     said = podium("agent", "edit", echo, "--prompt", "argument")
     assert (said.status, "Give the program again" in said.err) == (2, True)
