@@ -1,7 +1,7 @@
 """The event table: append in the caller's transaction, read before the feed's edge."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -111,10 +111,10 @@ async def scan(
     of the feed was reached. Looks at 20,000 events at most, so it may find none before the end.
     """
     span = _Span(after, (await edge(conn)).cursor)
-    found = await _matching(conn, span, wanted, limit)
+    far = None if wanted.subjects else await _window_edge(conn, span)
+    found = await _matching(conn, span.up_to(far), wanted, limit)
     if len(found) == limit:
         return found, found[-1].cursor, False
-    far = None if wanted.subjects else await _window_edge(conn, span)
     return found, max(after, far or span.end), far is None
 
 
@@ -124,10 +124,10 @@ async def scan_back(
     """The same in the other direction: newest first, from a cursor back to the oldest that is
     kept. ``before`` must not lie beyond the edge."""
     span = _Span(BEGINNING, before, backwards=True)
-    found = await _matching(conn, span, wanted, limit)
+    far = None if wanted.subjects else await _window_edge(conn, span)
+    found = await _matching(conn, span.up_to(far), wanted, limit)
     if len(found) == limit:
         return found, found[-1].cursor, False
-    far = None if wanted.subjects else await _window_edge(conn, span)
     return found, far or BEGINNING, far is None
 
 
@@ -143,12 +143,22 @@ class _Span:
     def condition(self) -> sa.ColumnElement[bool]:
         return sa.and_(_place > _literal(self.after), _place < _literal(self.end))
 
+    def up_to(self, last: Cursor | None) -> "_Span":
+        """What comes up to this event, which is part of it; all of it without one."""
+        if last is None:
+            return self
+        if self.backwards:
+            return replace(self, after=last._replace(id=last.id - 1))
+        return replace(self, end=last._replace(id=last.id + 1))
+
     def order(self, *columns: sa.ColumnElement[Any]) -> Sequence[sa.ColumnElement[Any]]:
         return [each.desc() for each in columns] if self.backwards else columns
 
 
 async def _window_edge(conn: AsyncConnection, span: _Span) -> Cursor | None:
-    """The last event of a whole window; None when the span ends before."""
+    """The last event of a whole window; None when the span ends before. It is asked for before the
+    window is read: retention may drop events in between, and then the window would reach further.
+    """
     query = sa.select(*_ORDER).where(span.condition).order_by(*span.order(*_ORDER))
     row = (await conn.execute(query.offset(_WINDOW - 1).limit(1))).one_or_none()
     return Cursor(*row) if row else None
@@ -175,7 +185,8 @@ async def history(
     """What happened to one subject, oldest first, and whether there is more.
 
     The last page has all that is committed. One before it ends where the feed is complete, so
-    that what an open writer is about to commit is not passed over.
+    that what an open writer is about to commit is not passed over; unless the feed is complete
+    nowhere on it, because a reader must get on.
     """
     complete = (await edge(conn)).cursor
     query = sa.select(event).where(event.c.subject == subject, _place > _literal(after))

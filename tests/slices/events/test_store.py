@@ -1,10 +1,12 @@
 """The event table: what a reader may see, in which order, and how filters find it."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events import retention, store
 from podium.events.model import BEGINNING, Cursor, Event, EventFilter, NewEvent
@@ -183,6 +185,34 @@ async def test_scan_pages_over_a_rare_type_in_bounded_steps(
         looks += 1
     assert found == ["rare", "rare"]
     assert looks == 5
+
+
+async def test_what_retention_drops_during_a_scan_takes_nothing_else_with_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_WINDOW", 10)
+    await write(database, *["common"] * 15, "rare", *["common"] * 10)
+    ask, dropped = AsyncConnection.execute, False
+
+    async def ask_and_drop(self: AsyncConnection, *values: Any) -> Any:
+        nonlocal dropped
+        answer = await ask(self, *values)
+        if not dropped:
+            dropped = True
+            oldest = text(
+                "delete from event where id in (select id from event order by id limit 8)"
+            )
+            await ask(self, oldest)
+        return answer
+
+    monkeypatch.setattr(AsyncConnection, "execute", ask_and_drop)
+    cursor, found, ended = BEGINNING, list[str](), False
+    while not ended:
+        async with database.connect() as conn:
+            events, cursor, ended = await store.scan(conn, cursor, EventFilter(types=("rare",)), 9)
+        found += names(events)
+    assert dropped
+    assert found == ["rare"]
 
 
 async def test_the_cursor_after_the_end_leads_to_the_next_event(database: Database) -> None:
