@@ -74,6 +74,7 @@ class Child:
         self._lifeline: socket.socket | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._deadline: float | None = None
+        self._hurried = False
 
     def start(self) -> None:
         """Begin to keep it running. Returns at once."""
@@ -83,21 +84,24 @@ class Child:
         """Ask it to end in order, wait up to ``seconds``, then kill it."""
         self._deadline = time.monotonic() + seconds
         self._ask()
+        asked_twice = False
         while self.process is not None and self.process.returncode is None:
             if time.monotonic() >= self._deadline:
                 await self._kill(self.process)
                 break
             await asyncio.sleep(0.02)
+            if self._hurried and not asked_twice:
+                asked_twice = True
+                self._deadline = min(self._deadline, time.monotonic() + HURRY_SECONDS)
+                self._ask()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper], timeout=KILL_SECONDS)
         self._drop_lifeline()
 
     def hurry(self) -> None:
-        """While ``stop`` waits: ask again, and wait a few seconds at most."""
-        if self._deadline is not None:
-            self._deadline = min(self._deadline, time.monotonic() + HURRY_SECONDS)
-            self._ask()
+        """Have ``stop``, now or when it comes, ask again and wait for a few seconds at most."""
+        self._hurried = True
 
     def replace(self) -> None:
         """Kill it; it is started again as after any death."""

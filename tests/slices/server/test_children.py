@@ -198,11 +198,20 @@ async def test_a_child_that_does_not_stop_is_killed(notes: Notes) -> None:
 async def test_hurry_asks_again(notes: Notes) -> None:
     async with child(notes, WAITS, "await order.hurry.wait(); note('hurried')") as made:
         await eventually(lambda: notes.count("started") == 1)
-        made.hurry()  # not being stopped: nothing to hurry
         stopping = asyncio.create_task(made.stop(60))
         await eventually(lambda: notes.count("stop") == 1)
         made.hurry()
         await asyncio.wait_for(stopping, 10)
+        assert notes.count("hurried") == 1
+
+
+async def test_hurry_may_come_just_before_the_stop(notes: Notes) -> None:
+    """A supervisor may be told to hurry in the moment in which it begins to stop."""
+    async with child(notes, WAITS, "await order.hurry.wait(); note('hurried')") as made:
+        await eventually(lambda: notes.count("started") == 1)
+        made.hurry()
+        assert notes.count("stop") == 0
+        await asyncio.wait_for(made.stop(60), 10)
         assert notes.count("hurried") == 1
 
 
