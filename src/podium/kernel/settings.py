@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         default="worker", min_length=1, max_length=100, description="Name shown for this worker."
     )
     worker_concurrency: int = Field(
-        default=400, ge=1, le=10_000, description="Attempts that one worker process runs at once."
+        default=600, ge=1, le=10_000, description="Attempts that one worker process runs at once."
     )
     worker_queues: list[str] = Field(
         default=[], description="Queues that a worker serves; empty means all."

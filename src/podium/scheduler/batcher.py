@@ -40,7 +40,7 @@ class Batcher(Generic[Row, Result]):
         self._queue: deque[tuple[Row, asyncio.Future[Result]]] = deque()
         self._runners: set[asyncio.Task[None]] = set()
 
-    async def put(self, row: Row) -> Result:
+    def put(self, row: Row) -> "asyncio.Future[Result]":
         """The row's result once it is committed, or the error that kept it from being so."""
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._queue.append((row, done))
@@ -48,7 +48,7 @@ class Batcher(Generic[Row, Result]):
             runner = asyncio.create_task(self._run())
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
-        return await done
+        return done
 
     async def drain(self) -> None:
         """Wait until everything that was put is done."""

@@ -108,8 +108,7 @@ class Edge:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewTask:
+class NewTask(NamedTuple):
     """A task about to be submitted. ``input`` and ``spec`` are JSON texts."""
 
     id: UUID
@@ -154,8 +153,7 @@ class Submitted(NamedTuple):
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A task that a worker was given, with the attempt that fences all it will write."""
 
     task_id: UUID
@@ -184,8 +182,7 @@ class Held:
 How = Literal["succeeded", "failed", "cancelled", "dead", "retry", "released", "parked"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """How an attempt ended. ``output``, ``error`` and ``usage`` are JSON texts."""
 
     task_id: UUID

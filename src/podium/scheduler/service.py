@@ -90,7 +90,7 @@ class Scheduler:
             for gate in self.gates:
                 for task_id, own in (await gate.reserve(conn, tasks)).items():
                     needs.setdefault(task_id, []).extend(own)
-        return [replace(task, needs=(*task.needs, *needs.get(task.id, ()))) for task in tasks]
+        return [task._replace(needs=(*task.needs, *needs.get(task.id, ()))) for task in tasks]
 
     async def _submit_batch(self, calls: Sequence[SubmitCall]) -> list[Submitted]:
         if any(call.key for call in calls):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from hashlib import sha256
 from itertools import chain
 from typing import Protocol
@@ -218,7 +217,7 @@ def _chunk_key(project_id: UUID, key: str, number: int, call_hash: bytes) -> Cal
 
 
 def _again(task: NewTask, request: TaskNew, refs: Mapping[str, UUID]) -> NewTask:
-    return replace(task, dependencies=drafting.edges(request.depends_on, refs))
+    return task._replace(dependencies=drafting.edges(request.depends_on, refs))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from podium.storage.database import LeaseLost
 from podium.worker import faults
 from podium.worker.attempts import Attempts
 
-_MOST = 200
+_MOST = 300
 """Half of what a worker runs by default: it claims the next while it begins the last."""
 _CLAIM_SECONDS = 10.0
 """A claim that takes longer than this is given up; what it may have brought is handed back."""

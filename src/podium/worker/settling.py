@@ -1,6 +1,7 @@
 """Ends of attempts on their way into the database."""
 
 import asyncio
+import collections
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -57,9 +58,7 @@ class Settler:
                     end = outcome.unsettleable(end, error)
                 await asyncio.sleep(faults.RETRY_SECONDS)
                 continue
-            _settled.labels(end.how).inc()
             if not counted:
-                _stale.inc()
                 self.keep_usage((end.task_id, end.attempt), end.usage)
             return
 
@@ -70,7 +69,11 @@ class Settler:
 
     async def _settle_batch(self, ends: Sequence[Settlement]) -> list[bool]:
         counted = await self._scheduler.settle(self._worker_id, ends)
+        for how, number in collections.Counter(end.how for end in ends).items():
+            _settled.labels(how).inc(number)
         newest: dict[UUID, int] = {}  # of the reports of one task only the last may have counted
         for end in ends:
             newest[end.task_id] = max(end.attempt, newest.get(end.task_id, 0))
-        return [end.task_id in counted and end.attempt == newest[end.task_id] for end in ends]
+        did = [end.task_id in counted and end.attempt == newest[end.task_id] for end in ends]
+        _stale.inc(did.count(False))
+        return did

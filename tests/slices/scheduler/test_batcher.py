@@ -124,7 +124,7 @@ async def test_it_is_not_tried_for_ever(recorder: Recorder) -> None:
 
 async def test_a_caller_that_gave_up_does_not_hurt_others(recorder: Recorder) -> None:
     batcher = Batcher(recorder.flush, parallel=1)
-    waiting = [asyncio.create_task(batcher.put(n)) for n in range(4)]
+    waiting = [batcher.put(n) for n in range(4)]
     await asyncio.sleep(0)
     waiting[1].cancel()
     waiting[2].cancel()
@@ -136,7 +136,7 @@ async def test_a_caller_that_gave_up_does_not_hurt_others(recorder: Recorder) ->
 
 async def test_drain_waits_for_all(recorder: Recorder) -> None:
     batcher = Batcher(recorder.flush, most=1, parallel=1)
-    waiting = [asyncio.create_task(batcher.put(n)) for n in range(5)]
+    waiting = [batcher.put(n) for n in range(5)]
     await asyncio.sleep(0)
     await batcher.drain()
     assert all(one.done() for one in waiting)

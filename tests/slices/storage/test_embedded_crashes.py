@@ -5,27 +5,42 @@ import errno
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
 
-from podium.storage.embedded import EmbeddedServers, ServerState
+from podium.storage.embedded import EmbeddedServers, EmbeddedUrls, ServerState
 from podium.storage.embedded.account import server_account
 from podium.storage.embedded.paths import Layout
 from podium.storage.embedded.postgres import Postgres
 from slices.storage.embedded import all_processes, eventually, hold, kill, ping, query, running
 
 
+@asynccontextmanager
+async def watched(
+    servers: EmbeddedServers,
+) -> AsyncGenerator[tuple[EmbeddedUrls, "asyncio.Task[None]"]]:
+    """Servers that run, and what starts them again when they end."""
+    urls = await servers.start()
+    watch = asyncio.create_task(servers.watch())
+    try:
+        yield urls, watch
+    finally:
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+        await servers.stop()
+
+
 @pytest.mark.parametrize("name", ["postgres", "valkey"])
 async def test_a_killed_server_is_back_at_once(home: Path, name: str) -> None:
     seen: list[tuple[str, ServerState]] = []
     servers = EmbeddedServers(home, on_change=lambda who, state: seen.append((who, state)))
-    urls = await servers.start()
-    watch = asyncio.create_task(servers.watch())
-    try:
+    async with watched(servers) as (urls, _):
         server = next(server for server in servers._servers if server.name == name)
         assert server.process is not None
         first = server.process.pid
@@ -35,20 +50,13 @@ async def test_a_killed_server_is_back_at_once(home: Path, name: str) -> None:
         assert server.process.pid != first
         assert await query(urls, "select 1") == 1
         assert await ping(urls.valkey_url)
-    finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
-        await servers.stop()
     assert all_processes(home) == []
 
 
 async def test_a_server_that_cannot_come_back_is_tried_again(home: Path) -> None:
     seen: list[ServerState] = []
     servers = EmbeddedServers(home, valkey=False, on_change=lambda _, state: seen.append(state))
-    urls = await servers.start()
-    watch = asyncio.create_task(servers.watch())
-    try:
+    async with watched(servers) as (urls, _):
         settings = servers.layout.postgres / "local.conf"
         settings.write_text("nonsense = on\n")
         process = servers._servers[0].process
@@ -58,11 +66,6 @@ async def test_a_server_that_cannot_come_back_is_tried_again(home: Path) -> None
         settings.write_text("")
         await eventually(lambda: seen[-1] is ServerState.RUNNING)
         assert await query(urls, "select 1") == 1
-    finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
-        await servers.stop()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the tie to the parent is Linux's")
@@ -73,9 +76,7 @@ async def test_a_server_whose_files_cannot_be_written_is_tried_again(
 ) -> None:
     seen: list[tuple[str, ServerState]] = []
     servers = EmbeddedServers(home, on_change=lambda who, state: seen.append((who, state)))
-    urls = await servers.start()
-    watch = asyncio.create_task(servers.watch())
-    try:
+    async with watched(servers) as (urls, watch):
         server = next(server for server in servers._servers if server.name == name)
         tries = 0
 
@@ -93,11 +94,6 @@ async def test_a_server_whose_files_cannot_be_written_is_tried_again(
         assert not watch.done()
         assert await query(urls, "select 1") == 1
         assert await ping(urls.valkey_url)
-    finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
-        await servers.stop()
 
 
 async def test_servers_end_with_a_killed_owner(home: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -47,7 +47,7 @@ class Shop:
             await self.engine.add_agent(agent)
         task = await self.engine.task(agent=agent, given=given, **options)
         spec = orjson.loads(task.spec) | extra | {"depends": bool(task.dependencies)}
-        changed = replace(task, spec=orjson.dumps(spec).decode())
+        changed = task._replace(spec=orjson.dumps(spec).decode())
         await self.engine.scheduler.submit(SubmitCall([changed]))
         return task.id
 
