@@ -1,7 +1,6 @@
 """The two processes that do the work: the API and a worker, alone or under a supervisor."""
 
 import asyncio
-import gc
 import os
 import socket
 import sys
@@ -11,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
-from podium.kernel import open_files
+from podium.kernel import garbage, open_files
 from podium.kernel.addresses import agents_url
 from podium.kernel.errors import PodiumError, SettingsInvalid, Unavailable
 from podium.kernel.redaction import redact_text
@@ -31,9 +30,6 @@ _LOOK_SECONDS = 0.5
 _HURRIED_WORKER_SECONDS = 4.0
 """How long a worker may take to hand back what it runs; then it is cancelled."""
 _CANCELLED_WORKER_SECONDS = 1.0
-_COLLECTOR_THRESHOLDS = (20_000, 10, 10)
-"""Hundreds of attempts live at once and end without leaving cycles. By its own thresholds, made for
-scripts, the garbage collector searched them so often that it took a quarter of a worker's time."""
 
 Work = Callable[[Settings, StopOrder, Lifeline | None], Awaitable[ExitStatus]]
 
@@ -76,7 +72,7 @@ def _run(name: str | None, work: Work, *, tied: bool) -> int:
             configure_logging(settings, name or settings.worker_name)
         _require_urls(settings)
         open_files.allow_many()
-        gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+        garbage.collect_seldom()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_under_orders(settings, work, lifeline))
     except Exception as error:
