@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound, PodiumError, TooLarge
-from podium.kernel.fields import in_words
+from podium.kernel.fields import told
 from podium.kernel.redaction import redact
 
 PROBLEM_TYPE = "application/problem+json"
@@ -139,7 +139,7 @@ def handle_errors(app: FastAPI) -> None:
 
 def from_validation(found: Iterable[Mapping[str, Any]]) -> PodiumError:
     """The error for what pydantic found; never repeats the input, which may hold secrets."""
-    errors = [{"field": _field(item["loc"]), "message": _message(item)} for item in found]
+    errors = [{"field": _field(item["loc"]), "message": told(item)} for item in found]
     if any(item["message"] == "JSON decode error" for item in errors):
         return MalformedRequest(
             "The body is no valid JSON.",
@@ -177,12 +177,6 @@ def from_http(request: Request, error: HTTPException) -> PodiumError:
 
 def _answer(request: Request, error: PodiumError) -> Response:
     return problem_response(error, request.scope["state"].get("request_id"))
-
-
-def _message(item: Mapping[str, Any]) -> str:
-    if item["type"] == "string_pattern_mismatch" and (words := in_words(item["ctx"]["pattern"])):
-        return words
-    return str(item["msg"]).removeprefix("Value error, ")[:500]
 
 
 def _not_allowed(request: Request, allowed: list[str]) -> MethodNotAllowed:

@@ -138,10 +138,11 @@ def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:
 
 
 def _fields(told: "Mapping[str, object]") -> list[str]:
-    """What was wrong with which field, unless the message is just that."""
+    """What was wrong with which field, unless the message says just that."""
     errors = cast("list[dict[str, str]]", told.get("errors") or [])
     lines = [f"{item['field']}: {item['message']}" for item in errors]
-    if len(lines) == 1 and lines[0].removesuffix(".") == str(told["message"]).removesuffix("."):
+    message = str(told["message"]).removesuffix(".")
+    if len(lines) == 1 and message.endswith(lines[0].removesuffix(".")):
         return []
     return [clean(line) for line in lines]
 

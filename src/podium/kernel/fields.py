@@ -4,12 +4,14 @@ Apart from ``web``, because not only routes know them and workers do without Fas
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
 _words: dict[str, str] = {}
+_MOST_CHARS = 500
 
 
 def _pattern(pattern: str, words: str) -> Any:
@@ -18,9 +20,19 @@ def _pattern(pattern: str, words: str) -> Any:
     return Field(pattern=pattern)
 
 
-def in_words(pattern: str) -> str | None:
-    """What a pattern of the types below asks for; None for another one."""
-    return _words.get(pattern)
+def told(finding: Mapping[str, Any]) -> str:
+    """What pydantic found wrong with a field, in plain words. The input, which may hold secrets, is
+    not repeated."""
+    match finding["type"]:
+        case "extra_forbidden":
+            return "There is no such field"
+        case "missing":
+            return "Must be given"
+        case "string_pattern_mismatch" if words := _words.get(finding["ctx"]["pattern"]):
+            return words
+        case _:
+            message = str(finding["msg"]).removeprefix("Value error, ")
+            return message.replace("Input should", "Must", 1)[:_MOST_CHARS]
 
 
 Name = Annotated[

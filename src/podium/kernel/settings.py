@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from podium.kernel.errors import SettingsInvalid
+from podium.kernel.fields import told
 
 Seconds = Annotated[float, Field(gt=0)]
 _CORRECT = "Correct the value, or remove it to have the default."
@@ -219,7 +220,7 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{_place(item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+            f"{_place(item['loc'])}: {told(item)}"
             for item in error.errors(include_input=False, include_url=False)
         )
         raise SettingsInvalid(f"Settings cannot be used: {wrong}.", hint=_CORRECT) from None

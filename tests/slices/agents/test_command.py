@@ -305,7 +305,9 @@ async def test_a_supervisor_that_does_not_obey_is_killed(
     ("config", "field"),
     [
         ({}, "command"),
-        ({"command": []}, "command"),
+        ({"command": []}, r"config\.command: Must be a list of strings"),
+        ({"command": ["ls", 1]}, r"config\.command: Must be a list of strings"),
+        ({"command": ["ls"], "promt": "none"}, r"config\.promt: There is no such field"),
         ({"command": "ls"}, "list of arguments"),
         ({"command": ["ls"], "shell": True}, "single string"),
         ({"command": "do {prompt}", "shell": True}, '"\\$1"'),

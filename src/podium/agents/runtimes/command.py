@@ -1,11 +1,11 @@
 """The ``command`` runtime: an agent is a program on the worker's machine."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from podium.agents.runtime import AttemptContext, Health, Json
 from podium.agents.runtimes import environment
@@ -46,6 +46,16 @@ class CommandConfig(ProcessOptions):
         default={},
         description='Error classes of exit statuses, for example {"75": "transient"}.',
     )
+
+    @field_validator("command", mode="wrap")
+    @classmethod
+    def _list_or_line(cls, value: Any, validate: Callable[[Any], Any]) -> Any:
+        try:
+            return validate(value)
+        except ValidationError:  # it tells what is wrong with it as a list, and what as a line
+            raise ValueError(
+                "Must be a list of strings, the program and its arguments, or with shell one line"
+            ) from None
 
     @field_validator("exit_codes")
     @classmethod

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from podium.agents.runtimes import environment
 from podium.kernel.errors import InvalidInput, NeedsAdmin
+from podium.kernel.fields import told
 
 _MIB = 2**20
 _YEAR = 366 * 86400
@@ -106,16 +107,13 @@ def validated(model: type[Options], config: Mapping[str, Any], runtime: str) -> 
     try:
         return model.model_validate(config)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        fields = [(".".join(map(str, each["loc"])), each["msg"]) for each in found]
-        told = "; ".join(f"{field or 'config'}: {message}" for field, message in fields)
+        found = error.errors(include_input=False, include_url=False)
+        fields = [(".".join(map(str, ("config", *each["loc"]))), told(each)) for each in found]
+        more = f" and {len(fields) - 1} more" if len(fields) > 1 else ""
         raise InvalidInput(
-            f"The configuration of this {runtime} agent cannot be used: {told}.",
+            f"This {runtime} agent cannot be used: {': '.join(fields[0])}{more}.",
             hint=f"Correct it; the fields of {runtime} agents are in the documentation.",
-            errors=[
-                {"field": f"config.{field}".rstrip("."), "message": message}
-                for field, message in fields
-            ],
+            errors=[{"field": field, "message": message} for field, message in fields],
         ) from None
 
 
@@ -125,8 +123,8 @@ def restricted(options: Options) -> Options:
     if options.confinement == "none":
         raise _needs_admin("confinement", "lets the agent see Podium's own files")
     if beyond := [name for name in options.env_allow if not _usual(name)]:
-        told = "passes on variables of the worker that may hold secrets"
-        raise _needs_admin("env_allow", f"{told} ({', '.join(beyond)[:200]})")
+        danger = "passes on variables of the worker that may hold secrets"
+        raise _needs_admin("env_allow", f"{danger} ({', '.join(beyond)[:200]})")
     return options.model_copy(update={"confinement": "required"})
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from podium.agents.runtime import MAX_COUNTS, Stream
 from podium.kernel.errors import ErrorClass
+from podium.kernel.fields import told
 
 Word = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
@@ -138,8 +139,8 @@ def parse(line: str) -> Message | None:
 
 
 def _told(error: ValidationError) -> str:
-    found = error.errors(include_input=False, include_url=False, include_context=False)
+    found = error.errors(include_input=False, include_url=False)
     return "; ".join(
-        ": ".join(filter(None, [".".join(map(str, each["loc"][1:])), each["msg"]]))
+        ": ".join(filter(None, [".".join(map(str, each["loc"][1:])), told(each)]))
         for each in found[:5]
     )
