@@ -5,6 +5,7 @@ without the API's libraries, and only who upgrades the schema loads Alembic.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -214,6 +215,7 @@ async def run_worker(
             settings.max_artifacts, settings.max_artifact_bytes, settings.max_artifacts_total_bytes
         ),
         agent_spec=core.agents.spec,
+        found_isolated=core.agents.found_isolated,
         project_name=core.projects.name,
         workspaces=settings.data_dir / "workspaces",
         server_url=agents_url(settings),
@@ -222,6 +224,7 @@ async def run_worker(
     options = WorkerOptions(
         name=settings.worker_name,
         concurrency=settings.worker_concurrency,
+        processes=settings.worker_processes or max(16, 4 * (os.cpu_count() or 1)),
         queues=tuple(settings.worker_queues),
         lease_seconds=settings.lease_seconds,
         drain_seconds=settings.drain_seconds,

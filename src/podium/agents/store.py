@@ -26,6 +26,7 @@ agent = sa.Table(
     sa.Column("capabilities", ARRAY(sa.Text), nullable=False, server_default=sa.FetchedValue()),
     sa.Column("labels", JSONB, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("max_concurrency", sa.Integer),
+    sa.Column("isolated", sa.Boolean, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("healthy", sa.Boolean, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("health_detail", sa.Text),
@@ -102,13 +103,15 @@ async def add_version(
 
 
 async def update(conn: AsyncConnection, agent_id: UUID, version: int, new: Definition) -> None:
-    """Put a definition in force. A new version starts as healthy: nothing is known against it."""
+    """Put a definition in force. A new version starts as healthy, nothing being known against it,
+    and as one that runs in processes, until a worker finds that it does not."""
     fresh = agent.c.version != version
     change = sa.update(agent).where(agent.c.id == agent_id)
     await conn.execute(
         change.values(
             version=version,
             runtime=new.runtime,
+            isolated=sa.or_(fresh, agent.c.isolated),
             healthy=sa.or_(fresh, agent.c.healthy),
             health_detail=sa.case((fresh, None), else_=agent.c.health_detail),
             health_checked_at=sa.case((fresh, None), else_=agent.c.health_checked_at),
@@ -191,6 +194,14 @@ async def set_health(
         .returning(agent.c.id)
     )
     return rows.first() is not None
+
+
+async def set_isolated(
+    conn: AsyncConnection, agent_id: UUID, version: int, *, isolated: bool
+) -> None:
+    """Record whether attempts of this version run in processes of their own."""
+    of_version = sa.and_(agent.c.id == agent_id, agent.c.version == version)
+    await conn.execute(sa.update(agent).where(of_version).values(isolated=isolated))
 
 
 async def unhealthy(conn: AsyncConnection, limit: int) -> list[Agent]:

@@ -139,6 +139,13 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(
         default=600, ge=1, le=10_000, description="Attempts that one worker process runs at once."
     )
+    worker_processes: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="How many of them may be processes of their own, as commands and sync "
+        "functions are; unset: 4 for each CPU, and at least 16.",
+    )
     worker_queues: list[str] = Field(
         default=[], description="Queues that a worker serves; empty means all."
     )

@@ -167,6 +167,8 @@ class Claimed(NamedTuple):
     spec: Mapping[str, Any]
     agent_id: UUID
     agent_version: int
+    isolated: bool
+    """Whether it counts as a process of its own; the worker may find that it is none."""
     queued_at: datetime
 
 
@@ -215,6 +217,7 @@ class WorkerIdentity:
     pid: int
     version: str
     concurrency: int
+    processes: int
     queues: tuple[str, ...]
     runtimes: tuple[str, ...]
     confinement: str | None

@@ -135,16 +135,19 @@ class Scheduler:
         self._wakeups.work(queues)
         self._wakeups.feed()
 
-    async def claim(self, worker_id: UUID, most: int, queues: Sequence[str] = ()) -> list[Claimed]:
-        """Take up to ``most`` tasks for a worker; raises ``LeaseLost`` when it holds no lease.
+    async def claim(
+        self, worker_id: UUID, most: int, processes: int, queues: Sequence[str] = ()
+    ) -> list[Claimed]:
+        """Take up to ``most`` tasks for a worker, up to ``processes`` of those that may run in
+        processes of their own; raises ``LeaseLost`` when it holds no lease.
 
         ``queues`` are those that the worker is bound to: others that are may be woken for what it
         leaves.
         """
-        claimed = await store.claim(self._database, worker_id, most)
+        claimed = await store.claim(self._database, worker_id, most, processes)
         if claimed:
             self._wakeups.feed()
-            if len(claimed) == most:
+            if len(claimed) == most or sum(one.isolated for one in claimed) == processes:
                 self._wakeups.work(queues)  # there may be more than this worker can take
         return claimed
 

@@ -31,7 +31,7 @@ _SUBMIT = (
     " submit_tasks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
 )
 _REMEMBER = "select * from remember_calls($1, $2, $3, $4, $5)"
-_CLAIM = "select * from claim_tasks($1, $2)"
+_CLAIM = "select * from claim_tasks($1, $2, $3)"
 _SETTLE = "select * from settle_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _PROGRESS = "select report_progress($1, $2, $3, $4, $5)"
 _MADE_BEFORE = (
@@ -124,9 +124,9 @@ async def made_before(database: Database, keys: Sequence[CallKey]) -> list[list[
     return [row["task_ids"] for row in rows]
 
 
-async def claim(database: Database, worker_id: UUID, most: int) -> list[Claimed]:
-    """Take up to ``most`` tasks that may start now."""
-    return [Claimed(*row) for row in await database.call(_CLAIM, worker_id, most)]
+async def claim(database: Database, worker_id: UUID, most: int, processes: int) -> list[Claimed]:
+    """Take up to ``most`` tasks that may start now, up to ``processes`` of them as processes."""
+    return [Claimed(*row) for row in await database.call(_CLAIM, worker_id, most, processes)]
 
 
 async def settle(
@@ -245,6 +245,7 @@ async def register(conn: AsyncConnection, who: WorkerIdentity, lease_seconds: fl
             pid=who.pid,
             version=who.version,
             concurrency=who.concurrency,
+            processes=who.processes,
             queues=list(who.queues),
             runtimes=list(who.runtimes),
             confinement=who.confinement,

@@ -20,7 +20,7 @@ async def blockers(conn: AsyncConnection, row: Any) -> list[Blocker]:
     free = [each for each in usable if not each.cap or each.busy < each.cap]
     found = _agent_blockers(row, agents, usable, free)
     if not found:
-        found = await _worker_blockers(conn, row, {each.runtime for each in free})
+        found = await _worker_blockers(conn, row, free)
     if ahead := await _ahead(conn, row):
         count = f"At least {ahead}" if ahead == _AHEAD_MOST else str(ahead)
         come = "task comes" if ahead == 1 else "tasks come"
@@ -38,6 +38,7 @@ async def _agents(conn: AsyncConnection, row: Any) -> Sequence[Any]:
         agent.c.enabled,
         agent.c.healthy,
         agent.c.health_detail,
+        agent.c.isolated,
         agent.c.max_concurrency.label("cap"),
         busy.label("busy"),
     ).where(agent.c.deleted_at.is_(None))
@@ -82,12 +83,9 @@ def _unusable(each: Any) -> Blocker:
     return Blocker(kind="agent_unhealthy", detail=detail)
 
 
-async def _worker_blockers(conn: AsyncConnection, row: Any, runtimes: set[str]) -> list[Blocker]:
-    load = sa.select(sa.func.count()).where(running.c.worker_id == worker.c.id).scalar_subquery()
-    query = sa.select(
-        worker.c.queues, worker.c.runtimes, worker.c.concurrency, load.label("load")
-    ).where(worker.c.state == "active", worker.c.lease_until > sa.func.clock_timestamp())
-    workers = (await conn.execute(query)).all()
+async def _worker_blockers(conn: AsyncConnection, row: Any, agents: Sequence[Any]) -> list[Blocker]:
+    runtimes = {each.runtime for each in agents}
+    workers = await _workers(conn)
     serving = [
         each
         for each in workers
@@ -98,16 +96,39 @@ async def _worker_blockers(conn: AsyncConnection, row: Any, runtimes: set[str]) 
         others = "no worker runs at all" if not workers else f"{len(workers)} run for others"
         detail = f"No worker serves {what}; {others}. Start one: podium worker."
         return [Blocker(kind="no_worker", detail=detail)]
+    which = (
+        "The worker that could take it is"
+        if len(serving) == 1
+        else f"All {len(serving)} workers that could take it are"
+    )
     if all(each.load >= each.concurrency for each in serving):
         slots = sum(each.concurrency for each in serving)
-        which = (
-            "The worker that could take it is"
-            if len(serving) == 1
-            else (f"All {len(serving)} workers that could take it are")
-        )
         detail = f"{which} full: {slots} of {slots} slots are taken."
         return [Blocker(kind="worker_busy", detail=detail)]
+    if all(each.isolated for each in agents) and all(_full(each) for each in serving):
+        live = sum(each.live_processes for each in serving)
+        most = sum(each.processes for each in serving)
+        detail = f"{which} full: {live} of {most} processes run there."
+        return [Blocker(kind="worker_busy", detail=detail)]
     return []
+
+
+async def _workers(conn: AsyncConnection) -> Sequence[Any]:
+    count = sa.select(sa.func.count()).where(running.c.worker_id == worker.c.id)
+    query = sa.select(
+        worker.c.queues,
+        worker.c.runtimes,
+        worker.c.concurrency,
+        worker.c.processes,
+        count.scalar_subquery().label("load"),
+        count.where(running.c.isolated).scalar_subquery().label("live_processes"),
+    ).where(worker.c.state == "active", worker.c.lease_until > sa.func.clock_timestamp())
+    return (await conn.execute(query)).all()
+
+
+def _full(worker: Any) -> bool:
+    """Whether no further process may begin there."""
+    return worker.load >= worker.concurrency or worker.live_processes >= worker.processes
 
 
 async def _ahead(conn: AsyncConnection, row: Any) -> int:

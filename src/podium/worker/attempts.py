@@ -38,12 +38,14 @@ class Attempts:
         settler: Settler,
         lease: LeaseClock,
         slots: int,
+        processes: int,
         changed: Callable[[], None],
     ) -> None:
         self._executor = executor
         self._settler = settler
         self._lease = lease
         self._slots = slots
+        self._processes = processes
         self._changed = changed
         self._backoff = Backoff()
         self._running: dict[Key, Attempt] = {}
@@ -63,6 +65,11 @@ class Attempts:
             return 0
         unsettled = len(self._open) - len(self._running)
         return self._slots - len(self._running) if unsettled < _UNSETTLED * self._slots else 0
+
+    def process_room(self) -> int:
+        """How many of them may be processes of their own."""
+        isolated = sum(attempt.claimed.isolated for attempt in self._running.values())
+        return max(0, self._processes - isolated)
 
     def begin(self, claimed: Claimed) -> None:
         """Run a task that was claimed, and settle it."""

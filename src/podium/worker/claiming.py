@@ -81,7 +81,10 @@ class Claiming:
         self.under_way = object()
         try:
             async with asyncio.timeout(_CLAIM_SECONDS):
-                claimed = await self._scheduler.claim(self._worker_id, most, self._queues)
+                processes = self._attempts.process_room()
+                claimed = await self._scheduler.claim(
+                    self._worker_id, most, processes, self._queues
+                )
             for one in claimed:
                 self._attempts.begin(one)
         except LeaseLost:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
@@ -26,6 +26,12 @@ from podium.worker.reporter import Reporter
 _log = structlog.get_logger(__name__)
 
 
+class FoundIsolated(Protocol):
+    """Has claims know whether an agent's attempts run in processes of their own."""
+
+    async def __call__(self, agent_id: UUID, version: int, *, isolated: bool) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What attempts of a worker are run with; filled by the composition root."""
@@ -35,6 +41,7 @@ class Surroundings:
     artifacts: ArtifactStore
     artifact_limits: ArtifactLimits
     agent_spec: Callable[[UUID, int], Awaitable[AgentSpec]]
+    found_isolated: FoundIsolated
     project_name: Callable[[UUID], Awaitable[str]]
     workspaces: Path
     server_url: str
@@ -122,7 +129,12 @@ class Executor:
     async def _isolate(self, attempt: Attempt) -> None:
         """Give an attempt that runs in a process of its own a credential that ends with it."""
         runtime, config = self._around.runtimes[attempt.agent.runtime], attempt.agent.config
-        if not await runtime.isolated(config):
+        claimed, isolated = attempt.claimed, await runtime.isolated(config)
+        if isolated is not claimed.isolated:
+            await self._around.found_isolated(
+                claimed.agent_id, claimed.agent_version, isolated=isolated
+            )
+        if not isolated:
             return
         conditions = await runtime.conditions(config)
         attempt.token, secret_hash = attempt_token(attempt.task_id, attempt.attempt)

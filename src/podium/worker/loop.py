@@ -43,6 +43,7 @@ class WorkerOptions:
 
     name: str
     concurrency: int
+    processes: int
     queues: tuple[str, ...]
     lease_seconds: float
     drain_seconds: float
@@ -93,6 +94,7 @@ class Worker:
             pid=os.getpid(),
             version=__version__,
             concurrency=options.concurrency,
+            processes=options.processes,
             queues=options.queues,
             runtimes=tuple(sorted(self._around.runtimes.by_name)),
             confinement=self._around.runtimes.confinement,
@@ -138,7 +140,9 @@ class Incarnation:
         self._reporter = Reporter(database, scheduler, wakeups, worker_id)
         executor = Executor(around, worker_id, lease, self._reporter)
         settler = Settler(scheduler, self._reporter, worker_id, lease, late_usage)
-        self._attempts = Attempts(executor, settler, lease, options.concurrency, look.set)
+        self._attempts = Attempts(
+            executor, settler, lease, options.concurrency, options.processes, look.set
+        )
         self._claiming = Claiming(
             scheduler, wakeups, self._attempts, worker_id, options.queues, look, self._lose
         )

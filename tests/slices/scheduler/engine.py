@@ -145,17 +145,34 @@ class Engine:
         return (await self.scheduler.submit(call)).ids[0]
 
     async def worker(
-        self, *, lease: float = 60, concurrency: int = 10, queues: Sequence[str] = ()
+        self,
+        *,
+        lease: float = 60,
+        concurrency: int = 10,
+        processes: int = 10,
+        queues: Sequence[str] = (),
     ) -> UUID:
         who = WorkerIdentity(
-            uuid7(), "w", "host", 1, "0", concurrency, tuple(queues), ("function", "command"), None
+            id=uuid7(),
+            name="w",
+            host="host",
+            pid=1,
+            version="0",
+            concurrency=concurrency,
+            processes=processes,
+            queues=tuple(queues),
+            runtimes=("function", "command"),
+            confinement=None,
         )
         async with self.database.transaction() as conn:
             await store.register(conn, who, lease)
         return who.id
 
-    async def claim(self, worker: UUID, most: int = 10) -> list[Claimed]:
-        return await self.scheduler.claim(worker, most)
+    async def claim(
+        self, worker: UUID, most: int = 10, processes: int | None = None
+    ) -> list[Claimed]:
+        """Without a number, all of them may be processes."""
+        return await self.scheduler.claim(worker, most, most if processes is None else processes)
 
     async def claim_ids(self, worker: UUID, most: int = 10) -> list[UUID]:
         return [one.task_id for one in await self.claim(worker, most)]

@@ -69,7 +69,7 @@ async def test_a_claim_under_way_keeps_its_worker_from_stopping(
     """Else the attempts of that claim would belong to a worker that nobody ever reaps."""
     await engine.submit()
     async with engine.database.transaction() as conn:
-        await call_in(conn, "select * from claim_tasks($1, 5)", worker)
+        await call_in(conn, "select * from claim_tasks($1, 5, 5)", worker)
         stopping = asyncio.create_task(_set_state(engine, worker, "stopped"))
         await asyncio.sleep(0.1)
         assert not stopping.done()
@@ -169,7 +169,7 @@ async def test_the_reaper_passes_over_a_worker_that_claims_at_this_moment(
     """The claim began within the lease and commits after it."""
     task = await engine.submit()
     async with engine.database.transaction() as conn:
-        rows = await call_in(conn, "select * from claim_tasks($1, 5)", worker)
+        rows = await call_in(conn, "select * from claim_tasks($1, 5, 5)", worker)
         assert [row["task_id"] for row in rows] == [task]
         await engine.let_lease_run_out(worker)
         assert await engine.reap() == {}

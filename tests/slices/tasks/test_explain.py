@@ -162,6 +162,19 @@ async def test_all_workers_are_full(own_desk: Desk) -> None:
     ]
 
 
+async def test_all_workers_run_as_many_processes_as_they_may(own_desk: Desk) -> None:
+    desk = own_desk
+    await desk.agent()
+    task = await desk.create()
+    worker = await add_worker(desk, concurrency=100)
+    await desk.run("update worker set processes = 1 where id = :id", id=worker)
+    await occupy(desk, worker)
+    detail = "The worker that could take it is full: 1 of 1 processes run there."
+    assert await blockers(desk, task) == [("worker_busy", detail)]
+    await desk.run("update agent set isolated = false")
+    assert (await desk.explain(task))["blockers"] == []
+
+
 # -- held --------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 
 from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in
+from podium.agents.service import AgentService
 from podium.events.live import Wakeups
 from podium.scheduler.keeper import Keeper
 from podium.scheduler.model import SubmitCall
@@ -78,6 +79,7 @@ class Shop:
         self,
         *,
         concurrency: int = 10,
+        processes: int = 1000,
         lease: float = 6,
         drain: float = 5,
         queues: tuple[str, ...] = (),
@@ -85,7 +87,7 @@ class Shop:
     ) -> AsyncGenerator[asyncio.Event]:
         """Runs a worker; the event that it gives makes it stop."""
         stop = asyncio.Event()
-        options = WorkerOptions("w", concurrency, queues, lease, drain)
+        options = WorkerOptions("w", concurrency, processes, queues, lease, drain)
         worker = Worker(self.engine.scheduler, self.wakeups, self.around, options)
         running = asyncio.create_task(worker.run(stop, hurry or asyncio.Event()))
         try:
@@ -108,6 +110,8 @@ async def shop(database: Database, valkey: Valkey, tmp_path: Path) -> AsyncItera
         config = {"function": f"worker_agents:{name}", "isolation": "inline"}
         return AgentSpec(name, version, "function", config)
 
+    agents = AgentService(database, runtimes)
+
     async def project_name(_id: UUID) -> str:
         return "p0"
 
@@ -117,6 +121,7 @@ async def shop(database: Database, valkey: Valkey, tmp_path: Path) -> AsyncItera
         artifacts=DirectoryStore(tmp_path / "artifacts"),
         artifact_limits=ArtifactLimits(count=4, size=5000, total=8000),
         agent_spec=spec,
+        found_isolated=agents.found_isolated,
         project_name=project_name,
         workspaces=tmp_path / "workspaces",
         server_url="http://127.0.0.1:1",

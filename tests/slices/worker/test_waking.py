@@ -124,7 +124,7 @@ async def test_a_changed_agent_wakes_workers_that_are_bound_to_its_queues(
     api: httpx.AsyncClient, services: Mapping[type, Any]
 ) -> None:
     database, valkey = services[Database], services[Valkey]
-    who = WorkerIdentity(uuid7(), "w", "h", 1, "0", 1, ("gpu",), ("function",), None)
+    who = WorkerIdentity(uuid7(), "w", "h", 1, "0", 1, 1, ("gpu",), ("function",), None)
     async with database.transaction() as conn:
         await store.register(conn, who, 60)
     agent = {"name": "a", "runtime": "function", "config": {"function": "checkup.survey"}}

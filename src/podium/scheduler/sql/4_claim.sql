@@ -1,22 +1,24 @@
--- Gives a worker up to max_tasks tasks that may start now, with the agent that each will run on.
--- It may give fewer than could start; it gives none only when none can.
+-- Gives a worker up to max_tasks tasks that may start now, with the agent that each will run on; of
+-- those whose attempts are processes of their own, up to max_processes. It may give fewer than could
+-- start; it gives none only when none can.
 --
 -- 1. the lanes with ready rows, by a loose index scan;
 -- 2. what free slots the agents that match them have. Claims that count the slots of limited agents
 --    go one after the other, so that two never share a slot;
 -- 3. who is next: projects by running attempts over weight, inside a project by priority, then age;
 -- 4. as many rows of each lane as it got slots are locked and moved to running.
-create or replace function claim_tasks(by_worker uuid, max_tasks int)
+create or replace function claim_tasks(by_worker uuid, max_tasks int, max_processes int)
 returns table (
     task_id uuid, attempt int, failures smallint, losses smallint, project_id uuid, title text,
-    labels jsonb, input jsonb, spec jsonb, agent_id uuid, agent_version int, queued_at timestamptz
+    labels jsonb, input jsonb, spec jsonb, agent_id uuid, agent_version int, isolated boolean,
+    queued_at timestamptz
 ) language plpgsql rows 200
 set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
 #variable_conflict use_column
 declare
     w worker; wanted int[]; started uuid[];
-    lanes int[]; agents uuid[]; versions int[]; choices jsonb[];
+    lanes int[]; agents uuid[]; versions int[]; isolations boolean[]; choices jsonb[];
 begin
     select * into w from worker where id = by_worker;
     perform require_lease(w);
@@ -29,14 +31,15 @@ begin
     -- ran out cannot hide tasks from it.
     select * into w from worker where id = by_worker for key share;
     perform require_lease(w);
-    select array_agg(s.lane_id), array_agg(s.agent_id), array_agg(s.version), array_agg(s.choice)
-      into lanes, agents, versions, choices
-      from deal_slots(wanted, w.runtimes, lock_slots(wanted), max_tasks) s;
+    select array_agg(s.lane_id), array_agg(s.agent_id), array_agg(s.version), array_agg(s.isolated),
+           array_agg(s.choice)
+      into lanes, agents, versions, isolations, choices
+      from deal_slots(wanted, w.runtimes, lock_slots(wanted), max_tasks, max_processes) s;
     if lanes is null then return; end if;
-    started := start_attempts(by_worker, lanes, agents, versions, choices);
+    started := start_attempts(by_worker, lanes, agents, versions, isolations, choices);
     return query
     select r.task_id, r.attempt, r.failures, r.losses, t.project_id, t.title, t.labels, t.input,
-           t.spec, r.agent_id, r.agent_version, r.queued_at
+           t.spec, r.agent_id, r.agent_version, r.isolated, r.queued_at
       from unnest(started) as x (id)
       join running r on r.task_id = x.id
       join task t on t.id = x.id;
@@ -91,9 +94,11 @@ end $$;
 
 -- Agents that could run something of these lanes now: what they run, how many more they can take
 -- (free, at most what is asked for), and their load: the share of the limit, or of 1,000.
-create or replace function free_agents(lanes int[], can_run text[], counted boolean, most int)
-returns table (
-    lane_id int, agent_id uuid, version int, name text, slots int, busy int, free int, chosen boolean
+create or replace function free_agents(
+    lanes int[], can_run text[], counted boolean, most int, processes int
+) returns table (
+    lane_id int, agent_id uuid, version int, isolated boolean, name text, slots int, busy int,
+    free int, chosen boolean
 ) language plpgsql set enable_hashjoin = on as $$
 #variable_conflict use_column
 begin
@@ -101,8 +106,9 @@ begin
     with busy as materialized (
         select r.agent_id, count(*)::int as n from running r where counted group by r.agent_id
     )
-    select lane.id, a.id, a.version, a.name, a.max_concurrency, coalesce(b.n, 0),
-           least(most, a.max_concurrency - coalesce(b.n, 0)), lane.agent_id is null
+    select lane.id, a.id, a.version, a.isolated, a.name, a.max_concurrency, coalesce(b.n, 0),
+           least(most, a.max_concurrency - coalesce(b.n, 0), case when a.isolated then processes end),
+           lane.agent_id is null
       from lane
       cross join lateral (
         select * from agent x where x.id = lane.agent_id
@@ -112,7 +118,8 @@ begin
       left join busy b on b.agent_id = a.id
      where lane.id = any (lanes) and a.enabled and a.healthy and a.deleted_at is null
        and a.runtime = any (can_run)
-       and (a.max_concurrency is null or a.max_concurrency > coalesce(b.n, 0));
+       and (a.max_concurrency is null or a.max_concurrency > coalesce(b.n, 0))
+       and (processes > 0 or not a.isolated);
 end $$;
 
 -- The first ready tasks of these lanes in the order in which they should start; rooms has how many
@@ -160,22 +167,23 @@ end $$;
 
 -- Deals free slots to ready tasks: one row for each task that may start, with its lane and agent.
 --
--- Agents that the same lanes want are one pool. A pool offers its slots to the first tasks in line
--- that it can serve; a task that several pools offer to takes the least loaded. What stays over
+-- Agents that the same lanes want are one pool, or two when some are processes. A pool offers its
+-- slots to the first tasks in line that it can serve; a task that several pools offer to takes the least loaded. What stays over
 -- because of that, the next claim gets: no task is ever passed over for one behind it.
 create or replace function deal_slots(
-    lanes int[], can_run text[], counted boolean, most int
-) returns table (lane_id int, agent_id uuid, version int, choice jsonb)
+    lanes int[], can_run text[], counted boolean, most int, processes int
+) returns table (lane_id int, agent_id uuid, version int, isolated boolean, choice jsonb)
 language plpgsql rows 200 set enable_hashjoin = on as $$
 #variable_conflict use_column
 begin
     return query
     with offer as materialized (
-        select * from free_agents(lanes, can_run, counted, most)
+        select * from free_agents(lanes, can_run, counted, most, processes)
     ), room as materialized (
         select o.lane_id, least(sum(o.free), most)::int as n from offer o group by o.lane_id
     ), member as materialized (
-        select o.agent_id, min(o.version) as version, min(o.busy) as busy, min(o.free) as free,
+        select o.agent_id, min(o.version) as version, bool_or(o.isolated) as isolated,
+               min(o.busy) as busy, min(o.free) as free,
                coalesce(min(o.slots), 1000)::float8 as slots,
                array_agg(o.lane_id order by o.lane_id) as pool
           from offer o group by o.agent_id
@@ -190,39 +198,47 @@ begin
          where o.rank <= 10
          group by o.lane_id
     ), pool as materialized (
-        select m.pool, sum(m.free) as free, count(*) as agents, sum(m.busy) / sum(m.slots) as load
-          from member m group by m.pool
+        select m.pool, m.isolated, sum(m.free) as free, count(*) as agents,
+               sum(m.busy) / sum(m.slots) as load
+          from member m group by m.pool, m.isolated
     ), offered as (
-        select f.lane_id, f.place, p.pool, p.free, p.load,
-               row_number() over (partition by p.pool order by f.place) as n
+        select f.lane_id, f.place, p.pool, p.isolated, p.free, p.load,
+               row_number() over (partition by p.pool, p.isolated order by f.place) as n
           from fair_order((select array_agg(r.lane_id) from room r),
                           (select array_agg(r.n) from room r), most) f
           join pool p on f.lane_id = any (p.pool)
     ), taken as (
-        select distinct on (o.place) o.lane_id, o.place, o.pool from offered o where o.n <= o.free
-         order by o.place, o.load, o.pool
+        select distinct on (o.place) o.lane_id, o.place, o.pool, o.isolated
+          from offered o where o.n <= o.free
+         order by o.place, o.load, o.pool, o.isolated
+    ), fitting as (
+        select *, row_number() over (partition by t.isolated order by t.place) as nth from taken t
     ), winner as materialized (
-        select t.lane_id, t.pool, row_number() over (partition by t.pool order by t.place) as n
-          from (select * from taken order by place limit most) t
+        select t.lane_id, t.pool, t.isolated,
+               row_number() over (partition by t.pool, t.isolated order by t.place) as n
+          from (select * from fitting f where not f.isolated or f.nth <= processes
+                 order by place limit most) t
     ), share as (
         -- Nobody takes much more than an even share at once, unless the others are full: loads are
         -- level soon enough, and a thousand agents make a short list.
         select m.*, u.n as wanted, 2 * u.n / p.agents + 1 as even,
-               sum(least(m.free, 2 * u.n / p.agents + 1)) over (partition by m.pool) as evenly
+               sum(least(m.free, 2 * u.n / p.agents + 1))
+                   over (partition by m.pool, m.isolated) as evenly
           from member m
-          join pool p on p.pool = m.pool
-          join (select w.pool, count(*) as n from winner w group by w.pool) u on u.pool = m.pool
+          join pool p on p.pool = m.pool and p.isolated = m.isolated
+          join (select w.pool, w.isolated, count(*) as n from winner w group by w.pool, w.isolated) u
+            on u.pool = m.pool and u.isolated = m.isolated
     ), seat as (
-        select s.pool, s.agent_id, s.version,
-               row_number() over (partition by s.pool
+        select s.pool, s.isolated, s.agent_id, s.version,
+               row_number() over (partition by s.pool, s.isolated
                                   order by (s.busy + k) / s.slots, s.agent_id) as n
           from share s
           cross join lateral generate_series(
             1, least(s.free, case when s.evenly < s.wanted then s.wanted else s.even end)) as k
     )
-    select w.lane_id, s.agent_id, s.version, c.choice
+    select w.lane_id, s.agent_id, s.version, s.isolated, c.choice
       from winner w
-      join seat s on s.pool = w.pool and s.n = w.n
+      join seat s on s.pool = w.pool and s.isolated = w.isolated and s.n = w.n
       left join choice c on c.lane_id = w.lane_id
      order by w.lane_id, w.n;
 end $$;
@@ -230,7 +246,8 @@ end $$;
 -- Moves as many ready tasks of each lane to running as agents are given for it. The arrays are of
 -- one length and sorted by lane. Returns the tasks.
 create or replace function start_attempts(
-    by_worker uuid, lanes int[], agents uuid[], versions int[], choices jsonb[]
+    by_worker uuid, lanes int[], agents uuid[], versions int[], isolations boolean[],
+    choices jsonb[]
 ) returns uuid[] language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -253,9 +270,9 @@ begin
           from gone g
     ), live as (
         insert into running (task_id, lane_id, priority, attempt, failures, losses, gated,
-                             worker_id, agent_id, agent_version, choice, queued_at)
+                             worker_id, agent_id, agent_version, isolated, choice, queued_at)
         select task_id, lane_id, priority, attempt + 1, failures, losses, gated,
-               by_worker, agents[seat], versions[seat], choices[seat], queued_at
+               by_worker, agents[seat], versions[seat], isolations[seat], choices[seat], queued_at
           from seated
         returning task_id, attempt, lane_id, agent_id
     ), told as (
