@@ -22,7 +22,7 @@ from podium.events.model import Cursor
 from podium.kernel.errors import InvalidInput, PodiumError, Unauthenticated
 from podium.kernel.fields import Body
 from podium.kernel.json_text import holds_nul
-from podium.kernel.web import PREFIX, provided
+from podium.kernel.web import PREFIX, provided, unknown_parameters
 from podium.principals.service import PrincipalService
 
 _log = structlog.get_logger(__name__)
@@ -95,6 +95,8 @@ class _Session:
                 await self._end(InternalError("Podium failed to follow events for you."))
 
     async def _greeting(self) -> Subscribe:
+        if unknown := unknown_parameters(self._socket.query_params, ()):
+            raise from_validation(unknown)
         try:
             async with asyncio.timeout(_GREETING_SECONDS):
                 message = await self._receive()

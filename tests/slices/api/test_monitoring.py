@@ -48,7 +48,7 @@ async def test_a_database_of_another_version_is_not_ready(
 async def test_each_request_is_logged_once_without_query_or_secrets(
     api: httpx.AsyncClient, settings: Settings, admin_token: str
 ) -> None:
-    await api.get("/whoami?token=CANARY", headers={"X-Request-Id": "logged-1"})
+    await api.get("/projects?cursor=CANARY", headers={"X-Request-Id": "logged-1"})
     await api.get("/projects/podium_0123456789abcdef0123456789abcdef_secret")
     path = settings.data_dir / "logs" / "podium.log"
     for _ in range(100):
@@ -59,8 +59,8 @@ async def test_each_request_is_logged_once_without_query_or_secrets(
     first, second = [json.loads(line) for line in text.splitlines()]
     assert (first["method"], first["path"], first["status"]) == (
         "GET",
-        "/api/v1/orchestration/whoami",
-        200,
+        "/api/v1/orchestration/projects",
+        422,
     )
     assert (first["request_id"], first["principal"]) == ("logged-1", "admin:local")
     assert first["ms"] > 0

@@ -116,6 +116,15 @@ async def test_a_wrong_subscription_is_told_and_closed(
         assert socket_.close_code == code
 
 
+async def test_a_websocket_takes_no_query_parameters(client: Client) -> None:
+    url = client.api.url.replace("http", "ws") + "/ws/orchestration?types=task.dead"
+    async with connect(url, additional_headers=client.headers) as socket_:
+        [error] = (await received(socket_))["problem"]["errors"]
+        assert error == {"field": "types", "message": "There is no such parameter"}
+        await socket_.wait_closed()
+        assert socket_.close_code == 4400
+
+
 async def test_without_a_token_a_websocket_says_so(live_api: LiveApi) -> None:
     url = live_api.url.replace("http", "ws") + "/ws/orchestration"
     async with connect(url) as socket_:

@@ -253,6 +253,32 @@ async def test_projects_are_apart(podium: Any, echo: str, form: Form) -> None:
         await other.tasks.create(agent=echo)
 
 
+async def test_a_task_is_reached_by_its_id_whatever_the_project(
+    podium: Any, echo: str, form: Form, tmp_path: Path
+) -> None:
+    """Routes of one task know no parameter for the project, and refuse unknown ones."""
+    there = podium.in_project("default")
+    there = Both(await there) if form == "sync" else there
+    task = await podium.tasks.create(agent=echo, input="x")
+    assert (await podium.tasks.wait(task.id, timeout=60)).state == "succeeded"
+    assert (await there.tasks.get(task.id)).id == task.id
+    assert len(await there.tasks.attempts(task.id)) == 1
+    assert (await there.tasks.explain(task.id)).task_id == task.id
+    assert await there.tasks.artifacts(task.id) == []
+    assert await items(there.tasks.logs(task.id, follow=True)) is not None
+    assert await items(there.tasks.logs(task.id)) is not None
+    assert await there.tasks.cancel(task.id) == "ended"
+    with pytest.raises(errors.NotFound):
+        await there.tasks.read_artifact(task.id, "none")
+    with pytest.raises(errors.NotFound):
+        await there.tasks.download(task.id, "none", tmp_path / "none")
+    with pytest.raises(errors.Conflict):
+        await there.tasks.update(task.id, priority=1)
+    with pytest.raises(errors.Conflict):
+        await there.tasks.retry(task.id)
+    await there.tasks.delete(task.id)
+
+
 async def test_the_server_tells_of_itself(podium: Any) -> None:
     status = await podium.status()
     assert status.database.ok

@@ -71,7 +71,7 @@ async def test_only_an_empty_project_is_deleted(api: httpx.AsyncClient) -> None:
     token = {"name": "t", "scopes": ["tasks:read"], "project": "busy"}
     made = (await api.post("/tokens", json=token)).json()
     for task in tasks:
-        await api.post(f"/tasks/{task['id']}/cancel", params=busy)
+        await api.post(f"/tasks/{task['id']}/cancel")
 
     refused = await api.delete("/projects/busy")
     problem = refused.json()
@@ -80,7 +80,7 @@ async def test_only_an_empty_project_is_deleted(api: httpx.AsyncClient) -> None:
     assert "1 agent, 2 tasks, 1 token." in problem["detail"]
     assert "podium task delete" in problem["hint"]
     for task in tasks:
-        await api.delete(f"/tasks/{task['id']}", params=busy)
+        await api.delete(f"/tasks/{task['id']}")
     assert (await api.delete("/projects/busy")).json()["tasks"] == 0
     await api.delete("/agents/a", params=busy)
     assert "it holds: 1 token." in (await api.delete("/projects/busy")).json()["detail"]

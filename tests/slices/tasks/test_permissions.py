@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 
 from podium.principals.model import GLOBAL_SCOPES, PRESETS
-from slices.tasks.conftest import Desk
+from slices.tasks.conftest import Desk, in_project
 
 READ: list[str] = sorted(set(PRESETS["viewer"]) - GLOBAL_SCOPES)
 MEMBER: list[str] = sorted(set(PRESETS["member"]) - GLOBAL_SCOPES)
@@ -34,7 +34,7 @@ async def bearing(desk: Desk, token: str) -> AsyncGenerator[Desk]:
         transport=transport,
         base_url=desk.api.base_url,
         headers={"Authorization": f"Bearer {token}"},
-        params={"project": desk.project},
+        event_hooks={"request": [in_project(desk.project)]},
     ) as api:
         yield replace(desk, api=api)
 

@@ -107,11 +107,11 @@ class AsyncInProject(AsyncResource):
 
     async def status(self) -> Status:
         """Version, servers, workers and how many tasks are in which state."""
-        return await self._get("status", Status, {})
+        return await self._get("status", Status)
 
     async def settings(self) -> Sequence[Setting]:
         """The server's settings; secrets are masked."""
-        return await self._items("settings", Setting, {})
+        return await self._items("settings", Setting)
 
     async def clock_skew(self) -> float:
         """Seconds that the server's clock is ahead of this machine's, give or take one."""
@@ -125,7 +125,7 @@ class AsyncInProject(AsyncResource):
 
     async def whoami(self) -> Whoami:
         """Who the token is and what it may do."""
-        return await self._get("whoami", Whoami, {})
+        return await self._get("whoami", Whoami)
 
 
 class AsyncPodium(AsyncInProject):

@@ -33,7 +33,7 @@ class AsyncAgents(AsyncResource):
 
     async def get(self, agent: str) -> Agent:
         """One agent with its health and how many tasks it runs."""
-        return await self._get(f"agents/{segment(agent)}", Agent)
+        return await self._get(f"agents/{segment(agent)}", Agent, self._query())
 
     async def update(self, agent: str, **changes: "Unpack[AgentEdit]") -> Agent:
         """Change an agent. A changed runtime or configuration becomes a new version.
@@ -75,7 +75,7 @@ class AsyncProjects(AsyncResource):
 
     async def get(self, name: str) -> Project:
         """One project."""
-        return await self._get(f"projects/{segment(name)}", Project, {})
+        return await self._get(f"projects/{segment(name)}", Project)
 
     async def update(self, name: str, **changes: "Unpack[ProjectEdit]") -> Project:
         """Change a project."""
@@ -109,4 +109,4 @@ class AsyncWorkers(AsyncResource):
 
     async def list(self) -> Sequence[Worker]:
         """The workers that the server knows."""
-        return await self._items("workers", Worker, {})
+        return await self._items("workers", Worker)

@@ -23,8 +23,7 @@ class AsyncResource:
         return {"project": self._project, **parameters}
 
     async def _get(self, path: str, kind: type[T], query: Query | None = None) -> T:
-        request = Request("GET", path, self._query() if query is None else query)
-        return await self._transport.call(request, kind)
+        return await self._transport.call(Request("GET", path, query or {}), kind)
 
     async def _items(self, path: str, kind: type[T], query: Query | None = None) -> Sequence[T]:
         return (await self._get(path, Page[kind], query)).items

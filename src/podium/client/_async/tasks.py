@@ -104,13 +104,13 @@ class AsyncTasks(AsyncResource):
         Fields that are not given stay. ``timeouts``, ``retry`` and ``labels`` are replaced whole,
         and what they leave out takes its default; the queue timeout counts from the change.
         """
-        request = Request("PUT", _path(task_id), self._query(), changes)
+        request = Request("PUT", _path(task_id), {}, changes)
         return await self._transport.call(request, Task)
 
     async def delete(self, task_id: TaskId) -> None:
         """Remove an ended task with its logs and artifacts; ``Conflict`` before. Its events can
         still be read, and a last one, ``task.deleted``, tells who did it."""
-        await self._transport.send(Request("DELETE", _path(task_id), self._query()))
+        await self._transport.send(Request("DELETE", _path(task_id)))
 
     async def cancel(self, task_id: TaskId, reason: str | None = None) -> str:
         """Cancel a task.
@@ -119,12 +119,12 @@ class AsyncTasks(AsyncResource):
         there was nothing left to cancel.
         """
         body = {} if reason is None else {"reason": reason}
-        request = Request("POST", _path(task_id, "cancel"), self._query(), body)
+        request = Request("POST", _path(task_id, "cancel"), {}, body)
         return (await self._transport.call(request, Cancelled)).result
 
     async def retry(self, task_id: TaskId) -> Task:
         """Run a failed, dead or cancelled task again; ``Conflict`` for any other."""
-        request = Request("POST", _path(task_id, "retry"), self._query(), repeatable=False)
+        request = Request("POST", _path(task_id, "retry"), repeatable=False)
         return await self._transport.call(request, Task)
 
     async def history(self, task_id: TaskId) -> Sequence[Event]:
@@ -165,7 +165,7 @@ class AsyncTasks(AsyncResource):
     ) -> bytes:
         """A whole artifact, in memory."""
         path = _path(task_id, "artifacts", name)
-        answer = await self._transport.send(Request("GET", path, self._query(attempt=attempt)))
+        answer = await self._transport.send(Request("GET", path, {"attempt": attempt}))
         return answer.content
 
     async def download(
@@ -174,7 +174,7 @@ class AsyncTasks(AsyncResource):
         """Write an artifact to the file ``target``, which appears when it is complete."""
         path = Path(target)
         part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
-        request = Request("GET", _path(task_id, "artifacts", name), self._query(attempt=attempt))
+        request = Request("GET", _path(task_id, "artifacts", name), {"attempt": attempt})
         try:
             with await in_thread(part.open, "xb") as file:
                 await self._write(file, request)
@@ -222,7 +222,7 @@ class AsyncTasks(AsyncResource):
         self, task_id: TaskId, attempt: int | None, after: int | str | None
     ) -> AsyncGenerator[LogItem]:
         while True:
-            query = self._query(attempt=attempt, after=after, limit=1000)
+            query = {"attempt": attempt, "after": after, "limit": 1000}
             page = await self._get(_path(task_id, "logs"), LogPage, query)
             for line in page.items:
                 yield line
@@ -236,7 +236,7 @@ class AsyncTasks(AsyncResource):
         follower = AsyncFollower(
             self._transport,
             _path(task_id, "logs", "stream"),
-            self._query(),
+            {},
             after=None if after is None else str(after),
         )
         async with aclosing(follower.messages()) as messages:

@@ -108,11 +108,11 @@ class InProject(Resource):
 
     def status(self) -> Status:
         """Version, servers, workers and how many tasks are in which state."""
-        return self._get("status", Status, {})
+        return self._get("status", Status)
 
     def settings(self) -> Sequence[Setting]:
         """The server's settings; secrets are masked."""
-        return self._items("settings", Setting, {})
+        return self._items("settings", Setting)
 
     def clock_skew(self) -> float:
         """Seconds that the server's clock is ahead of this machine's, give or take one."""
@@ -126,7 +126,7 @@ class InProject(Resource):
 
     def whoami(self) -> Whoami:
         """Who the token is and what it may do."""
-        return self._get("whoami", Whoami, {})
+        return self._get("whoami", Whoami)
 
 
 class Podium(InProject):

@@ -34,7 +34,7 @@ class Agents(Resource):
 
     def get(self, agent: str) -> Agent:
         """One agent with its health and how many tasks it runs."""
-        return self._get(f"agents/{segment(agent)}", Agent)
+        return self._get(f"agents/{segment(agent)}", Agent, self._query())
 
     def update(self, agent: str, **changes: "Unpack[AgentEdit]") -> Agent:
         """Change an agent. A changed runtime or configuration becomes a new version.
@@ -76,7 +76,7 @@ class Projects(Resource):
 
     def get(self, name: str) -> Project:
         """One project."""
-        return self._get(f"projects/{segment(name)}", Project, {})
+        return self._get(f"projects/{segment(name)}", Project)
 
     def update(self, name: str, **changes: "Unpack[ProjectEdit]") -> Project:
         """Change a project."""
@@ -110,4 +110,4 @@ class Workers(Resource):
 
     def list(self) -> Sequence[Worker]:
         """The workers that the server knows."""
-        return self._items("workers", Worker, {})
+        return self._items("workers", Worker)

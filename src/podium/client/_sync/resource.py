@@ -24,8 +24,7 @@ class Resource:
         return {"project": self._project, **parameters}
 
     def _get(self, path: str, kind: type[T], query: Query | None = None) -> T:
-        request = Request("GET", path, self._query() if query is None else query)
-        return self._transport.call(request, kind)
+        return self._transport.call(Request("GET", path, query or {}), kind)
 
     def _items(self, path: str, kind: type[T], query: Query | None = None) -> Sequence[T]:
         return (self._get(path, Page[kind], query)).items

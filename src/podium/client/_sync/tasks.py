@@ -103,13 +103,13 @@ class Tasks(Resource):
         Fields that are not given stay. ``timeouts``, ``retry`` and ``labels`` are replaced whole,
         and what they leave out takes its default; the queue timeout counts from the change.
         """
-        request = Request("PUT", _path(task_id), self._query(), changes)
+        request = Request("PUT", _path(task_id), {}, changes)
         return self._transport.call(request, Task)
 
     def delete(self, task_id: TaskId) -> None:
         """Remove an ended task with its logs and artifacts; ``Conflict`` before. Its events can
         still be read, and a last one, ``task.deleted``, tells who did it."""
-        self._transport.send(Request("DELETE", _path(task_id), self._query()))
+        self._transport.send(Request("DELETE", _path(task_id)))
 
     def cancel(self, task_id: TaskId, reason: str | None = None) -> str:
         """Cancel a task.
@@ -118,12 +118,12 @@ class Tasks(Resource):
         there was nothing left to cancel.
         """
         body = {} if reason is None else {"reason": reason}
-        request = Request("POST", _path(task_id, "cancel"), self._query(), body)
+        request = Request("POST", _path(task_id, "cancel"), {}, body)
         return (self._transport.call(request, Cancelled)).result
 
     def retry(self, task_id: TaskId) -> Task:
         """Run a failed, dead or cancelled task again; ``Conflict`` for any other."""
-        request = Request("POST", _path(task_id, "retry"), self._query(), repeatable=False)
+        request = Request("POST", _path(task_id, "retry"), repeatable=False)
         return self._transport.call(request, Task)
 
     def history(self, task_id: TaskId) -> Sequence[Event]:
@@ -161,7 +161,7 @@ class Tasks(Resource):
     def read_artifact(self, task_id: TaskId, name: str, *, attempt: int | None = None) -> bytes:
         """A whole artifact, in memory."""
         path = _path(task_id, "artifacts", name)
-        answer = self._transport.send(Request("GET", path, self._query(attempt=attempt)))
+        answer = self._transport.send(Request("GET", path, {"attempt": attempt}))
         return answer.content
 
     def download(
@@ -170,7 +170,7 @@ class Tasks(Resource):
         """Write an artifact to the file ``target``, which appears when it is complete."""
         path = Path(target)
         part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
-        request = Request("GET", _path(task_id, "artifacts", name), self._query(attempt=attempt))
+        request = Request("GET", _path(task_id, "artifacts", name), {"attempt": attempt})
         try:
             with in_thread(part.open, "xb") as file:
                 self._write(file, request)
@@ -218,7 +218,7 @@ class Tasks(Resource):
         self, task_id: TaskId, attempt: int | None, after: int | str | None
     ) -> Generator[LogItem]:
         while True:
-            query = self._query(attempt=attempt, after=after, limit=1000)
+            query = {"attempt": attempt, "after": after, "limit": 1000}
             page = self._get(_path(task_id, "logs"), LogPage, query)
             yield from page.items
             if page.next is None:
@@ -231,7 +231,7 @@ class Tasks(Resource):
         follower = Follower(
             self._transport,
             _path(task_id, "logs", "stream"),
-            self._query(),
+            {},
             after=None if after is None else str(after),
         )
         with closing(follower.messages()) as messages:
