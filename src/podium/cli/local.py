@@ -27,17 +27,15 @@ def argv(command: str, *options: str) -> list[str]:
     return [sys.executable, "-P", "-m", "podium.server", command, *options]
 
 
-def become(command: str, *options: str) -> None:
-    """Replace this process by a server process: signals and the exit status are its own."""
+def become(command: str, *options: str, as_json: bool) -> None:
+    """Replace this process by a server process: signals and the exit status are its own. As JSON it
+    writes its log to the console, and why it ends."""
+    if as_json:
+        os.environ["PODIUM_LOG_FORMAT"] = "json"
+        options = (*options, "--json")
     sys.stdout.flush()
     arguments = argv(command, *options)
     os.execv(arguments[0], arguments)  # noqa: S606 - there is no shell to want
-
-
-def log_as_json(wanted: bool) -> None:
-    """Have the process that this one becomes write its log to the console as JSON."""
-    if wanted:
-        os.environ["PODIUM_LOG_FORMAT"] = "json"
 
 
 def start(*options: str) -> Mapping[str, object]:

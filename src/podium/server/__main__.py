@@ -30,13 +30,15 @@ def _up(options: argparse.Namespace) -> int:
 def _server(options: argparse.Namespace) -> int:
     from podium.server.processes import run_api
 
-    return run_api(listener=options.listener, idle=options.idle, tied=options.tied)
+    return run_api(
+        listener=options.listener, idle=options.idle, tied=options.tied, as_json=options.json
+    )
 
 
 def _worker(options: argparse.Namespace) -> int:
     from podium.server.processes import run_worker
 
-    return run_worker(options.name, tied=options.tied)
+    return run_worker(options.name, tied=options.tied, as_json=options.json)
 
 
 def _settings(_options: argparse.Namespace) -> int:
@@ -80,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", help="run one worker alone")
     worker.add_argument("--name", help="its name in the logs and the status")
     for child in (api, worker):
+        child.add_argument("--json", action="store_true", help="say as JSON why it ends")
         child.add_argument("--tied", action="store_true", help=argparse.SUPPRESS)
     shown = commands.add_parser("settings", help="print the settings in force as JSON")
     shown.add_argument("--json", action="store_true", help="there is no other form")

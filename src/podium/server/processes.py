@@ -1,7 +1,7 @@
 """The two processes that do the work: the API and a worker, alone or under a supervisor."""
 
 import asyncio
-import os
+import json
 import socket
 import sys
 import time
@@ -13,7 +13,7 @@ import structlog
 from podium.kernel import garbage, open_files
 from podium.kernel.addresses import agents_url
 from podium.kernel.errors import PodiumError, SettingsInvalid, Unavailable
-from podium.kernel.redaction import redact_text
+from podium.kernel.redaction import redact, redact_text
 from podium.kernel.settings import Settings, load_settings
 from podium.kernel.telemetry import configure_logging, leave_console
 from podium.server.exits import ExitStatus
@@ -34,21 +34,29 @@ _CANCELLED_WORKER_SECONDS = 1.0
 Work = Callable[[Settings, StopOrder, Lifeline | None], Awaitable[ExitStatus]]
 
 
-def run_api(*, listener: int | None = None, idle: float | None = None, tied: bool = False) -> int:
+def run_api(
+    *,
+    listener: int | None = None,
+    idle: float | None = None,
+    tied: bool = False,
+    as_json: bool = False,
+) -> int:
     """Serve the API until asked to stop; the exit status.
 
     ``listener`` is the descriptor of a socket that the supervisor opened, ``idle`` the seconds
-    after which it ends by itself, ``tied`` says that standard input is a lifeline.
+    after which it ends by itself, ``tied`` says that standard input is a lifeline, ``as_json``
+    that the error which ends it is told as commands do with ``--json``.
     """
 
     async def work(settings: Settings, order: StopOrder, _: Lifeline | None) -> ExitStatus:
         return await _serve(settings, order, listener, idle)
 
-    return _run("api", work, tied=tied)
+    return _run("api", work, tied=tied, as_json=as_json)
 
 
-def run_worker(name: str | None = None, *, tied: bool = False) -> int:
-    """Serve as a worker until asked to stop; the exit status.
+def run_worker(name: str | None = None, *, tied: bool = False, as_json: bool = False) -> int:
+    """Serve as a worker until asked to stop; the exit status. ``tied`` and ``as_json`` are as for
+    the API.
 
     One that runs apart leaves the database to its server, and ends when it is not up to date
     within ``CURRENT_SECONDS``.
@@ -58,18 +66,19 @@ def run_worker(name: str | None = None, *, tied: bool = False) -> int:
         await _prepare_worker(settings, tied=tied)
         return await _work(settings, order, _fence(lifeline))
 
-    return _run(name, work, tied=tied)
+    return _run(name, work, tied=tied, as_json=as_json)
 
 
-def _run(name: str | None, work: Work, *, tied: bool) -> int:
+def _run(name: str | None, work: Work, *, tied: bool, as_json: bool) -> int:
     """``name`` is that of the process in the log; None for a worker's own name."""
     lifeline = Lifeline() if tied else None
-    as_json = os.environ.get("PODIUM_LOG_FORMAT") == "json"
+    log_format = None
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         settings = load_settings()
-        as_json = settings.log_format == "json"
         with used(settings.data_dir):
             configure_logging(settings, name or settings.worker_name)
+        log_format = settings.log_format
         _require_urls(settings)
         open_files.allow_many()
         garbage.collect_seldom()
@@ -78,14 +87,25 @@ def _run(name: str | None, work: Work, *, tied: bool) -> int:
     except Exception as error:
         if lifeline is not None:
             lifeline.report(error)
-        if isinstance(error, PodiumError):
-            if lifeline is None and not as_json:
-                sys.stderr.write(f"Podium ends here. {explain(error)}\n")
-                leave_console()
-            log.error(error.message, hint=error.hint, code=error.code)  # noqa: TRY400
-        else:
+        if not isinstance(error, PodiumError):
             log.exception("process failed")
+            return ExitStatus.FAILED
+        if lifeline is None and (as_json or log_format != "json"):
+            _tell_end(error, as_json=as_json)
+            leave_console()
+        if log_format is not None:  # else there is no log yet
+            log.error(error.message, hint=error.hint, code=error.code)  # noqa: TRY400
         return ExitStatus.FAILED
+
+
+def _tell_end(error: PodiumError, *, as_json: bool) -> None:
+    """Tell on standard error why the process ends."""
+    if as_json:
+        hint = {"hint": error.hint} if error.hint else {}
+        told = redact({"code": error.code, "message": error.message, **hint})
+        sys.stderr.write(json.dumps({"error": told}) + "\n")
+    else:
+        sys.stderr.write(f"Podium ends here. {explain(error)}\n")
 
 
 async def _under_orders(settings: Settings, work: Work, lifeline: Lifeline | None) -> ExitStatus:

@@ -107,6 +107,15 @@ def test_a_server_apart_wants_its_servers(fresh: Installation) -> None:
         assert "PODIUM_DATABASE_URL" in said.err
 
 
+def test_a_server_apart_that_cannot_start_says_so_as_json(fresh: Installation) -> None:
+    for command in (["server", "--json"], ["worker", "--json"], ["--json", "server"]):
+        said = fresh.podium(*command, PODIUM_DATABASE_URL="foo")
+        assert (said.status, said.out) == (1, "")
+        told = json.loads(said.err)["error"]
+        assert told["code"] == "settings_invalid"
+        assert "PODIUM_DATABASE_URL" in told["message"]
+
+
 def test_settings_are_told_without_a_server(fresh: Installation) -> None:
     settings = {s["name"]: s for s in fresh.podium("config", "show", "--json").json}
     assert settings["home"]["value"] == str(fresh.home)

@@ -94,6 +94,46 @@ async def test_faults_are_told_to_people_unless_logs_are_json(environment: dict[
         assert not err.startswith("{")
 
 
+@pytest.mark.parametrize("log_format", [None, "json"])
+async def test_with_json_faults_are_told_as_commands_tell_them(
+    environment: dict[str, str], log_format: str | None
+) -> None:
+    del environment["PODIUM_LOG_FORMAT"]
+    if log_format is not None:
+        environment["PODIUM_LOG_FORMAT"] = log_format
+    for url, code in (
+        ("foo", "settings_invalid"),
+        ("postgresql://u:hidden-word@127.0.0.1:1/none", "unavailable"),
+    ):
+        for command in ("server", "worker"):
+            port = ["--port=0"] * (command == "server")
+            changed = {**environment, "PODIUM_DATABASE_URL": url}
+            status, out, err = await run(changed, command, "--json", *port)
+            assert (status, out) == (ExitStatus.FAILED, "")
+            told = json.loads(err.splitlines()[-1])["error"]
+            assert told["code"] == code
+            assert "DATABASE_URL" in told["message"] + told["hint"]
+            assert err.count(told["message"]) == 1
+            assert "hidden-word" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("PODIUM_DATABASE_URL", "Settings cannot be used"),
+        ("PODIUM_HOST", "The API cannot listen on foo"),
+    ],
+)
+async def test_people_are_told_a_wrong_setting_once(
+    environment: dict[str, str], name: str, message: str
+) -> None:
+    del environment["PODIUM_LOG_FORMAT"]
+    status, out, err = await run({**environment, name: "foo"}, "server", "--port=0")
+    assert (status, out) == (ExitStatus.FAILED, "")
+    assert err.count(message) == 1
+    assert f"Podium ends here. {message}" in err
+
+
 async def test_a_worker_waits_for_the_server_that_brings_the_schema(
     environment: dict[str, str], server_url: str
 ) -> None:

@@ -22,9 +22,9 @@ def server(
     json: Json = False,
 ) -> None:
     """Run an API server alone, on the servers of PODIUM_DATABASE_URL and PODIUM_VALKEY_URL."""
-    local.log_as_json(json)
     local.become(
         "server",
         *(() if host is None else ("--host", host)),
         *(() if port is None else ("--port", str(port))),
+        as_json=json,
     )

@@ -37,8 +37,7 @@ def up(
         *(() if workers is None else ("--workers", str(workers))),
     ]
     if not detach:
-        local.log_as_json(json)
-        local.become("up", *(["--json"] if json else []), *options)
+        local.become("up", *options, as_json=json)
     server = local.start(*options)
     if json:
         output.emit(server)

@@ -18,5 +18,4 @@ def worker(
     json: Json = False,
 ) -> None:
     """Run a worker alone, on the servers of PODIUM_DATABASE_URL and PODIUM_VALKEY_URL."""
-    local.log_as_json(json)
-    local.become("worker", *(() if name is None else ("--name", name)))
+    local.become("worker", *(() if name is None else ("--name", name)), as_json=json)
