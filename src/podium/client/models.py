@@ -64,6 +64,10 @@ class RunningOn(Struct, kw_only=True):
 
     agent: str
     worker: str
+    worker_name: str | None = None
+    """null once the worker, long ended, is forgotten."""
+    worker_host: str | None = None
+    """Name of the machine that the worker runs on; null as `worker_name`."""
 
 
 class TaskSummary(Struct, kw_only=True):
@@ -132,6 +136,10 @@ class Attempt(Struct, kw_only=True):
     agent: str | None = None
     agent_version: int | None = None
     worker: str | None = None
+    worker_name: str | None = None
+    """null once the worker, long ended, is forgotten."""
+    worker_host: str | None = None
+    """Name of the machine that the worker runs on; null as `worker_name`."""
     finished_at: datetime | None = None
     error: dict[str, Any] | None = None
     usage: dict[str, float] | None = None

@@ -182,11 +182,17 @@ class DependencyView(BaseModel):
     state: TaskState
 
 
+WORKER_NAME = "null once the worker, long ended, is forgotten."
+WORKER_HOST = "Name of the machine that the worker runs on; null as `worker_name`."
+
+
 class RunningOn(BaseModel):
     """Where the live attempt runs."""
 
     agent: str
     worker: UUID
+    worker_name: str | None = Field(description=WORKER_NAME)
+    worker_host: str | None = Field(description=WORKER_HOST)
 
 
 class TaskSummary(BaseModel):
@@ -254,6 +260,8 @@ class AttemptView(BaseModel):
     agent: str | None
     agent_version: int | None
     worker: UUID | None
+    worker_name: str | None = Field(description=WORKER_NAME)
+    worker_host: str | None = Field(description=WORKER_HOST)
     queued_at: datetime
     started_at: datetime
     finished_at: datetime | None

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.agents.store import agent
 from podium.projects.store import project
-from podium.scheduler.tables import attempt, dependency, lane, running, task
+from podium.scheduler.tables import attempt, dependency, lane, running, task, worker
 from podium.storage.database import call_in
 from podium.tasks.tables import LAST_ATTEMPT, PLACES, STATE, SUMMARY, artifact, log
 
@@ -33,6 +33,8 @@ _GET = (
         task.c.spec,
         task.c.created_by,
         running.c.worker_id,
+        worker.c.name.label("worker_name"),
+        worker.c.host.label("worker_host"),
         _runner.c.name.label("running_agent"),
         project.c.name.label("project"),
         sa.extract(
@@ -49,6 +51,7 @@ _GET = (
     .select_from(
         PLACES.join(project, project.c.id == task.c.project_id)
         .outerjoin(_runner, _runner.c.id == running.c.agent_id)
+        .outerjoin(worker, worker.c.id == running.c.worker_id)
         .outerjoin(
             _last,
             sa.and_(
@@ -158,8 +161,14 @@ _LIVE = sa.select(
 ).where(running.c.task_id == _ID)
 _both = sa.union_all(_PAST, _LIVE).subquery()
 _ATTEMPTS = (
-    sa.select(_both, agent.c.name.label("agent"))
+    sa.select(
+        _both,
+        agent.c.name.label("agent"),
+        worker.c.name.label("worker_name"),
+        worker.c.host.label("worker_host"),
+    )
     .outerjoin(agent, agent.c.id == _both.c.agent_id)
+    .outerjoin(worker, worker.c.id == _both.c.worker_id)
     .order_by(_both.c.attempt)
 )
 

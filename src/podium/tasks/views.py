@@ -67,7 +67,12 @@ def task(row: Any, dependencies: Sequence[Any]) -> Task:
         finished_at=row.finished_at,
         queued_seconds=row.queued_seconds,
         run_seconds=row.run_seconds,
-        running_on=RunningOn(agent=row.running_agent or "", worker=row.worker_id)
+        running_on=RunningOn(
+            agent=row.running_agent or "",
+            worker=row.worker_id,
+            worker_name=row.worker_name,
+            worker_host=row.worker_host,
+        )
         if running
         else None,
     )
@@ -115,6 +120,8 @@ def attempt(row: Any) -> AttemptView:
         agent=row.agent,
         agent_version=row.agent_version,
         worker=row.worker_id,
+        worker_name=row.worker_name,
+        worker_host=row.worker_host,
         queued_at=row.queued_at,
         started_at=row.started_at,
         finished_at=row.finished_at,

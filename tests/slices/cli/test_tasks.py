@@ -51,6 +51,10 @@ def test_ctrl_c_cancels_what_was_asked(installation: Installation, podium: Run) 
     project = podium("agent", "list", "--json").json[0]["project"]
     process = installation.begin("ask", "x", "-a", "slow", "-p", project)
     until(lambda: bool(podium("task", "list", "-s", "running", "--json").json))
+    [task] = podium("task", "list", "--json").json
+    worker = podium("status", "--json").json["workers"][0]
+    shown = podium("task", "show", task["id"]).out
+    assert f"slow on {worker['name']} at {worker['host']}" in shown
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (5, ""), err
@@ -76,7 +80,10 @@ def test_a_task_by_every_command(podium: Run, echo: str) -> None:
     assert podium("task", "list", "-l", "kind=other").err == "There are no such tasks.\n"
     assert "task.completed" in podium("task", "history", task_id).out
     assert podium("task", "history", task_id, "--json").json[0]["type"] == "task.created"
-    assert "succeeded" in podium("task", "attempts", task_id).out
+    tried = podium("task", "attempts", task_id).out
+    assert "succeeded" in tried
+    worker = podium("status", "--json").json["workers"][0]
+    assert f"{worker['name']} at {worker['host']}" in tried
     assert podium("task", "attempts", task_id, "--json").json[0]["attempt"] == 1
     assert podium("task", "logs", task_id).out.strip() == "hi"
     assert podium("task", "logs", "-f", task_id, "--json").lines[0]["text"].strip() == "hi"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -276,15 +277,22 @@ async def test_attempts_tell_what_ran_where(own_desk: Desk) -> None:
 
 async def test_a_running_task_shows_where_it_is_and_how_far(own_desk: Desk) -> None:
     desk = own_desk
-    async with desk.worker():
+    async with desk.worker(worker_name="laptop"):
         task = await desk.create("report")
         while not (found := await desk.get(task))["progress"]:
             assert found["state"] in ("queued", "running")
             await asyncio.sleep(0.02)
         assert found["progress"] == {"fraction": 0.5, "note": "half"}
-        assert found["running_on"]["agent"] == "report"
+        where = found["running_on"]
+        assert (where["agent"], where["worker_name"]) == ("report", "laptop")
+        [live] = (await desk.get(task, "attempts"))["items"]
+        assert {key: live[key] for key in where} == where
         assert (found["attempt"], found["started_at"] is None) == (1, False)
         ended = await desk.until(task, "succeeded")
     assert (ended["progress"], ended["running_on"]) == (None, None)
     [attempt] = (await desk.get(task, "attempts"))["items"]
+    assert (attempt["worker_name"], attempt["worker_host"]) == ("laptop", socket.gethostname())
+    await desk.run("delete from worker")  # as those that ended long ago
+    [attempt] = (await desk.get(task, "attempts"))["items"]
+    assert (attempt["worker"], attempt["worker_name"]) == (where["worker"], None)
     assert attempt["usage"] == {"input_tokens": 7, "cost_usd": 0.25}

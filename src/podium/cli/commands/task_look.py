@@ -12,7 +12,7 @@ from podium.cli.options import Json, Project, TaskId, connect, whole_id
 from podium.cli.text import age, duration, line, size
 
 if TYPE_CHECKING:
-    from podium.client.models import Attempt, LogItem, Task, TaskSummary
+    from podium.client.models import Attempt, LogItem, RunningOn, Task, TaskSummary
 
 
 def add(app: typer.Typer) -> None:
@@ -99,7 +99,7 @@ def attempts(task_id: TaskId, project: Project = None, json: Json = False) -> No
             attempt.attempt,
             output.state(attempt.outcome),
             f"{attempt.agent} v{attempt.agent_version}" if attempt.agent else None,
-            attempt.worker,
+            _worker(attempt),
             attempt.started_at,
             _ran(attempt),
             line(str(attempt.error.get("message")), 100) if attempt.error else None,
@@ -244,7 +244,14 @@ def _progress(task: "Task | TaskSummary") -> str | None:
 
 def _place(task: "Task") -> str | None:
     where = task.running_on
-    return f"{where.agent} on {where.worker}" if where else None
+    return f"{where.agent} on {_worker(where)}" if where else None
+
+
+def _worker(where: "RunningOn | Attempt") -> str | None:
+    """The worker as 'podium status' names it; by its id once it is forgotten."""
+    if where.worker_name is None:
+        return where.worker
+    return f"{where.worker_name} at {where.worker_host}"
 
 
 def _error(task: "Task") -> str | None:
