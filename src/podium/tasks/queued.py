@@ -85,7 +85,8 @@ def _unusable(each: Any) -> Blocker:
 
 async def _worker_blockers(conn: AsyncConnection, row: Any, agents: Sequence[Any]) -> list[Blocker]:
     runtimes = {each.runtime for each in agents}
-    workers = await _workers(conn)
+    alive = await _workers(conn)
+    workers = [each for each in alive if each.state == "active"]
     serving = [
         each
         for each in workers
@@ -93,7 +94,7 @@ async def _worker_blockers(conn: AsyncConnection, row: Any, agents: Sequence[Any
     ]
     if not serving:
         what = f"queue {row.queue!r} and runtime {' or '.join(sorted(runtimes))}"
-        others = "no worker runs at all" if not workers else f"{len(workers)} run for others"
+        others = _others(len(workers), len(alive) - len(workers))
         detail = f"No worker serves {what}; {others}. Start one: podium worker."
         return [Blocker(kind="no_worker", detail=detail)]
     which = (
@@ -116,19 +117,34 @@ async def _worker_blockers(conn: AsyncConnection, row: Any, agents: Sequence[Any
 async def _workers(conn: AsyncConnection) -> Sequence[Any]:
     count = sa.select(sa.func.count()).where(running.c.worker_id == worker.c.id)
     query = sa.select(
+        worker.c.state,
         worker.c.queues,
         worker.c.runtimes,
         worker.c.concurrency,
         worker.c.processes,
         count.scalar_subquery().label("load"),
         count.where(running.c.isolated).scalar_subquery().label("live_processes"),
-    ).where(worker.c.state == "active", worker.c.lease_until > sa.func.clock_timestamp())
+    ).where(
+        worker.c.state.in_(("active", "draining")),
+        worker.c.lease_until > sa.func.clock_timestamp(),
+    )
     return (await conn.execute(query)).all()
 
 
 def _full(worker: Any) -> bool:
     """Whether no further process may begin there."""
     return worker.load >= worker.concurrency or worker.live_processes >= worker.processes
+
+
+def _others(active: int, draining: int) -> str:
+    """What the workers do that do not serve a task."""
+    if active:
+        return f"{active} run for others"
+    if draining == 1:
+        return "the one that runs is draining and takes nothing new"
+    if draining:
+        return f"the {draining} that run are draining and take nothing new"
+    return "no worker runs at all"
 
 
 async def _ahead(conn: AsyncConnection, row: Any) -> int:

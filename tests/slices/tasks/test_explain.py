@@ -136,9 +136,15 @@ async def test_no_worker_serves_it(own_desk: Desk) -> None:
     task = await desk.create(queue="gpu")
     nobody = "No worker serves queue 'gpu' and runtime function; no worker runs at all."
     assert await blockers(desk, task) == [("no_worker", f"{nobody} Start one: podium worker.")]
+    for some in (
+        "the one that runs is draining and takes nothing new",
+        "the 2 that run are draining and take nothing new",
+    ):
+        await add_worker(desk, state="draining")
+        drained = nobody.replace("no worker runs at all", some)
+        assert await blockers(desk, task) == [("no_worker", f"{drained} Start one: podium worker.")]
     await add_worker(desk, queues=["default"])
     await add_worker(desk, runtimes=["command"])
-    await add_worker(desk, state="draining")
     [(kind, detail)] = await blockers(desk, task)
     assert (kind, "2 run for others" in detail) == ("no_worker", True)
     await add_worker(desk, queues=["gpu"])
