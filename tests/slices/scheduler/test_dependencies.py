@@ -68,6 +68,26 @@ async def test_a_failed_dependency_cancels_though_others_are_open(
     assert await engine.states(both, tolerant) == ["cancelled", "ready"]
 
 
+async def test_what_a_failed_dependency_cancels_names_it(engine: Engine, worker: UUID) -> None:
+    first, second = await engine.submit(title="one"), await engine.submit(title="two")
+    of_first = await engine.submit(after=[first], title="child")
+    of_second = await engine.submit(after=[second])
+    grandchild = await engine.submit(after=[of_first])
+    for claimed in await engine.claim(worker):
+        await engine.settle(worker, claimed, "failed")
+    for task, cause, title in (
+        (of_first, first, "one"),
+        (of_second, second, "two"),
+        (grandchild, of_first, "child"),
+    ):
+        told = f"Task {cause} ({title}), which this one depends on, did not succeed."
+        assert (await engine.error(task))["message"] == told
+        [event] = await engine.run(
+            "select data from event where subject = :id and type = 'task.cancelled'", id=task
+        )
+        assert event.data["error"]["message"] == told
+
+
 async def test_a_diamond_joins_once(engine: Engine, worker: UUID) -> None:
     top = await engine.submit()
     left, right = await engine.submit(after=[top]), await engine.submit(after=[top])

@@ -88,7 +88,7 @@ end $$;
 create or replace function cancel_dependents(ended uuid[]) returns uuid[] language plpgsql as $$
 #variable_conflict use_column
 declare
-    doomed uuid[];
+    doomed uuid[]; whys jsonb[];
 begin
     with gone as (
         delete from blocked b
@@ -101,9 +101,19 @@ begin
     )
     select array_agg(task_id) into doomed from gone;
     if doomed is not null then
-        perform end_tasks(doomed, 'cancelled', null, jsonb_build_object(
-            'class', 'unknown', 'code', 'dependency_failed',
-            'message', 'A task that this one depends on did not succeed.'));
+        whys := array(
+            select jsonb_build_object(
+                       'class', 'unknown', 'code', 'dependency_failed',
+                       'message', format('Task %s (%s), which this one depends on, did not succeed.',
+                                         t.id, t.title))
+              from unnest(doomed) with ordinality as g (id, place)
+              cross join lateral (
+                    select t.id, t.title from dependency d join task t on t.id = d.depends_on
+                     where d.task_id = g.id and d.depends_on = any (ended) and not d.released
+                       and t.outcome <> 'succeeded'
+                     order by t.id limit 1) t
+             order by g.place);
+        perform end_tasks(doomed, 'cancelled', null, whys);
     end if;
     return coalesce(doomed, '{}');
 end $$;
@@ -144,8 +154,9 @@ begin
     return admit(free, starts);
 end $$;
 
--- Writes the end of tasks that are in no hot table any more, with its event.
-create or replace function end_tasks(ids uuid[], how text, who text, why jsonb) returns void
+-- Writes the end of tasks that are in no hot table any more, with its event. whys has the error of
+-- each.
+create or replace function end_tasks(ids uuid[], how text, who text, whys jsonb[]) returns void
 language plpgsql as $$
 #variable_conflict use_column
 begin
@@ -154,13 +165,14 @@ begin
     delete from expiry where task_id = any (ids);
     with done as (
         update task t
-           set outcome = how, error = why, finished_at = clock_timestamp(),
+           set outcome = how, error = e.why, finished_at = clock_timestamp(),
                -- Attempts that came before: another life goes on counting from here.
                attempt = greatest(t.attempt, (select max(a.attempt) from attempt a
                                                where a.task_id = t.id))
-         where id = any (ids) and outcome is null
-        returning id, project_id
+          from unnest(ids, whys) as e (id, why)
+         where t.id = e.id and t.outcome is null
+        returning t.id, t.project_id, t.error
     )
     insert into event (type, project_id, subject, actor, data)
-    select 'task.' || how, project_id, id, who, jsonb_build_object('error', why) from done;
+    select 'task.' || how, project_id, id, who, jsonb_build_object('error', error) from done;
 end $$;

@@ -46,8 +46,9 @@ begin
     for round in 1..20 loop
         asked := ask_to_stop(rest, who, reason);
         taken := withdraw(rest);
-        perform end_tasks(taken, 'cancelled', who,
-                          jsonb_build_object('code', 'cancelled', 'message', reason));
+        perform end_tasks(taken, 'cancelled', who, array_fill(
+            jsonb_build_object('code', 'cancelled', 'message', reason),
+            array[cardinality(taken)]));
         perform release_dependents(taken);
         return query
         select r.task_id, 'cancelling', r.worker_id from running r where r.task_id = any (asked)
@@ -242,7 +243,7 @@ set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as
 #variable_conflict use_column
 declare
     moment timestamptz := clock_timestamp();
-    due uuid[]; late uuid[];
+    due uuid[]; late uuid[]; whys jsonb[];
 begin
     if not exists (select from expiry where expires_at <= moment) then return 0; end if;
     perform lock_events();
@@ -262,9 +263,20 @@ begin
            and not exists (select from running r where r.task_id = t.id)
            and not exists (select from attempt a where a.task_id = t.id and a.attempt > t.attempt));
     late := withdraw(late);
-    perform end_tasks(late, 'failed', null, jsonb_build_object(
-        'class', 'timeout', 'code', 'queue_timeout',
-        'message', 'The task did not start within its queue timeout.'));
+    whys := array(
+        select jsonb_build_object(
+                   'class', 'timeout', 'code', 'queue_timeout',
+                   'message', 'The task did not start within its queue timeout' || case
+                       when a.deleted_at is not null then format('; agent %s was deleted.', a.name)
+                       when not a.enabled then format('; agent %s is disabled.', a.name)
+                       when not a.healthy then format('; agent %s is not healthy.', a.name)
+                       else '.' end)
+          from unnest(late) with ordinality as l (id, place)
+          join task t on t.id = l.id
+          join lane on lane.id = t.lane_id
+          left join agent a on a.id = lane.agent_id
+         order by l.place);
+    perform end_tasks(late, 'failed', null, whys);
     perform release_dependents(late);
     return cardinality(due);
 end $$;
