@@ -1,5 +1,6 @@
-"""What the guides to agents tell to type works as it stands."""
+"""What the guides tell to type works as it stands."""
 
+import json
 import re
 import subprocess
 import sys
@@ -59,3 +60,25 @@ def test_command_agents(installation: Installation, tmp_path: Path) -> None:
     assert told.count("words is changed") == 2
     shown = installation.podium("agent", "show", "words", "-p", project, "--json").json
     assert (shown["labels"], shown["max_concurrency"]) == ({}, None)
+
+
+def test_http(installation: Installation, tmp_path: Path) -> None:
+    project = f"g-{uuid4().hex[:12]}"
+    assert installation.podium("project", "create", project).status == 0
+    preset = ["--preset", "operator", "-p", project, "--json"]
+    made = installation.podium("token", "create", "curl", *preset).json
+    connect, follow = blocks("http.md", "sh")
+    assert re.findall(r"^export (\w+)=", connect, re.MULTILINE) == ["PODIUM_URL", "PODIUM_TOKEN"]
+    (lines,) = blocks("http.md", "bash")
+    lines = lines.replace("curl -sS", "curl -sS --fail-with-body -w '\\n'")
+    reached = {
+        "PODIUM_URL": installation.podium("status", "--json").json["url"],
+        "PODIUM_TOKEN": made["token"],
+    }
+    told = typed(installation, lines, tmp_path, **reached)
+    agent, task, tasks, events = (json.loads(line) for line in told.splitlines())
+    assert (agent["name"], task["agent"]) == ("louder", "louder")
+    assert {each["id"] for each in tasks["items"]} <= {task["id"]}
+    assert events["items"][0]["subject"] == task["id"]
+    follow = follow.replace("curl -sSN", "curl -sSN --fail -m 2") + "[ $? -eq 28 ]"
+    assert typed(installation, f"set +e\n{follow}", tmp_path, **reached).startswith("retry: ")
