@@ -14,6 +14,7 @@ from podium.agents.runtimes import built_in, environment, protocol
 from podium.agents.runtimes.command import CommandConfig, CommandRuntime
 from podium.agents.runtimes.options import Limits
 from podium.agents.runtimes.outcome import DEFAULT_EXIT_CODES
+from podium.kernel.errors import AttemptFailed, ErrorClass
 
 GUIDE = (Path(__file__).parents[3] / "docs" / "guides" / "command-agents.md").read_text()
 
@@ -70,10 +71,16 @@ async def test_the_agent_in_python_runs(runtime: CommandRuntime, tmp_path: Path)
 
 async def test_the_agent_in_a_shell_runs(runtime: CommandRuntime, tmp_path: Path) -> None:
     (script,) = blocks("sh")
-    agent = context(runtime, tmp_path, "x", command=["sh", "-c", script], output="events")
-    output = await runtime.run(agent)
-    assert isinstance(output, dict)
+    config = {"command": ["sh", "-c", script], "prompt": "stdin", "output": "events"}
+    agent = context(runtime, tmp_path, " one two", **config)
+    assert await runtime.run(agent) == {"words": 2}
+    assert agent.artifacts == {"words": (b"one\ntwo\n", "text/plain")}
+    assert ("progress", 1.0, "all words") in agent.reports
+    assert ("usage", {"words": 2}) in agent.reports
     assert agent.lines() == ["this line is only logged"]
+    with pytest.raises(AttemptFailed) as caught:
+        await runtime.run(context(runtime, tmp_path, " ", **config))
+    assert (caught.value.error_class, caught.value.code) == (ErrorClass.INVALID_INPUT, "no_words")
 
 
 def test_tables_are_complete() -> None:
