@@ -101,7 +101,8 @@ def check_reference(reference: str, prefixes: Sequence[str]) -> None:
     if not allows(module, prefixes):
         raise InvalidInput(
             f"function: the module {module} is not among those that functions may be loaded from.",
-            hint=f"Add it, or a package above it, to the setting {SETTING}.",
+            hint=f"Add it, or a package above it, to the setting {SETTING}, and restart the server "
+            "and its workers with it: settings are read when they start.",
         )
 
 
