@@ -19,6 +19,9 @@ _WIDE = 10_000
 _LONGEST_DATA = 2000
 _NARROW = 16
 """Cells that may be cut or folded keep so many characters."""
+_SHORT_ID = 18
+"""So many characters of an id hold its time and its number within that: what no other id of the
+same server has, and what commands take instead of all of it."""
 
 STATE_STYLES = {
     "pending": "dim",
@@ -123,19 +126,24 @@ def fitted(
     *,
     cut: Sequence[str] = (),
     fold: Sequence[str] = (),
+    shorten: Sequence[str] = (),
     drop: Sequence[str] = (),
 ) -> "Table":
     """A table for a console, without those columns to ``drop`` that it is too narrow for.
 
-    The first of them goes first; ``cut`` and ``fold`` are as for ``table``.
+    The first of them goes first, and before any the ids in the columns ``shorten`` lose their end;
+    ``cut`` and ``fold`` are as for ``table``.
     """
-    from rich.measure import Measurement
-
     left = list(headers)
     made = table(headers, rows, cut=cut, fold=fold)
-    unbounded = on.options.update(width=_WIDE)
+    if shorten and _least(made) > on.width:
+        ids = {headers.index(name) for name in shorten}
+        rows = [
+            [_short(row[at]) if at in ids else row[at] for at in range(len(row))] for row in rows
+        ]
+        made = table(headers, rows, cut=cut, fold=fold)
     for header in drop:
-        if Measurement.get(on, unbounded, made).minimum <= on.width:
+        if _least(made) <= on.width:
             break
         left.remove(header)
         places = [headers.index(name) for name in left]
@@ -146,6 +154,16 @@ def fitted(
     return made
 
 
+def _least(made: "Table") -> int:
+    """How narrow a table may become: a space behind each column, and one between two."""
+    return sum(column.min_width or 0 for column in made.columns) + 2 * len(made.columns) - 1
+
+
+def _short(value: object) -> str:
+    text = _text(value)
+    return text if len(text) <= _SHORT_ID else f"{text[:_SHORT_ID]}…"
+
+
 def show_table(
     headers: Sequence[str],
     rows: Sequence[Sequence[object]],
@@ -153,19 +171,22 @@ def show_table(
     *,
     cut: Sequence[str] = (),
     fold: Sequence[str] = (),
+    shorten: Sequence[str] = (),
     drop: Sequence[str] = (),
 ) -> None:
     """Print a table, or say on standard error that there is ``nothing``.
 
-    ``cut``, ``fold`` and ``drop`` are as for ``fitted``; without the first two every column may
-    fold.
+    ``cut``, ``fold``, ``shorten`` and ``drop`` are as for ``fitted``; without the first two every
+    column may fold.
     """
     if not rows:
         note(nothing)
         return
     if not (cut or fold):
         fold = headers
-    console().print(fitted(console(), headers, rows, cut=cut, fold=fold, drop=drop))
+    console().print(
+        fitted(console(), headers, rows, cut=cut, fold=fold, shorten=shorten, drop=drop)
+    )
 
 
 def show_fields(fields: Mapping[str, object]) -> None:
@@ -188,13 +209,20 @@ def pretty(value: object) -> str:
 
 def data(given: Mapping[str, object]) -> str:
     """An event's data on one line; of an error first what it says."""
-    rest = {name: value for name, value in given.items() if name != "error"}
-    shown = line(pretty(rest), _LONGEST_DATA) if rest else ""
+    rest = [f"{name}: {_told(value)}" for name, value in given.items() if name != "error"]
+    shown = line(", ".join(rest), _LONGEST_DATA)
     error = given.get("error")
     if not isinstance(error, dict):
         return shown
     told = cast("dict[str, object]", error)
     return line(f"{told.get('message') or ''} ({told.get('code')}) {shown}", _LONGEST_DATA)
+
+
+def _told(value: object) -> str:
+    """A value within a line: text as it is, fractions to six digits, all else as JSON."""
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if isinstance(value, float) else msgspec.json.encode(value).decode()
 
 
 def _cell(value: object) -> "Text":

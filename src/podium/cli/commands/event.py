@@ -50,7 +50,8 @@ def list_events(
         rows,
         "There are no such events.",
         cut=("By", "Data"),
-        drop=("By", "Cursor", "Data"),
+        shorten=("Subject",),
+        drop=("By", "Cursor", "Subject"),
     )
 
 

@@ -41,7 +41,8 @@ def show_summaries(tasks: "Sequence[TaskSummary]") -> None:
         rows,
         "There are no such tasks.",
         cut=("Title", "Agent", "Note"),
-        drop=("Agent", "Ran", "Age"),
+        shorten=("ID",),
+        drop=("Ran", "Note", "Agent", "Age"),
     )
 
 
