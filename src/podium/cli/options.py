@@ -11,9 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 from podium.cli.failures import Failure, Status
+from podium.cli.text import line
 
 if TYPE_CHECKING:
     from podium.client import Podium
+    from podium.client.models import TaskSummary
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Project = Annotated[
@@ -28,9 +30,15 @@ Project = Annotated[
 Labels = Annotated[
     list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE", help="May be repeated.")
 ]
-ID_HELP = "Id of the task, or its first 8 or more characters if no other's begins so."
+ID_HELP = (
+    "Id of the task, or as much of its beginning as no other task's has, 8 characters at least; "
+    "tasks of the same minute share their first 8."
+)
 TaskId = Annotated[str, typer.Argument(metavar="ID", help=ID_HELP, show_default=False)]
 TaskIds = Annotated[list[str], typer.Argument(metavar="ID...", help=ID_HELP, show_default=False)]
+
+_ALIKE = 5
+"""So many tasks are listed when the beginning of an id is not enough."""
 
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -77,11 +85,12 @@ def whole_id(client: "Podium", given: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{8,32}", digits):
         raise wrong(
             f"{given!r} is no id of a task.",
-            "Give a whole id, or its first 8 or more characters; 'podium task list' shows them.",
+            "Give a whole id, or its beginning, 8 characters at least; 'podium task list' shows "
+            "them.",
         )
     if len(digits) == 32:
         return given
-    found = client.tasks.find(given)
+    found = client.tasks.find(given, limit=_ALIKE + 1)
     if not found:
         where = f" in project {client.project}" if client.project else ""
         raise Failure(
@@ -91,8 +100,18 @@ def whole_id(client: "Podium", given: str) -> str:
             "'podium task list' shows the tasks.",
         )
     if len(found) > 1:
-        raise wrong(f"The ids of several tasks begin with {given}.", "Give more of it.")
+        raise wrong(
+            f"The ids of several tasks begin with {given}:{_alike(found)}", "Give more of it."
+        )
     return found[0].id
+
+
+def _alike(tasks: "Sequence[TaskSummary]") -> str:
+    """The newest tasks among which somebody has to choose, each on a line."""
+    lines = [f"{task.id} {task.state:<9} {line(task.title, 60)}" for task in tasks[:_ALIKE]]
+    if len(tasks) > _ALIKE:
+        lines.append("and others")
+    return "".join(f"\n  {text}" for text in lines)
 
 
 def wrong(message: str, hint: str | None = None) -> Failure:

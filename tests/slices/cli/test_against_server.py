@@ -70,6 +70,14 @@ def test_events(installation: Installation, podium: Run, echo: str) -> None:
                   listed[0]["subject"], "-n", "1", "--json").json  # fmt: skip
     assert [e["cursor"] for e in rest] == [listed[1]["cursor"]]
     assert podium("event", "list", "--after", "nonsense").status == 2
+    subject = listed[0]["subject"]
+    of_one = podium("event", "list", "--subject", subject[:18], "--json").json
+    assert of_one == podium("event", "list", "--subject", subject, "--json").json != []
+    nothing = podium("event", "list", "-t", "worker.*")
+    assert (nothing.out, "-p '*'" in nothing.err) == ("", True)
+    assert "worker.started" in podium("event", "list", "-t", "worker.*", "-p", "*").out
+    none_at_all = podium("event", "list", "-t", "task.dead", "-p", "*")
+    assert none_at_all.err in {"There are no such events.\n", ""}
     process = installation.begin(
         "event", "follow", "--after", listed[0]["cursor"], "-p", listed[0]["project"], "--json"
     )

@@ -107,6 +107,7 @@ def test_the_beginning_of_an_id_is_enough(podium: Run, echo: str) -> None:
         assert podium("task", "show", beginning.upper(), "--json").json["id"] == task_id
     said = podium("task", "cancel", ids[0], common)
     assert (said.status, "several tasks begin with" in said.err) == (2, True)
+    assert all(f"  {task_id} pending   {echo}\n" in said.err for task_id in ids), said.err
     assert podium("task", "show", ids[0], "--json").json["state"] == "pending"
     last = made(podium("task", "create", "-a", echo, "--depends-on", ids[1][: len(common) + 1]))
     assert podium("task", "show", last, "--json").json["depends_on"][0]["id"] == ids[1]

@@ -1,13 +1,18 @@
 """``podium event``: what happened, and what happens."""
 
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from podium.cli import output
-from podium.cli.options import Json, Project, application, connect
+from podium.cli.options import Json, application, connect, whole_id
 from podium.cli.text import local_time
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from podium.client import Podium
 
 Types = Annotated[
     list[str] | None,
@@ -15,11 +20,32 @@ Types = Annotated[
 ]
 Subjects = Annotated[
     list[str] | None,
-    typer.Option("--subject", metavar="ID", help="Only of this task, agent or other thing."),
+    typer.Option(
+        "--subject",
+        metavar="ID",
+        help="Only of this task, agent or other thing; within one project the beginning of a "
+        "task's id will do.",
+    ),
+]
+Project = Annotated[
+    str | None,
+    typer.Option(
+        "--project",
+        "-p",
+        metavar="NAME",
+        help="Project; unset, that of PODIUM_PROJECT, else the token's, else default. '*' means "
+        "all, and also what belongs to none, such as the events of workers.",
+    ),
 ]
 After = Annotated[
     str | None, typer.Option(metavar="CURSOR", help="Cursor of an event; those after it.")
 ]
+
+_EVERYWHERE = "*"
+_NONE_HERE = (
+    "There are no such events in this project. Some, such as those of workers, belong to none: "
+    "-p '*' shows all."
+)
 
 app = application("event", "Look at what happened, or follow it.")
 
@@ -38,8 +64,9 @@ def list_events(
 ) -> None:
     """List the newest events, or with --after those that came next; oldest first."""
     with connect(project) as client:
-        found = partial(client.events.list, types=type_ or (), subjects=subject or ())
+        found = partial(client.events.list, types=type_ or (), subjects=_whole(client, subject))
         events = list(found(last=limit) if after is None else found(after=after, limit=limit))
+        everywhere = client.project == _EVERYWHERE
     if json:
         output.emit(events)
         return
@@ -48,7 +75,7 @@ def list_events(
     output.show_table(
         headers,
         rows,
-        "There are no such events.",
+        "There are no such events." if everywhere else _NONE_HERE,
         cut=("By", "Data"),
         shorten=("Subject",),
         drop=("By", "Cursor", "Subject"),
@@ -65,10 +92,17 @@ def follow(
 ) -> None:
     """Print events as they happen, until Ctrl-C; none is lost when the server restarts."""
     with connect(project) as client:
-        stream = client.events(types=type_ or (), subjects=subject or (), after=after)
+        stream = client.events(types=type_ or (), subjects=_whole(client, subject), after=after)
         for event in stream:
             if json:
                 output.emit(event)
             else:
                 told = output.data(event.data)
                 output.say(f"{local_time(event.at)}  {event.type}  {event.subject}  {told}")
+
+
+def _whole(client: "Podium", given: "Sequence[str] | None") -> "Sequence[str]":
+    """Ids of subjects. Tasks are looked up in one project: for all, ids must be whole."""
+    if client.project == _EVERYWHERE:
+        return given or ()
+    return [whole_id(client, each) for each in given or ()]

@@ -85,12 +85,12 @@ class AsyncTasks(AsyncResource):
         )
         return self._pages("tasks", TaskSummary, query, limit)
 
-    async def find(self, beginning: str) -> Sequence[TaskSummary]:
-        """The newest tasks, two at most, whose ids begin with these hexadecimal digits."""
+    async def find(self, beginning: str, *, limit: int = 2) -> Sequence[TaskSummary]:
+        """The newest tasks, ``limit`` at most, whose ids begin with these hexadecimal digits."""
         digits = beginning.replace("-", "").lower()
         # Ids sort by their digits, and a page begins below its cursor.
         last = int(digits.ljust(32, "f"), 16)
-        query = self._query(cursor=str(UUID(int=min(last + 1, 2**128 - 1))), limit=2)
+        query = self._query(cursor=str(UUID(int=min(last + 1, 2**128 - 1))), limit=limit)
         found = await self._items("tasks", TaskSummary, query)
         return [task for task in found if task.id.replace("-", "").startswith(digits)]
 
