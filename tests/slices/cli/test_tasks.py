@@ -38,6 +38,18 @@ def test_ask_says_when_its_result_is_not_all(podium: Run) -> None:
     assert podium("task", "logs", task_id).out.startswith("1\n2\n")
 
 
+def test_where_an_output_is_that_is_too_large_is_told(podium: Run, tmp_path: Path) -> None:
+    script = "head -c 400000 /dev/zero | tr '\\0' x | sed 's/.*/\"&\"/'"
+    podium("agent", "add", "big", "--output", "json", "--", "sh", "-c", script)
+    said = podium("ask", "x", "-a", "big")
+    assert '"artifact": "output.json"' in said.out
+    hint = said.err.splitlines()[-1]
+    assert hint.startswith("All of the output: podium task download ")
+    assert podium(*hint.split()[5:], "--to", str(tmp_path / "whole")).status == 0
+    assert (tmp_path / "whole").read_text() == f'"{"x" * 400_000}"'
+    assert podium("task", "show", hint.split()[-2]).err == f"{hint}\n"
+
+
 def test_ask_ends_at_its_time_limit(podium: Run) -> None:
     podium("agent", "add", "slow", "--", "sleep", "60")
     began = time.monotonic()

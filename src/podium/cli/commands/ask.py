@@ -7,6 +7,7 @@ import typer
 
 from podium.cli import output
 from podium.cli.commands.task_follow import outcome
+from podium.cli.commands.task_look import tell_where_output_is
 from podium.cli.failures import Status
 from podium.cli.not_started import explained
 from podium.cli.options import Json, Project, agreed, application, connect, seconds, wrong
@@ -97,6 +98,7 @@ def _show(task: "Task", written: str, *, json: bool) -> None:
                 "The result is the end of what it wrote; all of it, as far as logs keep it: "
                 f"podium task logs {task.id}"
             )
+        tell_where_output_is(task)
     else:
         error = task.error or {}
         output.note(f"The task is {task.state}: {clean(str(error.get('message') or ''))}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -13,6 +13,9 @@ from podium.cli.text import age, duration, line, size
 
 if TYPE_CHECKING:
     from podium.client.models import Attempt, LogItem, RunningOn, Task, TaskSummary
+
+_OUTPUT = "output.json"
+"""The artifact that a worker makes of an output that is too large."""
 
 
 def add(app: typer.Typer) -> None:
@@ -74,6 +77,20 @@ def show_task(task: "Task", why: str | None = None) -> None:
             "Error": _error(task),
         }
     )
+    tell_where_output_is(task)
+
+
+def tell_where_output_is(task: "Task") -> None:
+    """Say how to get an output that was too large to be kept with the task itself."""
+    if _is_elsewhere(task.output):
+        output.note(f"All of the output: podium task download {task.id} {_OUTPUT}")
+
+
+def _is_elsewhere(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    found = cast("dict[str, object]", value)
+    return found.keys() == {"artifact", "size"} and found["artifact"] == _OUTPUT
 
 
 def history(task_id: TaskId, project: Project = None, json: Json = False) -> None:
