@@ -23,6 +23,11 @@ _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 5.0
 _LONGEST_RETRY_AFTER = 60.0
 _LONGEST_LINE = 16 * 2**20
+_UNKNOWN_PATH = frozenset({404, 405})
+_OTHER = (
+    "Check the address: another program may answer there, or a Podium of another version than this "
+    "one, which 'podium version' tells."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +137,23 @@ def decode(content: bytes | str, kind: type[T]) -> T:
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise InvalidResponse(
             f"The server's answer cannot be read: {error}.",
-            hint="Compare 'podium version' with 'podium status': client and server may differ.",
+            hint=_OTHER,
         ) from None
 
 
-def problem(answer: Answer) -> ApiError:
-    """The error that an answer of status 400 or higher tells."""
+def problem(answer: Answer) -> ApiError | InvalidResponse:
+    """The error that an answer of status 400 or higher tells.
+
+    Whatever stands before a server may refuse a request in its own words; but only what is no
+    Podium does not know the path and says so without a problem document.
+    """
     found: dict[str, Any]
     try:
         found = msgspec.json.decode(answer.content, type=dict[str, Any])
     except (msgspec.ValidationError, msgspec.DecodeError):
+        if answer.status in _UNKNOWN_PATH:
+            message = f"What answers there ({answer.status}) does not know Podium's API."
+            return InvalidResponse(message, hint=_OTHER)
         found = {"detail": f"The server answered {answer.status} without saying why."}
     found.setdefault("request_id", answer.headers.get("x-request-id"))
     return api_error(answer.status, found)

@@ -358,4 +358,4 @@ def _expiry(granter: Principal, new: NewToken) -> datetime | None:
 
 
 def _refused(message: str) -> Unauthenticated:
-    return Unauthenticated(message, hint="Sign in anew, or ask for a new token.")
+    return Unauthenticated(message, hint="Use another token; `podium token create` makes one.")

@@ -163,7 +163,7 @@ async def test_a_server_that_is_not_there_is_told_with_its_address(form: Form) -
     with pytest.raises(errors.ConnectionFailed) as caught:
         await call(form, url, lambda client: client.whoami(), retries=1)
     assert url in caught.value.message
-    assert "podium status" in (caught.value.hint or "")
+    assert "podium up --detach" in (caught.value.hint or "")
 
 
 async def test_a_silent_server_is_given_up(form: Form) -> None:

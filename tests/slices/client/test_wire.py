@@ -131,8 +131,16 @@ def test_a_code_from_the_future_becomes_the_class_of_its_status(
 
 def test_an_answer_that_is_no_problem_document_is_told_all_the_same() -> None:
     error = wire.problem(wire.Answer(502, {"x-request-id": "r"}, b"<html>"))
+    assert isinstance(error, errors.ApiError)
     assert (error.status, error.request_id) == (502, "r")
     assert "502" in error.message
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_what_does_not_know_the_api_is_no_podium(status: int) -> None:
+    error = wire.problem(wire.Answer(status, {}, b"<html>"))
+    assert isinstance(error, errors.InvalidResponse)
+    assert (str(status) in error.message, "Check the address" in str(error.hint)) == (True, True)
 
 
 def test_an_answer_that_cannot_be_read_says_so() -> None:

@@ -133,7 +133,8 @@ class Transport:
         if isinstance(error, _NOT_SENT):
             return ConnectionFailed(
                 f"No server answers at {url}: {_reason(error)}.",
-                hint="Check the address, and that the server runs: 'podium status'.",
+                hint="Check the address, and that the server runs: on its machine 'podium up "
+                "--detach' starts one, and 'podium logs' says why one ended.",
             )
         return ConnectionFailed(
             f"The connection to {url} broke: {_reason(error)}.",
