@@ -23,7 +23,7 @@ Exit statuses of every command:
 | 2 | wrong usage: an option, a value, a path |
 | 3 | no server: none runs, it cannot be reached, did not start, or is too busy; later it may work |
 | 4 | not found, or not allowed |
-| 5 | the task was cancelled |
+| 5 | the task was cancelled, or a question was answered with no and nothing was done |
 | 6 | not possible in the state that the thing is in, or its name is taken |
 | 7 | the server failed, or its answer cannot be read |
 | 130 | interrupted with Ctrl-C |

@@ -89,8 +89,8 @@ app = typer.Typer(
 @app.callback(
     invoke_without_command=True,
     epilog="Exit statuses: 0 done, 1 the work failed, 2 wrong usage, 3 no server or too busy, 4 "
-    "not found or not allowed, 5 cancelled, 6 not possible in its state, 7 the server failed, 130 "
-    "interrupted.",
+    "not found or not allowed, 5 cancelled or declined, 6 not possible in its state, 7 the server "
+    "failed, 130 interrupted.",
 )
 def podium(
     ctx: typer.Context,
