@@ -119,7 +119,13 @@ def test_a_server_apart_that_cannot_start_says_so_as_json(fresh: Installation) -
 def test_settings_are_told_without_a_server(fresh: Installation) -> None:
     settings = {s["name"]: s for s in fresh.podium("config", "show", "--json").json}
     assert settings["home"]["value"] == str(fresh.home)
-    assert "PODIUM_LEASE_SECONDS" in fresh.podium("config", "docs").out
+    docs = fresh.podium("config", "docs").out
+    assert "PODIUM_LEASE_SECONDS" in docs
+    assert "Default: unset" in docs
+    assert "Default: []" in docs
+    home = str(fresh.home)
+    at_home = fresh.podium("config", "show", HOME=home, PODIUM_HOME=f"{home}/.podium").out
+    assert [f"{home}/.podium", "default"] in [line.split()[1:] for line in at_home.splitlines()]
     said = fresh.podium("config", "show", PODIUM_LEASE_SECONDS="never")
     assert said.status == 1
     assert "lease_seconds" in said.err

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 from podium.cli import local, output
@@ -24,7 +25,7 @@ def show(json: Json = False) -> None:
         (
             item["name"],
             _shown(item["value"]),
-            output.styled("changed", "yellow") if item["value"] != item["default"] else "default",
+            output.styled("changed", "yellow") if _changed(item) else "default",
         )
         for item in settings
     ]
@@ -65,7 +66,16 @@ def _settings() -> Sequence[Mapping[str, object]]:
     return local.settings()
 
 
+def _changed(item: Mapping[str, object]) -> bool:
+    """Whether a setting differs from its default; of the data directory, the place counts."""
+    value, default = item["value"], item["default"]
+    if item["name"] == "home":
+        return Path(str(value)).expanduser() != Path(str(default)).expanduser()
+    return value != default
+
+
 def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, cast("list[object]", value))) or "none"
+    """A value as the reference writes it."""
+    if value is None:
+        return "unset"
     return value if isinstance(value, str) else output.pretty(value).replace("\n", " ")
