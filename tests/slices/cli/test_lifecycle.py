@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from installation import Installation
-from podium.cli.commands import doctor
+from podium.cli.commands import doctor, down
 from podium.cli.commands.logs import _lines
+from podium.client.connection import local_server
 from podium.client.models import DatabaseStatus, Status, ValkeyStatus
 from slices.cli.commands import until
 
@@ -53,6 +54,15 @@ def test_up_in_the_foreground_ends_with_ctrl_c(fresh: Installation) -> None:
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert fresh.podium("status").status == 3
+
+
+def test_down_waits_for_no_tasks_where_none_run(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_HOME", str(installation.home))
+    server = local_server()
+    assert server is not None
+    until(lambda: down._why_it_takes_long(server) == "Waiting for its processes to end.")
 
 
 def test_down_says_what_it_waits_for_and_hurries_on_ctrl_c(fresh: Installation) -> None:
@@ -308,3 +318,6 @@ def test_the_doctor_names_variables_that_nothing_reads(fresh: Installation) -> N
     assert found["outcome"] == "warning"
     assert found["detail"] == "Nothing reads PODIUM_PROT."
     assert found["advice"] == "Did you mean PODIUM_PORT?"
+    told = fresh.podium("doctor", PODIUM_FOO="1")
+    assert (told.status, "Did you mean" in told.out) == (0, False)
+    assert "All is well." not in told.out

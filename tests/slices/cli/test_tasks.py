@@ -23,7 +23,7 @@ def test_ask_of_an_agent_that_fails(podium: Run) -> None:
     podium("agent", "add", "broken", "--", "sh", "-c", "echo what >&2; exit 3")
     said = podium("ask", "x", "-a", "broken")
     assert (said.status, said.out) == (1, "")
-    assert "The task is failed" in said.err
+    assert "The task failed: The agent ended with exit status 3: what" in said.err
     assert "what" in said.err
     assert podium("ask", "x", "-a", "broken", "--json").json["state"] == "failed"
     assert podium("ask", "x", "-a", "nobody").status == 4

@@ -110,7 +110,8 @@ class FunctionRuntime:
             )
             inline = _runs_inline(parsed, is_async=found_async)
         except AttemptFailed as failure:
-            detail = f"{failure.message} {failure.hint or ''}".strip()
+            message = failure.message if failure.message.endswith(".") else f"{failure.message}."
+            detail = f"{message} {failure.hint or ''}".strip()
             if failure.error_class is ErrorClass.TIMEOUT:
                 detail = (
                     f"Importing {parsed.function} takes longer than {_PROBE_SECONDS:g} seconds."

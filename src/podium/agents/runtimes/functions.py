@@ -120,7 +120,8 @@ def load(reference: str, prefixes: Sequence[str]) -> Function:
             ErrorClass.AGENT,
             "function_import_failed",
             f"Importing {reference} failed: {described(error)}",
-            hint="Run its import in the worker's environment to see the error.",
+            hint="Run its import in the worker's environment to see the error; PYTHONPATH is that "
+            "with which the worker was started.",
             detail={"traceback": _trace(error)},
         ) from error
     defined_in = getattr(found, "__module__", None) or ""

@@ -101,9 +101,14 @@ def _show(task: "Task", written: str, *, json: bool) -> None:
         tell_where_output_is(task)
     else:
         error = task.error or {}
-        output.note(f"The task is {task.state}: {clean(str(error.get('message') or ''))}")
+        output.note(f"{_ended(task)}: {clean(str(error.get('message') or ''))}")
         if error.get("hint"):
             output.note(f"  Hint: {error['hint']}")
+
+
+def _ended(task: "Task") -> str:
+    said = {"failed": "failed", "cancelled": "was cancelled"}
+    return f"The task {said.get(task.state) or f'is {task.state}'}"
 
 
 def _cut_off(value: object) -> bool:

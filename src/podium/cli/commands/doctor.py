@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 app = application()
 
+_PREFIX = "PODIUM_"
 _NO_SETTINGS = {
     *("PODIUM_URL", "PODIUM_TOKEN", "PODIUM_PROJECT", "PODIUM_EMBEDDED"),
     *("PODIUM_TASK_ID", "PODIUM_ATTEMPT", "PODIUM_WORKSPACE", "PODIUM_INPUT"),
@@ -60,9 +62,16 @@ def doctor(json: Json = False) -> None:
     if json:
         output.emit({"ok": not wrong, "checks": [finding._asdict() for finding in findings]})
     else:
-        output.say(f"\n{wrong} of {len(findings)} checks failed." if wrong else "\nAll is well.")
+        output.say(f"\n{_summary(findings)}")
     if wrong:
         raise typer.Exit(Status.FAILED)
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    found = Counter(finding.outcome for finding in findings)
+    if found["failed"]:
+        return f"{found['failed']} of {len(findings)} checks failed."
+    return f"Nothing failed; warnings: {found['warning']}." if found["warning"] else "All is well."
 
 
 def _findings() -> Iterator[Finding]:
@@ -144,7 +153,7 @@ def _settings() -> Finding:
     unknown = [
         name
         for name in sorted(os.environ)
-        if name.upper().startswith("PODIUM_") and name.upper() not in {*known, *_NO_SETTINGS}
+        if name.upper().startswith(_PREFIX) and name.upper() not in {*known, *_NO_SETTINGS}
     ]
     if unknown:
         detail = f"Nothing reads {', '.join(unknown)}."
@@ -155,7 +164,13 @@ def _settings() -> Finding:
 def _meant(unknown: Sequence[str], known: Sequence[str]) -> str:
     from difflib import get_close_matches
 
-    close = [match for name in unknown for match in get_close_matches(name.upper(), known, n=1)]
+    # What all names begin with would make any two of them alike.
+    endings = [name.removeprefix(_PREFIX) for name in known]
+    close = [
+        f"{_PREFIX}{match}"
+        for name in unknown
+        for match in get_close_matches(name.upper().removeprefix(_PREFIX), endings, n=1)
+    ]
     return f"Did you mean {', '.join(close)}?" if close else "'podium config docs' has them all."
 
 

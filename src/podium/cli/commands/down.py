@@ -36,6 +36,8 @@ def _why_it_takes_long(server: Mapping[str, object]) -> str:
             count = client.status().counts.get("running", 0)
     except PodiumError:  # it serves no longer
         return "Waiting for its processes to end."
+    if not count:
+        return "Waiting for its processes to end."
     tasks = "1 running task" if count == 1 else f"{count} running tasks"
     limit = server.get("drain_seconds")
     within = f" up to {limit:g} s" if isinstance(limit, int | float) else ""
