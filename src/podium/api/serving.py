@@ -5,19 +5,23 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from podium.api.errors import PROBLEM_TYPE, MalformedRequest, problem
 from podium.kernel.sockets import listen
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _MOST_HEADER_BYTES = 64 * 1024
+_HEAD = "Address and headers may have 64 KiB together."
 
 
 class _HttpProtocol(HttpToolsProtocol):
-    """Uvicorn's protocol with a limit on the size of a request's head, which it lacks."""
+    """Uvicorn's protocol with a limit on the size of a request's head, which it lacks, and with a
+    problem as the answer to what is no HTTP."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -30,6 +34,13 @@ class _HttpProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(name + value)
         super().on_header(name, value)
+
+    def send_400_response(self, msg: str) -> None:
+        body = orjson.dumps(problem(MalformedRequest(f"{msg} {_HEAD}"), None))
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {PROBLEM_TYPE}\r\n"
+        head += f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def _count(self, part: bytes) -> None:
         self._head_bytes += len(part)

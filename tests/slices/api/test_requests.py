@@ -243,8 +243,18 @@ async def test_bodies_have_a_limit_also_when_they_come_in_pieces(small: httpx.As
 async def test_a_request_with_too_large_a_head_is_refused(live_server: str) -> None:
     async with httpx.AsyncClient(base_url=live_server) as http:
         answer = await http.get("/health/live", headers={"X-Much": "x" * 70_000})
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == "malformed_request"
         assert answer.status_code == 400
         assert (await http.get("/health/live")).status_code == 200
+
+
+async def test_public_paths_ask_for_no_token_and_so_for_no_good_one(api: httpx.AsyncClient) -> None:
+    for credential in ("Bearer pat_unknown", "Basic eDp5", "Bearer "):
+        headers = {"Authorization": credential}
+        for path in ("/health/live", "/health/ready", "/openapi.json", "/docs"):
+            answer = await api.get(f"http://localhost{path}", headers=headers)
+            assert answer.status_code == 200, path
 
 
 async def test_requests_have_a_rate_per_token(small: httpx.AsyncClient) -> None:

@@ -26,10 +26,13 @@ class Authenticate:
         await self._app(scope, receive, send)
 
     async def _prove(self, scope: Scope) -> None:
+        if scope["path"] in PUBLIC_PATHS:  # also with a token that is none any more
+            self._limiter.take(_address(scope))
+            return
         credential = _bearer(scope)
         if credential is None:
             self._limiter.take(_address(scope))
-            if scope["type"] == "websocket" or scope["path"] in PUBLIC_PATHS:
+            if scope["type"] == "websocket":
                 return
             raise Unauthenticated(
                 "This needs a token.", hint="Send `Authorization: Bearer <token>`."
