@@ -29,6 +29,9 @@ _WAIT_SECONDS = 2.0
 """How long one look at the feed waits; after each, the token is proven anew."""
 _MOST_STREAMS = 2000
 _RENDERED = 20_000
+_RENDERED_BYTES = 32 * 2**20
+"""How many rendered events are kept, and what they may come to; slow followers have theirs
+rendered anew."""
 _UTC_Z = orjson.OPT_UTC_Z
 ALL_PROJECTS = "*"
 
@@ -73,6 +76,7 @@ class EventStreams:
         self._open = 0
         self._active: Callable[[], None] = _nothing
         self._rendered: OrderedDict[Cursor, bytes] = OrderedDict()
+        self._rendered_bytes = 0
 
     def on_activity(self, told: Callable[[], None]) -> None:
         """Call ``told`` every few seconds while a stream is open."""
@@ -143,10 +147,17 @@ class EventStreams:
             known = orjson.dumps(
                 await self.view(event), default=str, option=_UTC_Z
             )  # asyncpg has its own UUID
-            self._rendered[event.cursor] = known
-            if len(self._rendered) > _RENDERED:
-                self._rendered.popitem(last=False)
+            self._remember(event.cursor, known)
         return known
+
+    def _remember(self, cursor: Cursor, text: bytes) -> None:
+        if cursor in self._rendered:  # another follower rendered it meanwhile
+            return
+        self._rendered[cursor] = text
+        self._rendered_bytes += len(text)
+        while len(self._rendered) > _RENDERED or self._rendered_bytes > _RENDERED_BYTES:
+            _, oldest = self._rendered.popitem(last=False)
+            self._rendered_bytes -= len(oldest)
 
     async def view(self, event: Event) -> dict[str, object]:
         """The event with the name of its project, in the shape of ``events.views.Event``."""
@@ -164,4 +175,7 @@ class EventStreams:
 
     def _count(self, kind: str, change: int) -> None:
         self._open += change
+        if not self._open:
+            self._rendered.clear()
+            self._rendered_bytes = 0
         self._metrics.streams.labels(kind).inc(change)

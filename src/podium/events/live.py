@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from enum import Enum, auto
 
+import orjson
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,6 +30,8 @@ WORK_LIST = "podium:work"
 _WORK_SECONDS = 60
 """How long a list outlives the last wake-up: nobody may serve its queue any more."""
 _PAGE = 1000
+_MOST_BYTES = 32 * 2**20
+"""What the events in memory may come to as JSON, however few they are: an error can be long."""
 _POLL_SECONDS = {True: 1.0, False: 0.1}
 """How often the feed looks by itself while Valkey can be reached, and while it cannot."""
 _HELD_SECONDS = (0.002, 0.1)
@@ -105,6 +108,8 @@ class Feed:
         self._valkey = valkey
         self._kept = kept
         self._recent: list[Event] = []
+        self._bytes = 0
+        """What those tell, as JSON."""
         self._start = END
         """Memory holds every event after this; ``END`` while the table is not followed."""
         self._position = BEGINNING
@@ -247,6 +252,7 @@ class Feed:
             return True
         self._asked.clear()
         self._recent.clear()
+        self._bytes = 0
         self._start, self._position, self._behind_since = END, BEGINNING, None
         return False
 
@@ -276,10 +282,27 @@ class Feed:
 
     def _keep(self, page: list[Event]) -> None:
         self._recent.extend(page)
-        if len(self._recent) > 2 * self._kept:
-            self._start = self._recent[-self._kept - 1].cursor
-            del self._recent[: -self._kept]
+        self._bytes += sum(map(_size, page))
+        if len(self._recent) > 2 * self._kept or self._bytes > _MOST_BYTES:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Keep the newest events, and room for as many again: readers of others read the table."""
+        kept = size = 0
+        for event in reversed(self._recent[-self._kept :]):
+            if size + _size(event) > _MOST_BYTES // 2:
+                break
+            kept += 1
+            size += _size(event)
+        first = len(self._recent) - kept
+        self._start = self._recent[first - 1].cursor
+        del self._recent[:first]
+        self._bytes = size
 
     def _tell(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+
+def _size(event: Event) -> int:
+    return len(orjson.dumps(event.data))

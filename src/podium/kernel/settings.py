@@ -128,8 +128,8 @@ class Settings(BaseSettings):
     stream_buffer: int = Field(
         default=10_000,
         ge=10,
-        description="Newest events that the API keeps in memory; slower followers read from the "
-        "database.",
+        description="Newest events that the API keeps in memory, and at most 32 MB of them; slower "
+        "followers read from the database.",
     )
 
     workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `up` starts.")

@@ -231,3 +231,20 @@ async def test_open_streams_are_counted_and_keep_the_server_from_idling(
     async with httpx.AsyncClient(base_url=client.api.url, headers=client.headers) as http:
         await asyncio.sleep(0.3)
         assert 'podium_streams_open{kind="sse"} 0.0' in (await http.get("/metrics")).text
+
+
+async def test_events_in_their_form_for_followers_take_no_memory_without_bound(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 3000
+    monkeypatch.setattr(streams, "_RENDERED_BYTES", most)
+    rendered = client.api.app.state.services[streams.EventStreams]._rendered
+    names = [f"some.thing_{chr(97 + number)}" for number in range(25)]
+    async with client.sse(project="*") as messages:
+        await anext(messages)
+        await write(client.api, *names)
+        assert [(await anext(messages))["event"] for _ in names] == names
+        assert 0 < sum(map(len, rendered.values())) <= most
+    async with asyncio.timeout(5):
+        while rendered:  # nobody follows any more
+            await asyncio.sleep(0.05)

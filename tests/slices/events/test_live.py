@@ -141,6 +141,26 @@ async def test_a_slow_reader_goes_on_from_the_table(
     assert len(slow.seen) == 4000
 
 
+async def test_what_is_in_memory_is_bounded_by_its_size_too(
+    database: Database, feed: Feed, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 50_000
+    monkeypatch.setattr(live, "_MOST_BYTES", most)
+    slow, quick = Reader(feed, await feed.begin()), Reader(feed, await feed.begin())
+    reading = asyncio.create_task(quick.read(60))
+    for size in [1000] * 30 + [2 * most] + [1000] * 29:
+        async with database.transaction() as conn:
+            await store.append(conn, [NewEvent("n", uuid7(), data={"text": "x" * size})])
+        wakeups.feed()
+        await asyncio.sleep(0.01)
+        assert sum(len(event.data["text"]) for event in feed._recent) < most
+    await reading
+    assert feed._recent
+    await slow.read(60)
+    assert slow.seen == quick.seen
+    assert len(slow.seen) == 60
+
+
 async def test_without_readers_the_table_is_not_followed_and_nothing_is_lost(
     database: Database, feed: Feed, wakeups: Wakeups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
