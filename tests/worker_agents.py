@@ -190,8 +190,11 @@ async def keep_and_wait(given: float, ctx: Any) -> None:
     """Keeps a file after so many seconds, and goes on for long."""
     calls.append(("keeps", given))
     await asyncio.sleep(given)
-    await ctx.artifact("late.txt", b"late")
-    await asyncio.sleep(30)
+    try:
+        await ctx.artifact("late.txt", b"late")
+        await asyncio.sleep(30)
+    finally:
+        calls.append(("ends", given))
 
 
 async def settle_in(given: Any, ctx: Any) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from prometheus_client import (
+    REGISTRY,
     CollectorRegistry,
     Counter,
     Gauge,
@@ -10,9 +11,6 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.gc_collector import GCCollector
-from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
 
 _BUCKETS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 5, 10, 30)
 _UNKNOWN = "(none)"
@@ -20,14 +18,15 @@ _METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH"
 
 
 class Metrics:
-    """The process's metrics. Routes are templates, so that ids make no new series."""
+    """The metrics of one API and of the process it runs in. Routes are templates, so that ids make
+    no new series.
+
+    What counts below the API (the keeper) does so in the default registry of the process.
+    """
 
     def __init__(self) -> None:
         disable_created_metrics()
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
         self._requests = Counter(
             "podium_http_requests",
             "Requests answered.",
@@ -68,4 +67,4 @@ class Metrics:
 
     def render(self) -> bytes:
         """The text that Prometheus reads."""
-        return generate_latest(self.registry)
+        return generate_latest(self.registry) + generate_latest(REGISTRY)

@@ -27,8 +27,7 @@ from podium.storage.database import Database
 from podium.storage.valkey import Listener
 
 _log = structlog.get_logger(__name__)
-_errors = Counter("podium_keeper_errors", "Rounds of a keeper's loop that failed.", ["loop"])
-_reaped = Counter("podium_tasks_reaped", "Attempts taken back from dead workers.")
+_errors = Counter("podium_keeper_errors", "Rounds of the keeper's loops that failed.", ["loop"])
 
 _LEAD_SECONDS = 3.0
 _TICK_SECONDS = 1.0
@@ -162,7 +161,6 @@ class Keeper:
     async def _reap(self, seen: datetime) -> None:
         reaped = await store.reap(self._database, self._max_losses, seen, _ASLEEP_SECONDS)
         for worker_id, tasks in reaped:
-            _reaped.inc(tasks)
             _log.warning("worker.reaped", worker_id=str(worker_id), tasks=tasks)
             self._waker.wake()
             self._wakeups.feed()

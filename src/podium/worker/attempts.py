@@ -5,7 +5,6 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 
 import structlog
-from prometheus_client import Gauge
 
 from podium.kernel.errors import AttemptFailed, ErrorClass
 from podium.scheduler.model import Claimed, Settlement
@@ -18,7 +17,6 @@ from podium.worker.settling import Settler
 from podium.worker.store import Key
 
 _log = structlog.get_logger(__name__)
-_running = Gauge("podium_attempts_running", "Attempts that this worker runs now.")
 
 _UNSETTLED = 2
 """Ends that wait to be settled, by slot, beyond which nothing more may begin."""
@@ -51,7 +49,6 @@ class Attempts:
         self._running: dict[Key, Attempt] = {}
         self._open: dict[Key, asyncio.Task[None]] = {}
         """All that are not settled, with those that are handed back."""
-        _running.set_function(lambda: len(self._running))
 
     def __contains__(self, key: Key) -> bool:
         return key in self._open

@@ -5,19 +5,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
-from prometheus_client import Counter
 
 from podium.kernel.errors import PodiumError
 
 _log = structlog.get_logger(__name__)
-_faults = Counter("podium_worker_errors", "Rounds of the worker's loops that failed.", ["loop"])
 
 RETRY_SECONDS = 0.5
 
 
 def note(loop: str, error: BaseException) -> None:
-    """Count an error that a loop outlives, and log it: with its trace when nobody expects it."""
-    _faults.labels(loop).inc()
+    """Log an error that a loop outlives: with its trace when nobody expects it."""
     if isinstance(error, PodiumError | TimeoutError):
         _log.warning("worker.round_failed", loop=loop, error=str(error) or type(error).__name__)
     else:

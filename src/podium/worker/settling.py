@@ -1,12 +1,10 @@
 """Ends of attempts on their way into the database."""
 
 import asyncio
-import collections
 from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
-from prometheus_client import Counter
 
 from podium.scheduler.batcher import Batcher
 from podium.scheduler.model import Settlement
@@ -19,8 +17,6 @@ from podium.worker.reporter import Reporter
 from podium.worker.store import Key
 
 _log = structlog.get_logger(__name__)
-_settled = Counter("podium_attempts_settled", "Attempts that this worker settled.", ["outcome"])
-_stale = Counter("podium_attempts_stale", "Reports of attempts that no longer counted.")
 
 
 class Settler:
@@ -69,11 +65,7 @@ class Settler:
 
     async def _settle_batch(self, ends: Sequence[Settlement]) -> list[bool]:
         counted = await self._scheduler.settle(self._worker_id, ends)
-        for how, number in collections.Counter(end.how for end in ends).items():
-            _settled.labels(how).inc(number)
         newest: dict[UUID, int] = {}  # of the reports of one task only the last may have counted
         for end in ends:
             newest[end.task_id] = max(end.attempt, newest.get(end.task_id, 0))
-        did = [end.task_id in counted and end.attempt == newest[end.task_id] for end in ends]
-        _stale.inc(did.count(False))
-        return did
+        return [end.task_id in counted and end.attempt == newest[end.task_id] for end in ends]

@@ -3,12 +3,19 @@
 import asyncio
 import json
 import os
+import re
+from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
 
 from podium.kernel.settings import Settings
+from podium.scheduler.keeper import Chore
 from podium.storage.database import Database
+from podium.storage.valkey import Valkey
+from slices.scheduler.keepers import keeping
+
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "operating.md"
 
 
 async def test_a_database_that_is_away_is_told_as_such(
@@ -85,6 +92,26 @@ async def test_metrics_count_by_route_template(
     assert "podium_feed_lag_seconds 0.0" in text
     assert 'podium_tasks{state="queued"} 0.0' in text
     assert 'podium_workers{state="active"} 0.0' in text
+
+
+async def test_metrics_of_the_whole_process_are_there_once_and_in_the_guide(
+    api: httpx.AsyncClient, database: Database, valkey: Valkey
+) -> None:
+    failed = asyncio.Event()
+
+    async def fails() -> None:
+        failed.set()
+        raise RuntimeError("not now")
+
+    async with keeping(database, valkey, Chore("fails", 60, fails)):
+        await failed.wait()
+    text = (await api.get("http://localhost/metrics")).text
+    assert 'podium_keeper_errors_total{loop="fails"} 1.0' in text
+    named = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(named) == len(set(named))
+    assert {"process_cpu_seconds_total", "python_info"} <= set(named)
+    documented = set(re.findall(r"^\| `(podium_\w+)`", GUIDE.read_text(), re.MULTILINE))
+    assert documented == {name for name in named if name.startswith("podium_")}
 
 
 async def test_health_checks_do_not_keep_an_idle_server_alive(

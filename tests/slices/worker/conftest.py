@@ -1,6 +1,7 @@
 """A worker in this process, on a real database and Valkey, with function agents."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from uuid import UUID
 
 import orjson
 import pytest
-from prometheus_client import REGISTRY
 
 from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in
@@ -22,15 +22,24 @@ from podium.scheduler.service import Scheduler
 from podium.storage.artifacts import DirectoryStore
 from podium.storage.database import Database
 from podium.storage.valkey import Valkey
+from podium.worker import faults
 from podium.worker.executor import Surroundings
 from podium.worker.kept import ArtifactLimits
 from podium.worker.loop import Worker, WorkerOptions
 from slices.scheduler.engine import Engine
 
 
-def noted_faults(loop: str) -> float:
-    """How many rounds of a loop of the worker's failed so far."""
-    return REGISTRY.get_sample_value("podium_worker_errors_total", {"loop": loop}) or 0.0
+@pytest.fixture
+def noted_faults(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How many rounds of each loop of the worker's failed so far."""
+    noted, note = Counter[str](), faults.note
+
+    def counted(loop: str, error: BaseException) -> None:
+        noted[loop] += 1
+        note(loop, error)
+
+    monkeypatch.setattr(faults, "note", counted)
+    return noted
 
 
 @dataclass

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prometheus_client import REGISTRY
 
 import worker_agents
 from podium.agents.runtime import AgentSpec
@@ -21,7 +21,7 @@ from podium.scheduler import store as leases
 from podium.scheduler.model import Claimed, Settlement
 from podium.worker import backoff, claiming, late_usage, store, workspaces
 from podium.worker.backoff import Backoff
-from slices.worker.conftest import Shop, noted_faults
+from slices.worker.conftest import Shop
 
 
 class Troubled:
@@ -142,18 +142,19 @@ async def test_a_full_disk_is_no_fault_of_the_task(
     assert await _outcomes(shop, task) == ["released", "succeeded"]
 
 
-async def test_an_end_is_settled_though_its_function_is_away_for_a_while(shop: Shop) -> None:
+async def test_an_end_is_settled_though_its_function_is_away_for_a_while(
+    shop: Shop, noted_faults: Counter[str]
+) -> None:
     """As it is under workers of the last release while the functions of the next are installed."""
     [function] = await shop.engine.run(
         "select oid::regprocedure::text as name from pg_proc where proname = 'settle_attempts'"
     )
     types = function.name.removeprefix("settle_attempts")
-    before = noted_faults("settle")
     async with shop.worker():
         await shop.engine.run(f"alter function settle_attempts{types} rename to elsewhere")
         try:
             task = await shop.submit("echo", 1)
-            await shop.until(lambda: _is(noted_faults("settle") >= before + 2))
+            await shop.until(lambda: _is(noted_faults["settle"] >= 2))
         finally:
             await shop.engine.run(f"alter function elsewhere{types} rename to settle_attempts")
         assert (await shop.ended(task)).output == 1
@@ -275,14 +276,13 @@ async def test_a_drain_stops_attempts_that_are_being_prepared(shop: Shop) -> Non
     assert await _outcomes(shop, task) == ["released"]
 
 
-async def test_a_renewal_that_fails_oddly_is_counted_and_tried_again(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+async def test_a_renewal_that_fails_oddly_is_noted_and_tried_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, noted_faults: Counter[str]
 ) -> None:
-    before = noted_faults("renew")
     troubled = Troubled(leases.renew, RuntimeError("a bug"), 2)
     monkeypatch.setattr(leases, "renew", troubled)
     async with shop.worker(lease=4):
-        await shop.until(lambda: _is(noted_faults("renew") >= before + 2))
+        await shop.until(lambda: _is(noted_faults["renew"] >= 2))
         task = await shop.submit("sleep", 1.5)
         assert (await shop.ended(task)).outcome == "succeeded"
     assert await _outcomes(shop, task) == ["succeeded"]
@@ -335,9 +335,9 @@ async def _usage(shop: Shop, task: UUID) -> object:
 
 
 async def test_messages_are_listened_to_after_an_odd_failure(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, noted_faults: Counter[str]
 ) -> None:
-    before, listen = noted_faults("obey"), shop.wakeups.valkey.listen
+    listen = shop.wakeups.valkey.listen
 
     def fails(*_channels: str) -> Any:
         monkeypatch.setattr(shop.wakeups.valkey, "listen", listen)
@@ -346,7 +346,7 @@ async def test_messages_are_listened_to_after_an_odd_failure(
     monkeypatch.setattr(shop.wakeups.valkey, "listen", fails)
     async with shop.worker(lease=60):
         task = await shop.submit("sleep", 35)
-        await shop.until(lambda: _is(noted_faults("obey") > before))
+        await shop.until(lambda: _is(noted_faults["obey"]))
         await asyncio.sleep(0.7)
         await shop.until(lambda: shop.rows("running", task))
         await shop.engine.cancel(task)
@@ -364,9 +364,7 @@ async def test_an_attempt_that_does_not_count_any_more_ends_when_it_keeps_a_file
         task = await shop.submit("keep_and_wait", 0.6)
         await shop.until(lambda: _is(("keeps", 0.6) in worker_agents.calls))
         await shop.engine.run("delete from running where task_id = :id", id=task)
-        async with asyncio.timeout(3):
-            while REGISTRY.get_sample_value("podium_attempts_running"):
-                await asyncio.sleep(0.01)
+        await shop.until(lambda: _is(("ends", 0.6) in worker_agents.calls), 3)
     assert await shop.rows("artifact", task) == []
 
 
