@@ -23,6 +23,7 @@ from podium.api.middleware.limit import BodyLimit, RateLimiter
 from podium.api.middleware.observe import Observe
 from podium.api.streams import EventStreams
 from podium.events.live import Feed
+from podium.events.places import StreamPlaces
 from podium.kernel.addresses import accepted_hosts
 from podium.kernel.settings import Settings
 from podium.principals import routes as principals
@@ -31,7 +32,6 @@ from podium.projects import routes as projects
 from podium.projects.service import ProjectService
 from podium.storage.database import Database
 from podium.tasks import routes as tasks
-from podium.tasks.log_stream import LogStreams
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 _Kind = TypeVar("_Kind")
@@ -98,7 +98,7 @@ def _own_services(services: Mapping[type, object]) -> Mapping[type, object]:
     return {
         Metrics: metrics,
         EventStreams: streams,
-        LogStreams: LogStreams(),
+        StreamPlaces: StreamPlaces(),
         status.Started: status.Started(),
         TaskCounts: TaskCounts(_of(services, Database)),
     }

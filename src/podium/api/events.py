@@ -13,6 +13,7 @@ from podium.api.streams import Batch, EventStreams, Wish
 from podium.events import store
 from podium.events.live import Feed
 from podium.events.model import Cursor, Event, EventFilter
+from podium.events.places import Kind, StreamPlaces
 from podium.events.views import EventList, event_view
 from podium.kernel.errors import InvalidInput, Unauthenticated
 from podium.kernel.web import Limit, api_router, provided
@@ -131,6 +132,14 @@ async def _newest(
     return found[::-1], end
 
 
+async def _place(
+    reader: _Reader, places: Annotated[StreamPlaces, Depends(provided(StreamPlaces))]
+) -> AsyncGenerator[None]:
+    """Held until the answer is sent."""
+    with places.place(Kind.EVENTS, reader.id):
+        yield
+
+
 _STREAM_DOCS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events as they come: `id` is the cursor, `event` the type, `data` the "
@@ -149,6 +158,7 @@ _STREAM_DOCS: dict[int | str, dict[str, Any]] = {
 @router.get(
     "/stream",
     summary="Follow events",
+    dependencies=[Depends(_place)],
     response_class=ServerSentEvents,
     responses=_STREAM_DOCS,
 )

@@ -13,7 +13,7 @@ import structlog
 from podium.api.event_types import require_known
 from podium.api.metrics import Metrics
 from podium.events.live import Feed
-from podium.events.model import Cursor, Event, EventFilter, TooManyStreams
+from podium.events.model import Cursor, Event, EventFilter
 from podium.kernel.errors import Unavailable
 from podium.principals.model import Principal
 from podium.principals.service import PrincipalService
@@ -27,7 +27,6 @@ STUCK_SECONDS = 30.0
 """A client whose socket accepts nothing for so long is hopeless."""
 _WAIT_SECONDS = 2.0
 """How long one look at the feed waits; after each, the token is proven anew."""
-_MOST_STREAMS = 2000
 _RENDERED = 20_000
 _RENDERED_BYTES = 32 * 2**20
 """How many rendered events are kept, and what they may come to; slow followers have theirs
@@ -107,11 +106,6 @@ class EventStreams:
 
     async def begin(self, after: Cursor | None) -> Cursor:
         """Where to start; ``Gone`` when the cursor lies before what is kept."""
-        if self._open >= _MOST_STREAMS:
-            raise TooManyStreams(
-                f"This server serves {_MOST_STREAMS} streams already.",
-                hint="Close some, or follow several subjects in one.",
-            )
         return await self._feed.begin(after)
 
     async def follow(

@@ -19,6 +19,7 @@ from podium.api.errors import InternalError, from_validation, problem
 from podium.api.sse import sent
 from podium.api.streams import Batch, EventStreams, Wish
 from podium.events.model import Cursor
+from podium.events.places import Kind, StreamPlaces
 from podium.kernel.errors import InvalidInput, PodiumError, Unauthenticated
 from podium.kernel.fields import Body
 from podium.kernel.json_text import holds_nul
@@ -57,21 +58,27 @@ async def follow_events(
     socket: WebSocket,
     streams: Annotated[EventStreams, Depends(provided(EventStreams))],
     principals: Annotated[PrincipalService, Depends(provided(PrincipalService))],
+    places: Annotated[StreamPlaces, Depends(provided(StreamPlaces))],
 ) -> None:
     """Accept, wait for the subscription, then send events until either side ends."""
     await socket.accept()
-    await _Session(socket, streams, principals).run()
+    await _Session(socket, streams, principals, places).run()
 
 
 class _Session:
     """One accepted WebSocket."""
 
     def __init__(
-        self, socket: WebSocket, streams: EventStreams, principals: PrincipalService
+        self,
+        socket: WebSocket,
+        streams: EventStreams,
+        principals: PrincipalService,
+        places: StreamPlaces,
     ) -> None:
         self._socket = socket
         self._streams = streams
         self._principals = principals
+        self._places = places
 
     async def run(self) -> None:
         try:
@@ -135,12 +142,13 @@ class _Session:
         after = Cursor.parse(subscribe.after) if subscribe.after else None
         wish = Wish(subscribe.project, after, tuple(subscribe.types), frozenset(subscribe.subjects))
         wanted = await self._streams.filter_for(principal, wish)
-        cursor = await self._streams.begin(after)
-        await self._send({"type": "subscribed", "cursor": str(cursor)})
-        batches = self._streams.follow("websocket", credential, cursor, wanted)
-        async with aclosing(batches):
-            async for batch in batches:
-                await self._send_batch(batch)
+        with self._places.place(Kind.EVENTS, principal.id):
+            cursor = await self._streams.begin(after)
+            await self._send({"type": "subscribed", "cursor": str(cursor)})
+            batches = self._streams.follow("websocket", credential, cursor, wanted)
+            async with aclosing(batches):
+                async for batch in batches:
+                    await self._send_batch(batch)
         await self._socket.close(RESTARTING, "The server is restarting.")
 
     async def _send_batch(self, batch: Batch) -> None:

@@ -1,7 +1,7 @@
 """Tasks over HTTP."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events.live import Feed, Wakeups
 from podium.events.model import BEGINNING, Cursor
+from podium.events.places import Kind, StreamPlaces
 from podium.events.views import EventList, event_view
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound
 from podium.kernel.web import Limit, api_router, provided
@@ -25,7 +26,7 @@ from podium.storage.database import Database
 from podium.tasks import explain as explaining
 from podium.tasks.follow import LogFollower
 from podium.tasks.listing import TaskFilter
-from podium.tasks.log_stream import LogStreams, log_stream
+from podium.tasks.log_stream import log_stream
 from podium.tasks.model import (
     ArtifactList,
     AttemptList,
@@ -280,9 +281,18 @@ async def _follower(
     return LogFollower(tasks, database, wakeups, feed)
 
 
+async def _place(
+    reader: Reader, places: Annotated[StreamPlaces, Depends(provided(StreamPlaces))]
+) -> AsyncGenerator[None]:
+    """Held until the answer is sent."""
+    with places.place(Kind.LOGS, reader.id):
+        yield
+
+
 @router.get(
     "/{task_id}/logs/stream",
     operation_id="followTaskLogs",
+    dependencies=[Depends(_place)],
     response_class=StreamingResponse,
     responses={
         200: {
@@ -302,8 +312,6 @@ async def follow_logs(
     request: Request,
     task_id: Seen,
     follower: Annotated[LogFollower, Depends(_follower)],
-    reader: Reader,
-    streams: Annotated[LogStreams, Depends(provided(LogStreams))],
     principals: Annotated[PrincipalService, Depends(provided(PrincipalService))],
     after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     last_event_id: Annotated[
@@ -311,12 +319,11 @@ async def follow_logs(
     ] = None,
 ) -> StreamingResponse:
     """Output as it comes, until the task has ended."""
-    streams.require_place(reader.id)
     start = after if last_event_id is None else last_event_id
     credential = request.scope["state"]["credential"]
     batches = follower.follow(task_id, start)
     return StreamingResponse(
-        log_stream(batches, streams.place(reader.id), principals, credential),
+        log_stream(batches, principals, credential),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

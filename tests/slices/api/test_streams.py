@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from podium.api import streams, websocket
+from podium.events import places
 from servers import LiveApi
 from slices.api.followers import PATH, Client, messages_of, received, write
 
@@ -203,15 +204,56 @@ async def test_heartbeats_carry_a_cursor_that_moves_on(
 
 
 async def test_there_is_a_limit_of_streams(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "_MOST_STREAMS", 1)
+    monkeypatch.setitem(places._MOST, places.Kind.EVENTS, 1)
     async with client.sse() as messages:
         await anext(messages)
-        await asyncio.sleep(0.1)
         async with httpx.AsyncClient(base_url=client.api.url, headers=client.headers) as http:
             assert (await http.get(f"{PATH}/events/stream")).status_code == 429
     await asyncio.sleep(0.2)
     async with client.sse() as messages:
         await anext(messages)
+
+
+async def test_a_principal_has_so_many_places_for_streams_of_all_kinds(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "_MOST_EACH", 2)
+    await client.post("/agents", {"name": "a", "runtime": "command", "config": {"command": ["x"]}})
+    task = await client.post("/tasks", {"agent": "a"})
+    other = await client.post("/tokens", {"name": "o", "scopes": ["events:read"]})
+    logs = f"{PATH}/tasks/{task['id']}/logs/stream"
+    async with (
+        httpx.AsyncClient(base_url=client.api.url, headers=client.headers) as http,
+        client.websocket() as socket_,
+        http.stream("GET", logs),
+    ):
+        await received(socket_)
+        for path in (logs, f"{PATH}/events/stream"):
+            answer = await http.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
+        async with client.websocket() as refused:
+            assert (await received(refused))["problem"]["code"] == "too_many_streams"
+        async with Client(client.api, other["token"]).sse() as messages:
+            await anext(messages)
+    held = client.api.app.state.services[places.StreamPlaces]._principals
+    async with asyncio.timeout(5):
+        while held:
+            await asyncio.sleep(0.05)
+
+
+async def test_streams_that_begin_at_once_do_not_pass_the_limit(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "_MOST_EACH", 3)
+
+    async def begin(http: httpx.AsyncClient) -> int:
+        async with http.stream("GET", f"{PATH}/events/stream") as answer:
+            await asyncio.sleep(2)
+            return answer.status_code
+
+    async with httpx.AsyncClient(base_url=client.api.url, headers=client.headers) as http:
+        codes = await asyncio.gather(*(begin(http) for _ in range(20)))
+    assert sorted(codes) == [200] * 3 + [429] * 17
 
 
 async def test_open_streams_are_counted_and_keep_the_server_from_idling(

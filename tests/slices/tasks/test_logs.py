@@ -11,9 +11,9 @@ from uuid import UUID
 import httpx
 import pytest
 
+from podium.events import places
 from podium.kernel.web import PREFIX
 from podium.storage.valkey import Valkey
-from podium.tasks import log_stream
 from podium.tasks.follow import LogFollower
 from servers import LiveApi
 from slices.tasks.conftest import NOBODY, Desk
@@ -174,27 +174,30 @@ async def refused(desk: Desk, task: dict[str, Any], **options: Any) -> httpx.Res
     return await desk.api.get(f"tasks/{task['id']}/logs/stream", **options)
 
 
-@pytest.mark.parametrize("limit", ["_MOST", "_MOST_EACH"])
+@pytest.mark.parametrize("of", ["server", "principal"])
 async def test_too_many_streams_are_refused_until_one_ends(
-    live_desk: Desk, live_api: LiveApi, monkeypatch: pytest.MonkeyPatch, limit: str
+    live_desk: Desk, live_api: LiveApi, monkeypatch: pytest.MonkeyPatch, of: str
 ) -> None:
     desk = live_desk
     task = await desk.create()
     body = {"name": "t", "scopes": ["tasks:read"]}
     other = (await desk.call("POST", "tokens", 201, json=body))["token"]
-    monkeypatch.setattr(log_stream, limit, 1)
+    if of == "principal":
+        monkeypatch.setattr(places, "_MOST_EACH", 1)
+    else:
+        monkeypatch.setitem(places._MOST, places.Kind.LOGS, 1)
     async with following(desk, task):
         answer = await refused(desk, task)
         assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
         assert int(answer.headers["retry-after"]) > 0
-        if limit == "_MOST":
-            answer = await refused(desk, task, headers={"Authorization": f"Bearer {other}"})
-            assert answer.status_code == 429
-        else:
+        if of == "principal":
             async with following(desk, task, headers={"Authorization": f"Bearer {other}"}):
                 pass
+        else:
+            answer = await refused(desk, task, headers={"Authorization": f"Bearer {other}"})
+            assert answer.status_code == 429
     async with asyncio.timeout(5):
-        while live_api.app.state.services[log_stream.LogStreams]._open:
+        while live_api.app.state.services[places.StreamPlaces]._principals:
             await asyncio.sleep(0.05)
     await desk.call("POST", f"tasks/{task['id']}/cancel")
     async with following(desk, task) as stream:
