@@ -202,6 +202,7 @@ async def delete_task(task_id: Held, tasks: Tasks, database: Db, principal: Writ
     they are forgotten, and a last one tells who deleted it."""
     async with database.transaction() as conn:
         await tasks.delete(conn, task_id, principal.name)
+    await tasks.delete_logs(task_id)
     await tasks.delete_files(task_id)
     return Response(status_code=204)
 

@@ -208,8 +208,8 @@ class TaskService:
         return not runtimes or bool(runtimes & CODE_RUNTIMES)
 
     async def delete(self, conn: AsyncConnection, task_id: UUID, who: str) -> None:
-        """Remove an ended task with its attempts and logs; its files stay until ``delete_files``,
-        and its events, of which this is the last, until they are forgotten.
+        """Remove an ended task with its attempts; its logs and files stay until ``delete_logs`` and
+        ``delete_files``, and its events, of which this is the last, until they are forgotten.
 
         Refused while a task that has not ended depends on it: that one may be held by it, and
         will be given its output. Ended tasks lose their dependency on it; one that is retried
@@ -232,6 +232,15 @@ class TaskService:
         await store.delete(conn, task_id)
         await events.append(conn, [NewEvent("task.deleted", task_id, project_id, actor=who)])
         self._scheduler.feed_after(conn)
+
+    async def delete_logs(self, task_id: UUID) -> None:
+        """Remove the logs of a task whose deletion is committed: they can be long, and nobody who
+        follows events must wait for that. Those that cannot be removed stay behind until their
+        retention ends; nobody can reach them any more."""
+        try:
+            await store.delete_logs(self._database, task_id)
+        except Unavailable as error:
+            _log.warning("logs.left_behind", task_id=str(task_id), error=error.message)
 
     async def delete_files(self, task_id: UUID) -> None:
         """Remove the artifacts of a task whose deletion is committed. Files that cannot be removed

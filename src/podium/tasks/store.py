@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from podium.agents.store import agent
 from podium.projects.store import project
 from podium.scheduler.tables import attempt, dependency, lane, running, task, worker
-from podium.storage.database import call_in
+from podium.storage.database import Database, call_in
 from podium.tasks.tables import LAST_ATTEMPT, PLACES, STATE, SUMMARY, artifact, log
 
 _ID = sa.bindparam("task_id", type_=sa.Uuid)
@@ -232,12 +232,28 @@ async def open_dependents(conn: AsyncConnection, task_id: UUID, most: int) -> Se
 
 
 async def delete(conn: AsyncConnection, task_id: UUID) -> None:
-    """Remove an ended task's record and what belongs to it."""
+    """Remove an ended task's record and what belongs to it, but its logs."""
     await conn.execute(sa.delete(task).where(task.c.id == task_id))
-    for table in (attempt, log, artifact):
+    for table in (attempt, artifact):
         await conn.execute(sa.delete(table).where(table.c.task_id == task_id))
     edges = sa.or_(dependency.c.task_id == task_id, dependency.c.depends_on == task_id)
     await conn.execute(sa.delete(dependency).where(edges))
+
+
+_LOG_CHUNK = 10_000
+_DELETE_LOGS = (
+    "with oldest as (select id from log where task_id = $1 and id > $2 order by id limit $3),"
+    " gone as (delete from log where task_id = $1 and id > $2"
+    "          and id <= (select max(id) from oldest) returning id)"
+    " select max(id) as last from gone"
+)
+
+
+async def delete_logs(database: Database, task_id: UUID) -> None:
+    """Remove the logs of a task, in chunks that commit one by one."""
+    last: int | None = 0
+    while last is not None:
+        [(last,)] = await database.call(_DELETE_LOGS, task_id, last, _LOG_CHUNK)
 
 
 async def any_open(conn: AsyncConnection) -> bool:

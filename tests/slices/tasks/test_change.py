@@ -4,7 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from podium.kernel.errors import Unavailable
+from podium.tasks import store
 from slices.tasks.conftest import NOBODY, Desk
 
 
@@ -160,6 +163,61 @@ async def test_deletes_ended_tasks_only(desk: Desk) -> None:
     assert [row.type for row in told] == ["task.created", "task.cancelled", "task.deleted"]
     assert told[-1].actor == "admin:local"
     assert told[-1].project_id == told[0].project_id
+
+
+async def _with_logs(desk: Desk, count: int) -> dict[str, Any]:
+    """An ended task with so many lines of output."""
+    task = await ended_task(desk)
+    await desk.run(
+        "insert into log (task_id, attempt, stream, text) select :id, 1, 'stdout', 'x'"
+        " from generate_series(1, :count)",
+        id=task["id"],
+        count=count,
+    )
+    return task
+
+
+async def _lines(desk: Desk, task: dict[str, Any]) -> int:
+    return len(await desk.run("select id from log where task_id = :id", id=task["id"]))
+
+
+async def test_logs_are_deleted_in_chunks(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_LOG_CHUNK", 3)
+    task, other = await _with_logs(desk, 10), await _with_logs(desk, 4)
+    await desk.call("DELETE", f"tasks/{task['id']}", 204)
+    assert (await _lines(desk, task), await _lines(desk, other)) == (0, 4)
+
+
+async def test_deleting_long_logs_holds_back_no_events(own_desk: Desk) -> None:
+    desk = own_desk
+    task = await _with_logs(desk, 10)
+    async with desk.database.engine.begin() as conn:  # it takes as long as this holds a line
+        await conn.execute(
+            text("select from log where task_id = :id for update"), {"id": task["id"]}
+        )
+        deleting = asyncio.create_task(desk.call("DELETE", f"tasks/{task['id']}", 204))
+        async with asyncio.timeout(5):
+            while not await desk.database.call("select from event where type = 'task.deleted'"):
+                await asyncio.sleep(0.02)
+        [(held,)] = await desk.database.call("select held from feed_edge()")
+        assert not held
+        assert not deleting.done()
+        await desk.call("GET", f"tasks/{task['id']}/logs", 404)
+    await deleting
+    assert await _lines(desk, task) == 0
+
+
+async def test_logs_that_cannot_be_deleted_now_are_left_to_retention(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object) -> None:
+        raise Unavailable("It is away.")
+
+    monkeypatch.setattr(store, "delete_logs", away)
+    task = await _with_logs(desk, 2)
+    await desk.call("DELETE", f"tasks/{task['id']}", 204)
+    assert await _lines(desk, task) == 2
+    await desk.call("GET", f"tasks/{task['id']}/logs", 404)
 
 
 async def test_a_history_has_pages_and_the_last_one_reaches_the_newest(desk: Desk) -> None:
