@@ -21,6 +21,10 @@ def plain(given: Any) -> Any:
     return given
 
 
+def run_script(given: str) -> None:
+    exec(given, {})
+
+
 async def report(given: Any, ctx: Any) -> dict[str, Any]:
     """Says everything that an agent can say."""
     ctx.log("first line")

@@ -11,6 +11,8 @@ from typing import Any, cast
 import orjson
 
 MASK = "***"
+SECRET_CHARS = 4096
+"""A secret of up to so many characters stays whole where a text is cut."""
 
 _MAX_DEPTH = 8
 _SECRET_NAME = re.compile(
@@ -56,6 +58,38 @@ def redact_text(text: str) -> str:
     return _masked_text(text, _SECRET_TEXT)
 
 
+def cut_before(text: str, at: int) -> int:
+    """The last place up to ``at`` where ``text`` can be cut with no secret on both sides."""
+    for start, end in sorted(_secrets(text), reverse=True):
+        if start < at <= end:  # also at its end: what follows may be a part of how it looks
+            at = start
+    return at
+
+
+def cut_after(text: str, at: int) -> int:
+    """The first place from ``at`` on where ``text`` can be cut with no secret on both sides."""
+    for start, end in sorted(_secrets(text)):
+        if start < at < end:
+            at = end
+    return at
+
+
+def beginning(text: str, most: int) -> str:
+    """The beginning of ``text``, at most ``most`` characters, without a part of a secret: cut off
+    from what it is known by, that would not be masked."""
+    if len(text) <= most:
+        return text
+    return text[: cut_before(text[: most + SECRET_CHARS], most)]
+
+
+def ending(text: str, most: int) -> str:
+    """The end of ``text``, at most ``most`` characters, without a part of a secret."""
+    if len(text) <= most:
+        return text
+    text = text[-most - SECRET_CHARS :]
+    return text[cut_after(text, len(text) - most) :]
+
+
 def redact_json(content: bytes) -> bytes:
     """JSON with what is unmistakably a secret masked in its strings, and all else as it was:
     it is the result of somebody's work, so a field's name or a doubtful word masks nothing."""
@@ -85,6 +119,17 @@ def redact(value: Any, name: str = "", depth: int = 0) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [redact(item, depth=depth + 1) for item in cast("list[Any]", value)]
     return redact_text(str(value))
+
+
+def _secrets(text: str) -> list[tuple[int, int]]:
+    """Where what ``redact_text`` masks begins and ends."""
+    lowered = text.lower()
+    return [
+        found.span()
+        for marks, pattern, _ in _SECRET_TEXT
+        if any(mark in lowered for mark in marks)
+        for found in pattern.finditer(text)
+    ]
 
 
 def _masked_text(text: str, patterns: _Patterns) -> str:

@@ -12,7 +12,7 @@ import structlog
 from podium.agents.runtime import AgentSpec, Dependency, RuntimeSet
 from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
-from podium.kernel.redaction import redact_json
+from podium.kernel.redaction import beginning, redact_json
 from podium.principals.credentials import attempt_token
 from podium.scheduler.model import Claimed, Settlement
 from podium.storage.artifacts import ArtifactStore
@@ -189,6 +189,6 @@ def _unexpected(error: BaseException) -> AttemptFailed:
     return AttemptFailed(
         ErrorClass.UNKNOWN,
         "runtime_crashed",
-        f"The runtime failed: {kind}: {str(error)[:1000]}",
+        f"The runtime failed: {kind}: {beginning(str(error), 1000)}",
         hint="This is a fault of the runtime's adapter, not of the agent; see the worker's log.",
     )

@@ -16,7 +16,7 @@ from podium.kernel.errors import (
 )
 from podium.kernel.json_schema import Check, findings
 from podium.kernel.json_text import holds_nul
-from podium.kernel.redaction import redact
+from podium.kernel.redaction import beginning, redact
 from podium.scheduler.model import Claimed, RetryPolicy, Settlement
 from podium.worker.attempt import Attempt
 from podium.worker.text import clean
@@ -117,7 +117,7 @@ def _plainly_failed(task_id: UUID, attempt: int, code: str, message: str) -> Set
 def _told(error: BaseException) -> str:
     kind = type(error).__name__
     try:
-        return f"{kind}: {str(error)[:500]}"
+        return f"{kind}: {beginning(str(error), 500)}"
     except Exception:  # noqa: BLE001 - an exception of the agent's own that cannot be shown
         return kind
 

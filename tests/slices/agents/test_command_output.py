@@ -11,6 +11,7 @@ from contract.context import until
 from podium.agents.runtimes import output
 from podium.agents.runtimes.command import CommandRuntime
 from podium.kernel.errors import ErrorClass
+from podium.kernel.redaction import SECRET_CHARS
 from slices.agents.commands import Make, command_runtime, failure, maker
 
 
@@ -55,6 +56,18 @@ async def test_long_lines_are_split(runtime: CommandRuntime, make: Make) -> None
     await runtime.run(context)
     lines = context.lines("stdout")
     assert [len(line) for line in lines] == [*[output.LINE_LIMIT] * 3, 5, 3]
+
+
+@pytest.mark.parametrize("secret", ["", "?token="])
+def test_of_a_line_that_never_ends_little_is_held_back(secret: str) -> None:
+    lines = output.Lines()
+    given = len(secret)
+    came = sum(map(len, lines.feed(secret.encode())))
+    for size in (1, 1000, 65536) * 50:
+        given += size
+        came += sum(map(len, lines.feed(b"x" * size)))
+        assert given - came <= output.LINE_LIMIT + SECRET_CHARS
+    assert came + sum(map(len, lines.close())) == given
 
 
 async def test_output_streams_while_it_runs(runtime: CommandRuntime, make: Make) -> None:

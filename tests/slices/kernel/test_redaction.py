@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from podium.kernel.redaction import redact, redact_json, redact_text
+from podium.kernel.redaction import beginning, ending, redact, redact_json, redact_text
 
 TOKEN = f"podium_{'0a' * 16}_abcdefghij-klmnopqrst_uvwxyz0123456789abcdef"
 
@@ -83,3 +83,22 @@ def test_what_is_nested_too_deeply_is_only_named() -> None:
         value = [value]
     assert "end" not in str(redact(value))
     assert "<list>" in str(redact(value))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        f"pat_{'0a' * 16}_3_TopSecretTopSecret",
+        "postgresql://u:TopSecretTopSecret@h/d",
+        "Bearer TopSecretTopSecret",
+        "/x?token=TopSecretTopSecret&y=1",
+    ],
+)
+def test_no_part_of_a_secret_is_left_where_a_text_is_cut(secret: str) -> None:
+    text = f"{'.' * 90} {secret} {'.' * 90}"
+    for most in range(len(text) + 1):
+        for part in (beginning(text, most), ending(text, most)):
+            assert len(part) <= most
+            assert "Top" not in redact_text(part), part
+            assert "ret" not in redact_text(part), part
+    assert beginning(text, 50) == ending(text, 50) == "." * 50

@@ -11,6 +11,7 @@ from podium.agents.runtimes.artifacts import Reach, opened
 from podium.agents.runtimes.output import LINE_LIMIT, MESSAGE_LIMIT, Allowance, Lines, Tail
 from podium.agents.runtimes.supervise import Sink
 from podium.kernel.errors import AttemptFailed, ErrorClass
+from podium.kernel.redaction import beginning
 
 OutputMode = Literal["text", "json", "events"]
 
@@ -181,7 +182,7 @@ class EventCollector:
                 # Only a line that grew too long to be kept comes as a piece of this length.
                 cut = len(line) == LINE_LIMIT
                 wrong = f"it is longer than {MESSAGE_LIMIT:,} characters" if cut else str(malformed)
-                self._note(plain, f"Message ignored: {wrong}: {line[:_SHOWN]}")
+                self._note(plain, f"Message ignored: {wrong}: {beginning(line, _SHOWN)}")
                 if malformed.final:
                     self._final_was_malformed = wrong
                 continue

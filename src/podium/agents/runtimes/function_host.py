@@ -21,8 +21,8 @@ from uuid import UUID
 
 from podium.agents.runtime import Dependency, Json, Stream
 from podium.agents.runtimes.functions import failure_of, load, to_json
+from podium.agents.runtimes.output import Lines
 
-_LINE_LIMIT = 16 * 1024
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -45,7 +45,7 @@ class _Prints(io.RawIOBase):
 
     def __init__(self, channel: _Channel) -> None:
         self._channel = channel
-        self._partial = b""
+        self._lines = Lines()
 
     @property
     def name(self) -> str:
@@ -59,22 +59,16 @@ class _Prints(io.RawIOBase):
 
     def write(self, data: Any, /) -> int:
         content = bytes(data)
-        whole, _, self._partial = (self._partial + content).rpartition(b"\n")
-        if whole:
-            self._send(whole)
-        if len(self._partial) > _LINE_LIMIT:
-            self.finish()
+        self._send(self._lines.feed(content))
         return len(content)
 
     def finish(self) -> None:
         """Send a last line without an end."""
-        if self._partial:
-            self._send(self._partial)
-            self._partial = b""
+        self._send(self._lines.close())
 
-    def _send(self, content: bytes) -> None:
-        text = content.decode("utf-8", errors="replace")
-        self._channel.send("log", text=text, stream="stdout")
+    def _send(self, lines: Sequence[str]) -> None:
+        if lines:
+            self._channel.send("log", text="\n".join(lines), stream="stdout")
 
 
 class _Done:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from podium.agents.runtime import Dependency, Json, Stream
 from podium.kernel.errors import AttemptFailed, ErrorClass, InvalidInput
+from podium.kernel.redaction import beginning, ending
 
 ENTRY_POINTS = "podium.functions"
 SETTING = "PODIUM_FUNCTION_MODULES"
@@ -254,7 +255,9 @@ def failure_of(error: BaseException) -> AttemptFailed:
         return AttemptFailed(
             _class_of(error), _code_of(error), described(error), hint=hint, detail=detail
         )
-    return AttemptFailed(declared, code, str(error)[:_MESSAGE_LIMIT], hint=hint, detail=detail)
+    return AttemptFailed(
+        declared, code, beginning(str(error), _MESSAGE_LIMIT), hint=hint, detail=detail
+    )
 
 
 def _declared_class(error: BaseException) -> ErrorClass | None:
@@ -282,8 +285,8 @@ _CLASSES: Sequence[tuple[type[BaseException], ErrorClass]] = (
 def described(error: BaseException) -> str:
     """The exception in one line."""
     text = f"{type(error).__name__}: {error}".removesuffix(": ")
-    return text[:_MESSAGE_LIMIT]
+    return beginning(text, _MESSAGE_LIMIT)
 
 
 def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-_TRACEBACK_LIMIT:]
+    return ending("".join(traceback.format_exception(error)), _TRACEBACK_LIMIT)

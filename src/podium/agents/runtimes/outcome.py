@@ -10,6 +10,7 @@ from types import MappingProxyType
 from podium.agents.runtimes.launch import Report
 from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
 from podium.kernel.files import is_short
+from podium.kernel.redaction import beginning
 
 DEFAULT_EXIT_CODES: Mapping[int, ErrorClass] = MappingProxyType(
     {
@@ -93,7 +94,7 @@ def _exit_status(code: int, error_class: ErrorClass, stderr: str) -> AttemptFail
 
 def _last_line(stderr: str) -> str:
     last = stderr.strip().rpartition("\n")[2].strip()
-    return f": {last[:300]}" if last else "."
+    return f": {beginning(last, 300)}" if last else "."
 
 
 def _not_found(code: int, command: str, stderr: str) -> AttemptFailed:

@@ -3,9 +3,11 @@
 import codecs
 
 from podium.kernel.errors import AttemptFailed, ErrorClass
+from podium.kernel.redaction import SECRET_CHARS, cut_after, cut_before
 
 LINE_LIMIT = 16 * 1024
-"""Characters after which a line of a log is split."""
+"""Characters after which a line of a log is split, or a little before so that a secret is not:
+its halves would not be known as one, and kept in clear."""
 
 MESSAGE_LIMIT = 16 * 1024 * 1024
 """Characters of the longest protocol message, and bytes of the largest JSON output."""
@@ -47,18 +49,33 @@ class Lines:
             return
         self._parts.append(text)
         self._length += len(text)
-        first = self._parts[0][0]
-        if self._length > (MESSAGE_LIMIT if first == self._keep_whole else LINE_LIMIT):
-            line = "".join(self._parts)
-            cut = len(line) - len(line) % LINE_LIMIT
-            lines += [line[at : at + LINE_LIMIT] for at in range(0, cut, LINE_LIMIT)]
-            self._parts = [line[cut:]] if line[cut:] else []
-            self._length = len(line) - cut
+        # What follows a piece must be known to see whether a secret crosses its end.
+        if self._length > (MESSAGE_LIMIT if self._whole() else LINE_LIMIT + SECRET_CHARS):
+            rest = _cut("".join(self._parts), lines, LINE_LIMIT + SECRET_CHARS)
+            self._parts = [rest]
+            self._length = len(rest)
 
     def _flush(self, lines: list[str]) -> None:
-        lines.append("".join(self._parts).removesuffix("\r"))
+        line = "".join(self._parts)
+        if not self._whole():
+            line = _cut(line, lines, LINE_LIMIT)
+        lines.append(line.removesuffix("\r"))
         self._parts = []
         self._length = 0
+
+    def _whole(self) -> bool:
+        return bool(self._parts) and self._parts[0][0] == self._keep_whole
+
+
+def _cut(line: str, pieces: list[str], most: int) -> str:
+    """Move pieces of ``line`` to ``pieces``; what is left of it, at most ``most`` characters."""
+    at = 0
+    while len(line) - at > most:
+        window = line[at : at + LINE_LIMIT + SECRET_CHARS]
+        end = cut_before(window, LINE_LIMIT) or LINE_LIMIT
+        pieces.append(window[:end])
+        at += end
+    return line[at:]
 
 
 class Tail:
@@ -72,18 +89,20 @@ class Tail:
     def add(self, data: bytes) -> None:
         """Append, and forget from the front."""
         self._kept += data
-        if len(self._kept) > 2 * self._limit:
-            self._cut()
+        if len(self._kept) > 2 * self._limit + SECRET_CHARS:
+            del self._kept[: -self._limit - SECRET_CHARS]
+            self.truncated = True
 
     def text(self) -> str:
-        """What is kept, as text without line ends at its end."""
-        if len(self._kept) > self._limit:
-            self._cut()
-        return self._kept.decode("utf-8", errors="replace").replace("\0", "\ufffd").rstrip("\r\n")
-
-    def _cut(self) -> None:
-        del self._kept[: -self._limit]
-        self.truncated = True
+        """What is kept, as text without line ends at its end. It does not begin inside a secret."""
+        before, kept = self._kept[: -self._limit], self._kept[-self._limit :]
+        text = kept.decode("utf-8", errors="replace")
+        if before:
+            self.truncated = True
+            head = before[-SECRET_CHARS:].decode("utf-8", errors="replace")
+            whole = head + text
+            text = whole[cut_after(whole, len(head)) :]
+        return text.replace("\0", "\ufffd").rstrip("\r\n")
 
 
 class Allowance:
