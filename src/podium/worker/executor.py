@@ -11,7 +11,7 @@ import structlog
 
 from podium.agents.runtime import AgentSpec, Dependency, RuntimeSet
 from podium.kernel.clock import boottime
-from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
+from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, TooLarge, Unavailable
 from podium.kernel.redaction import beginning, redact_json
 from podium.principals.credentials import attempt_token
 from podium.scheduler.model import Claimed, Settlement
@@ -111,9 +111,21 @@ class Executor:
         agent = await around.agent_spec(claimed.agent_id, claimed.agent_version)
         found: Mapping[str, Dependency] = {}
         if claimed.spec.get("depends"):
-            rows = await store.dependencies(around.database, claimed.task_id)
-            found = {row["name"]: _dependency(row) for row in rows}
+            found = await self._dependencies(claimed.task_id)
         attempt.equip(await around.project_name(claimed.project_id), agent, found)
+
+    async def _dependencies(self, task_id: UUID) -> Mapping[str, Dependency]:
+        try:
+            rows = await store.dependencies(self._around.database, task_id)
+        except TooLarge as error:  # the worker would need many times as much memory for them
+            raise AttemptFailed(
+                ErrorClass.RESOURCE,
+                "dependencies_too_large",
+                error.message,
+                hint="Hand large results on as artifacts, or let tasks in between sum them up.",
+                detail={"limit_bytes": store.DEPENDENCIES_BYTES},
+            ) from None
+        return {row["name"]: _dependency(row) for row in rows}
 
     async def _run(self, attempt: Attempt) -> Settlement:
         runtime = self._around.runtimes[attempt.agent.runtime]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from podium.kernel.errors import TooLarge
 from podium.kernel.ids import uuid7
 from podium.storage.artifacts import Stored
 from podium.storage.database import Database
@@ -45,8 +46,20 @@ _DEPENDENCIES = (
     " extract(epoch from a.finished_at - a.started_at)::float8 as run_seconds"
     " from dependency d join task t on t.id = d.depends_on"
     " left join attempt a on a.task_id = t.id and a.attempt = t.attempt"
-    " where d.task_id = $1"
+    " where d.task_id = $1 and not exists ("
+    "   select from ("  # the sum runs, so that no more is unpacked than it takes to know
+    "     select sum(coalesce(octet_length(t.output::text), 0)"
+    "                + coalesce(octet_length(t.error::text), 0))"
+    "            over (rows unbounded preceding) as bytes"
+    "     from dependency d join task t on t.id = d.depends_on where d.task_id = $1) x"
+    "   where x.bytes > $2)"
 )
+_HAS_DEPENDENCIES = (
+    "select exists (select from dependency d join task t on t.id = d.depends_on"
+    "               where d.task_id = $1) as has"
+)
+DEPENDENCIES_BYTES = 32 * 1024 * 1024
+"""Bytes of JSON that the dependencies of a task may hand on to it, all together."""
 
 Key = tuple[UUID, int]
 """Task and number of an attempt."""
@@ -129,5 +142,14 @@ async def live_attempts(database: Database, tasks: Collection[UUID]) -> set[Key]
 
 
 async def dependencies(database: Database, task_id: UUID) -> list[Mapping[str, Any]]:
-    """What the task's dependencies came to, with the waiting and running time of each."""
-    return await database.call(_DEPENDENCIES, task_id)
+    """What the task's dependencies came to, with the waiting and running time of each. Raises
+    ``TooLarge``, without reading them, when that is more than ``DEPENDENCIES_BYTES``."""
+    rows = await database.call(_DEPENDENCIES, task_id, DEPENDENCIES_BYTES)
+    if not rows:  # or those that it had were deleted
+        [found] = await database.call(_HAS_DEPENDENCIES, task_id)
+        if found["has"]:
+            raise TooLarge(
+                f"The task's dependencies hand on more than {DEPENDENCIES_BYTES:,} bytes of "
+                "outputs and errors."
+            )
+    return rows

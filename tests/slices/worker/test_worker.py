@@ -11,6 +11,7 @@ import pytest
 
 import worker_agents
 from podium.agents.runtime import AgentSpec
+from podium.worker import executor
 from slices.worker.conftest import Shop
 
 
@@ -37,6 +38,30 @@ async def test_keeps_what_an_agent_says(shop: Shop) -> None:
     assert await shop.engine.events(task) == [
         "task.created", "task.queued", "task.started", "task.progress", "task.completed"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ["output", "error"])
+async def test_refuses_dependencies_that_hand_on_too_much(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    """It is the size as text that counts; in the database such outputs are small."""
+    async with shop.worker():
+        first = [await shop.submit("echo", n) for n in range(3)]
+        for each in first:
+            await shop.ended(each)
+        await shop.engine.run("update task set output = null")
+        half = "to_jsonb(repeat('x', 16 * 1024 * 1024 - 2))"  # and two quotes
+        await shop.engine.run(f"update task set {column} = {half} where input in ('1', '2')")
+        fits = await shop.submit("echo", 7, after=first[1:])
+        assert (await shop.ended(fits)).output == 7
+        await shop.engine.run(f"update task set {column} = '0' where input = '0'")
+        read: list[Any] = []
+        monkeypatch.setattr(executor, "_dependency", read.append)
+        done = await shop.ended(await shop.submit("echo", 7, after=first))
+    assert (done.outcome, read) == ("failed", [])
+    assert (done.error["class"], done.error["code"]) == ("resource", "dependencies_too_large")
+    assert "33,554,432 bytes" in done.error["message"]
+    assert "artifacts" in done.error["hint"]
 
 
 async def test_retries_until_it_succeeds(shop: Shop) -> None:
