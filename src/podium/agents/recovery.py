@@ -2,10 +2,15 @@
 
 import asyncio
 
+import structlog
+
 from podium.agents.model import Agent
+from podium.agents.runtime import Health
 from podium.agents.service import AgentService
 from podium.scheduler.service import Scheduler
 from podium.storage.database import Database
+
+_log = structlog.get_logger(__name__)
 
 SECONDS = 60.0
 _ACTOR = "system"
@@ -22,7 +27,7 @@ async def probe_unhealthy(database: Database, agents: AgentService, scheduler: S
 
     async def probe(agent: Agent) -> None:
         async with places:
-            health = await agents.probe(agent)
+            health = await _probed(agents, agent)
         async with database.transaction() as conn:
             await agents.record(conn, _ACTOR, agent, health)
             if health.ok:
@@ -31,3 +36,13 @@ async def probe_unhealthy(database: Database, agents: AgentService, scheduler: S
     async with asyncio.TaskGroup() as probes:
         for agent in found:
             probes.create_task(probe(agent))
+
+
+async def _probed(agents: AgentService, agent: Agent) -> Health:
+    """What the probe found. Its own failure is recorded as well: the others are probed all the
+    same, and this agent is not the next one for ever."""
+    try:
+        return await agents.probe(agent)
+    except Exception as error:  # noqa: BLE001 - a runtime's fault with this one agent
+        _log.exception("agent.probe_failed", agent_id=str(agent.id))
+        return Health(ok=False, detail=f"The probe failed: {type(error).__name__}: {error}")

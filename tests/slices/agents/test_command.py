@@ -335,6 +335,23 @@ def test_wrong_configurations_are_named(
         runtime.validate(config)
 
 
+@pytest.mark.parametrize(
+    ("command", "folder"), [("true", "long" * 100), ("./tool", "."), ("./" + "long" * 100, ".")]
+)
+async def test_a_probe_says_where_it_cannot_look(
+    runtime: CommandRuntime, tmp_path: Path, command: str, folder: str
+) -> None:
+    cwd = str(tmp_path / folder)
+    health = await runtime.probe(runtime.validate({"command": [command], "cwd": cwd}))
+    assert not health.ok
+    assert (command if folder == "." else cwd).removeprefix("./") in health.detail
+
+
+async def test_a_working_directory_has_a_longest_name(runtime: CommandRuntime) -> None:
+    with pytest.raises(InvalidInput, match="cwd"):
+        runtime.validate({"command": ["true"], "cwd": "/" + "x/" * 2048})
+
+
 async def test_probes(runtime: CommandRuntime, tmp_path: Path) -> None:
     async def probe(**config: Any) -> tuple[bool, str]:
         health = await runtime.probe(runtime.validate(config))

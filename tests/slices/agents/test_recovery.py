@@ -1,13 +1,17 @@
 """Agents that a probe found unhealthy are probed again by themselves."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 
 from podium.agents import recovery
+from podium.agents.runtime import Health
+from podium.agents.runtimes.command import CommandRuntime
 from podium.storage.database import Database
 
 
@@ -49,3 +53,33 @@ async def test_an_agent_is_healthy_again_once_its_program_is_there(
         UUID(ids["late"]),
     )
     assert [row["actor"] for row in rows] == ["admin:local", "system"]
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_an_agent_that_cannot_be_probed_does_not_keep_the_others(
+    api: httpx.AsyncClient, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool, odd = tmp_path / "tool", tmp_path / "odd"
+    ids = {name: await register(api, name, path) for name, path in (("odd", odd), ("late", tool))}
+    probe = CommandRuntime.probe
+
+    async def probe_all_but_one(self: CommandRuntime, config: Mapping[str, Any]) -> Health:
+        if config["command"] == [str(odd)]:
+            raise RuntimeError("not this one")
+        return await probe(self, config)
+
+    await database.call(
+        "update agent set healthy = false, health_checked_at = case name when 'late' then now() end"
+        " where id = any ($1)",
+        [UUID(each) for each in ids.values()],
+    )
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(CommandRuntime, "probe", probe_all_but_one)
+    monkeypatch.setattr(recovery, "_MOST", 1)
+    async with asyncio.timeout(10):
+        while not (await api.get("/agents/late")).json()["healthy"]:
+            await asyncio.sleep(0.05)
+    found = (await api.get("/agents/odd")).json()
+    assert found["healthy"] is False
+    assert "RuntimeError: not this one" in found["health_detail"]

@@ -40,6 +40,7 @@ class CommandConfig(ProcessOptions):
     )
     cwd: str | None = Field(
         default=None,
+        max_length=4096,  # Linux takes no longer one
         description="Working directory, an absolute path. Unset: the attempt's workspace.",
     )
     exit_codes: dict[str, ErrorClass] = Field(
@@ -125,21 +126,16 @@ class CommandRuntime:
     async def probe(self, config: Mapping[str, Any]) -> Health:
         """Look for the program and the working directory on this machine."""
         parsed = CommandConfig.model_validate(config)
-        program = parsed.argv("")[0]
-        path = parsed.env.get("PATH")
-        cwd = Path(parsed.cwd) if parsed.cwd else None
-        if cwd is not None and not cwd.is_dir():
-            return Health(
-                ok=False, detail=f"The working directory {cwd} does not exist. Create it."
-            )
-        found = shutil.which(program, path=path)
-        if found is None and not (cwd and "/" in program and (cwd / program).is_file()):
-            detail = f"{program} was not found. Install it, or correct PATH in the agent's env."
-            return Health(ok=False, detail=detail)
+        try:
+            missing = _missing(parsed)
+        except OSError as error:  # a name too long, or a folder that is closed to this process
+            missing = f"{error.filename} cannot be looked at: {error.strerror}. Correct cwd."
+        if missing:
+            return Health(ok=False, detail=missing)
         if refusal := self._host.refusal(parsed):
             return Health(ok=False, detail=refusal)
         confinement = self._host.conditions(parsed)["confinement_detail"]
-        return Health(ok=True, detail=f"{found or program} was found; confinement: {confinement}.")
+        return Health(ok=True, detail=f"{_program(parsed)} was found; confinement: {confinement}.")
 
     async def run(self, ctx: AttemptContext) -> Json:
         """Run the command to its end; see the port."""
@@ -157,3 +153,22 @@ class CommandRuntime:
 
     async def aclose(self) -> None:
         """Nothing is held between attempts."""
+
+
+def _program(config: CommandConfig) -> str:
+    """The path of the program where PATH tells it, else as the configuration names it."""
+    program = config.argv("")[0]
+    return shutil.which(program, path=config.env.get("PATH")) or program
+
+
+def _missing(config: CommandConfig) -> str | None:
+    """What this machine lacks for the configuration. Raises ``OSError`` where it cannot look."""
+    cwd = Path(config.cwd) if config.cwd else None
+    if cwd is not None and not cwd.is_dir():
+        return f"The working directory {cwd} does not exist. Create it."
+    program = config.argv("")[0]
+    if shutil.which(program, path=config.env.get("PATH")) is not None:
+        return None
+    if cwd and "/" in program and (cwd / program).is_file():
+        return None
+    return f"{program} was not found. Install it, or correct PATH in the agent's env."
