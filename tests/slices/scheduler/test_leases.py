@@ -136,14 +136,17 @@ async def test_losses_and_failures_are_counted_apart(engine: Engine, worker: UUI
     assert claimed.attempt == 2
 
 
+@pytest.mark.parametrize("max_losses", [3, 1])
 async def test_a_lost_task_that_was_to_be_cancelled_is_cancelled(
-    engine: Engine, worker: UUID
+    engine: Engine, worker: UUID, max_losses: int
 ) -> None:
+    """Also by its last loss."""
     task = await engine.submit(queue_timeout=60)
     await engine.claim(worker)
     await engine.cancel(task)
-    await engine.die(worker)
+    await engine.die(worker, max_losses=max_losses)
     assert await engine.state(task) == "cancelled"
+    assert await engine.attempts(task) == [(1, "lost")]
     assert await engine.error(task) == {"code": "cancelled", "message": "not wanted"}
     [row] = await engine.run("select actor, data from event where type = 'task.cancelled'")
     assert row.actor == "tester"

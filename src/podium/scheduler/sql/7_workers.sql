@@ -51,7 +51,8 @@ declare
     ids uuid[]; attempts int[]; hows text[]; nothing text[];
 begin
     select array_agg(task_id), array_agg(attempt),
-           array_agg(case when losses + 1 >= max_losses then 'dead' else 'lost' end),
+           array_agg(case when cancel is null and losses + 1 >= max_losses then 'dead'
+                          else 'lost' end),
            array_agg(null::text)
       into ids, attempts, hows, nothing
       from (select * from running where worker_id = corpse order by task_id for update) r;
