@@ -119,7 +119,7 @@ class Executor:
             rows = await store.dependencies(self._around.database, task_id)
         except TooLarge as error:  # the worker would need many times as much memory for them
             raise AttemptFailed(
-                ErrorClass.RESOURCE,
+                ErrorClass.INVALID_INPUT,
                 "dependencies_too_large",
                 error.message,
                 hint="Hand large results on as artifacts, or let tasks in between sum them up.",

@@ -59,7 +59,7 @@ async def test_refuses_dependencies_that_hand_on_too_much(
         monkeypatch.setattr(executor, "_dependency", read.append)
         done = await shop.ended(await shop.submit("echo", 7, after=first))
     assert (done.outcome, read) == ("failed", [])
-    assert (done.error["class"], done.error["code"]) == ("resource", "dependencies_too_large")
+    assert (done.error["class"], done.error["code"]) == ("invalid_input", "dependencies_too_large")
     assert "33,554,432 bytes" in done.error["message"]
     assert "artifacts" in done.error["hint"]
 
