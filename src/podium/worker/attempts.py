@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -49,6 +50,7 @@ class Attempts:
         self._running: dict[Key, Attempt] = {}
         self._open: dict[Key, asyncio.Task[None]] = {}
         """All that are not settled, with those that are handed back."""
+        self._removals: set[asyncio.Task[None]] = set()
 
     def __contains__(self, key: Key) -> bool:
         return key in self._open
@@ -122,6 +124,15 @@ class Attempts:
             await self._settler.settle(end)
         else:
             self._settler.keep_usage(key, outcome.usage(attempt))
+        if attempt.made_workspace:
+            self._remove(attempt.made_workspace)
+
+    def _remove(self, workspace: Path) -> None:
+        """Nobody waits for it: an agent may leave a million files. What is still there when this
+        process ends, the next sweep removes."""
+        removal = asyncio.create_task(asyncio.to_thread(workspaces.remove, workspace))
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
 
     async def _run(self, attempt: Attempt) -> Settlement | None:
         """Run it in a task of its own, which others may cancel: requests to stop, and the agent."""
@@ -138,9 +149,6 @@ class Attempts:
                 return outcome.stopped(attempt)
             message = "The agent cancelled the task that runs it."
             return outcome.failed(attempt, AttemptFailed(ErrorClass.AGENT, "exception", message))
-        finally:  # out here, where no request to stop can take the place of how it ended
-            if attempt.made_workspace:
-                await asyncio.to_thread(workspaces.remove, attempt.made_workspace)
 
 
 def _is_being_cancelled() -> bool:

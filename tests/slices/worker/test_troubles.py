@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import threading
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -214,23 +213,23 @@ async def test_a_file_is_kept_though_the_database_is_away_for_a_moment(
     assert [row.name for row in await shop.rows("artifact", task)] == ["a"]
 
 
-async def test_work_that_was_finished_counts_though_its_workspace_goes_slowly(
+async def test_nothing_waits_until_a_workspace_is_gone(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove, removing = workspaces.remove, threading.Event()
+    remove, may_go = workspaces.remove, threading.Event()
 
     def slowly(workspace: Path) -> None:
-        removing.set()
-        time.sleep(0.7)
+        may_go.wait(30)
         remove(workspace)
 
     monkeypatch.setattr(workspaces, "remove", slowly)
-    async with shop.worker(drain=0.1) as stop:
-        task = await shop.submit("settle_in", 0)
-        await shop.until(lambda: _is(removing.is_set()))
-        stop.set()
-    assert await _outcomes(shop, task) == ["succeeded"]
-    assert not list(shop.around.workspaces.iterdir())
+    async with shop.worker(concurrency=1, drain=0.1):
+        first, second = [await shop.submit("settle_in", 0) for _ in range(2)]
+        assert (await shop.ended(first)).outcome == "succeeded"
+        assert (await shop.ended(second)).outcome == "succeeded"
+    assert len(list(shop.around.workspaces.iterdir())) == 2
+    may_go.set()
+    await shop.until(lambda: _is(not list(shop.around.workspaces.iterdir())))
 
 
 async def test_an_end_for_want_of_a_lease_is_no_fault_of_the_task(
