@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from uuid import UUID
 
 import pytest
 
 from podium.scheduler import store
 from podium.scheduler.model import Claimed, SubmitCall
-from podium.storage.database import LeaseLost
+from podium.storage.database import Contended, LeaseLost
 from slices.scheduler.books import assert_balanced
 from slices.scheduler.engine import Engine
 
@@ -67,9 +68,10 @@ class Story:
             if dice.random() < 0.3:
                 async with engine.database.transaction() as conn:
                     await store.reprioritise(conn, some[0], dice.randint(-3, 3))
-            await store.fire_timers(engine.database, 100)
-            await store.expire_tasks(engine.database, 100)
-            await engine.reap(max_losses=3)
+            with suppress(Contended):  # a documented one: whoever ticks does so again
+                await store.fire_timers(engine.database, 100)
+                await store.expire_tasks(engine.database, 100)
+                await engine.reap(max_losses=3)
             await asyncio.sleep(dice.random() / 100)
 
     async def _submit(self, dice: random.Random) -> None:
