@@ -34,7 +34,7 @@ class AgentService:
         self._directory = Directory(database)
         self._specs: dict[tuple[UUID, int], AgentSpec] = {}
         self._found: dict[tuple[UUID, int], bool] = {}
-        """Whether attempts run in processes, where this process found that out."""
+        """Whether attempts run in processes, where this process has recorded it."""
 
     async def demand(
         self, project_id: UUID, agent: str | None, capabilities: Sequence[str]
@@ -57,18 +57,17 @@ class AgentService:
         self._specs[key] = spec
         return spec
 
-    async def found_isolated(self, agent_id: UUID, version: int, *, isolated: bool) -> bool:
-        """Remember whether attempts of a version run in processes of their own, for claims to
-        come; False when this process has said so before."""
+    async def found_isolated(self, agent_id: UUID, version: int, *, isolated: bool) -> None:
+        """Record whether attempts of a version run in processes of their own, for claims to come,
+        unless this process has recorded it before."""
         key = (agent_id, version)
         if self._found.get(key) is isolated:
-            return False
+            return
+        async with self._database.transaction() as conn:
+            await store.set_isolated(conn, agent_id, version, isolated=isolated)
         if len(self._found) >= _SPECS:
             del self._found[next(iter(self._found))]
         self._found[key] = isolated
-        async with self._database.transaction() as conn:
-            await store.set_isolated(conn, agent_id, version, isolated=isolated)
-        return True
 
     async def get(self, conn: AsyncConnection, project_id: UUID, key: str) -> Agent:
         """An agent by name or id."""

@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 class FoundIsolated(Protocol):
     """Has claims know whether an agent's attempts run in processes of their own."""
 
-    async def __call__(self, agent_id: UUID, version: int, *, isolated: bool) -> object: ...
+    async def __call__(self, agent_id: UUID, version: int, *, isolated: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

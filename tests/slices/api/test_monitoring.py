@@ -169,3 +169,11 @@ async def test_status_tells_of_servers_workers_and_tasks(
     assert [worker["name"] for worker in status["workers"]] == ["w1"]
     assert status["confinement"] == "none"
     assert (await api.get("/workers")).json()["items"] == status["workers"]
+
+
+async def test_public_paths_ask_for_no_token_and_so_for_no_good_one(api: httpx.AsyncClient) -> None:
+    for credential in ("Bearer pat_unknown", "Basic eDp5", "Bearer "):
+        headers = {"Authorization": credential}
+        for path in ("/health/live", "/health/ready", "/openapi.json", "/docs"):
+            answer = await api.get(f"http://localhost{path}", headers=headers)
+            assert answer.status_code == 200, path

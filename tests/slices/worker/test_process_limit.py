@@ -4,8 +4,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from podium.agents import store
+from podium.kernel.errors import Unavailable
 from slices.worker.conftest import Shop
 from slices.worker.test_isolation import let_run
+from slices.worker.test_troubles import Troubled
 
 
 async def _isolated(shop: Shop) -> Any:
@@ -35,6 +40,17 @@ async def test_attempts_inside_the_worker_do_not_count_once_that_is_known(shop: 
         tasks = [await shop.submit("a", 0.5) for _ in range(40)]  # 20 s one after the other
         done = [await shop.ended(task) for task in tasks]
     assert {one.outcome for one in done} == {"succeeded"}
+    assert not await _isolated(shop)
+
+
+async def test_what_could_not_be_recorded_is_recorded_by_the_next_attempt(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubled = Troubled(store.set_isolated, Unavailable("It is away."), 1)
+    monkeypatch.setattr(store, "set_isolated", troubled)
+    let_run(shop, "function", function="worker_agents:echo")
+    async with shop.worker():
+        assert (await shop.ended(await shop.submit("a", 1))).outcome == "succeeded"
     assert not await _isolated(shop)
 
 

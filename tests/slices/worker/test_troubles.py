@@ -31,11 +31,11 @@ class Troubled:
         self._error = error
         self.left = times
 
-    async def __call__(self, *args: Any) -> Any:
+    async def __call__(self, *args: Any, **named: Any) -> Any:
         if self.left:
             self.left -= 1
             raise self._error
-        return await self._call(*args)
+        return await self._call(*args, **named)
 
 
 async def _outcomes(shop: Shop, task: UUID) -> list[str]:
