@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,6 +21,9 @@ from podium.server.exits import ExitStatus
 from podium.server.lifeline import Lifeline, StopOrder
 from podium.server.network import listen_as_set, url_of
 from podium.server.runfiles import RunFiles, used
+
+if TYPE_CHECKING:
+    from podium.api.serving import ApiServer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -154,12 +158,6 @@ async def _serve(
         server = ApiServer(app, listener=listener, grace=API_GRACE_SECONDS)
         went_idle = asyncio.Event()
 
-        async def obey() -> None:
-            await order.stop.wait()
-            server.should_exit = True
-            await order.hurry.wait()
-            server.force_exit = True
-
         async def look_for_idleness(limit: float) -> None:
             files = RunFiles(settings.data_dir)
 
@@ -170,7 +168,7 @@ async def _serve(
             went_idle.set()
             server.should_exit = True
 
-        helpers = [asyncio.create_task(obey())]
+        helpers = [asyncio.create_task(_obey(order, server))]
         if idle is not None:
             helpers.append(asyncio.create_task(look_for_idleness(idle)))
         _say_where(settings, url_of(settings, listener), apart=descriptor is None)
@@ -182,6 +180,13 @@ async def _serve(
             await _cancel(helpers)
     log.info("API stopped", idle=went_idle.is_set())
     return ExitStatus.IDLE if went_idle.is_set() else ExitStatus.DONE
+
+
+async def _obey(order: StopOrder, server: "ApiServer") -> None:
+    await order.stop.wait()
+    server.should_exit = True
+    await order.hurry.wait()
+    server.force_exit = True
 
 
 def _say_where(settings: Settings, url: str, *, apart: bool) -> None:
