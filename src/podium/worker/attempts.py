@@ -1,7 +1,8 @@
 """The attempts that a worker has begun: they run, and then they are settled."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -48,8 +49,11 @@ class Attempts:
         self._changed = changed
         self._backoff = Backoff()
         self._running: dict[Key, Attempt] = {}
-        self._open: dict[Key, asyncio.Task[None]] = {}
+        self._open: set[Key] = set()
         """All that are not settled, with those that are handed back."""
+        self._none_open = asyncio.Event()
+        self._none_open.set()
+        self._given_up = False
         self._removals: set[asyncio.Task[None]] = set()
 
     def __contains__(self, key: Key) -> bool:
@@ -71,14 +75,22 @@ class Attempts:
         return max(0, self._processes - isolated)
 
     def begin(self, claimed: Claimed) -> None:
-        """Run a task that was claimed, and settle it."""
+        """Run a task that was claimed, and settle it.
+
+        It runs in an asyncio task of its own, which others may cancel: requests to stop, and the
+        agent. What follows is none of that task's business.
+        """
         key = (claimed.task_id, claimed.attempt)
         attempt = self._running[key] = self._executor.begin(claimed)
-        self._keep(key, self._see_through(key, attempt))
+        self._opened(key)
+        run = asyncio.create_task(self._executor.run(attempt))
+        attempt.run_in(run)
+        run.add_done_callback(partial(self._ran, key, attempt))
 
     def hand_back(self, key: Key) -> None:
         """Release a task that was claimed and never begun."""
-        self._keep(key, self._settler.settle(Settlement(*key, "released")))
+        self._opened(key)
+        self._settler.settle(Settlement(*key, "released"), partial(self._gone, key))
 
     def stop(self, key: Key, reason: StopReason) -> None:
         """Ask an attempt to end, if it runs."""
@@ -92,38 +104,43 @@ class Attempts:
 
     async def ended(self, seconds: float | None = None) -> None:
         """Wait until all are settled or given up, for at most so long."""
-        if self._open:
-            await asyncio.wait(self._open.values(), timeout=seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._none_open.wait()
 
-    def _keep(self, key: Key, work: Coroutine[None, None, None]) -> None:
-        task = self._open[key] = asyncio.create_task(work)
-        task.add_done_callback(partial(self._gone, key))
+    def give_up(self) -> None:
+        """Settle nothing any more: this process ends, and what ends with it did not fail."""
+        self._given_up = True
 
-    def _gone(self, key: Key, task: asyncio.Task[None]) -> None:
-        del self._open[key]
+    def _opened(self, key: Key) -> None:
+        self._open.add(key)
+        self._none_open.clear()
+
+    def _gone(self, key: Key) -> None:
+        self._open.discard(key)
+        if not self._open:
+            self._none_open.set()
         self._changed()
-        if not task.cancelled() and (error := task.exception()):
-            _log.error("attempt.abandoned", task_id=str(key[0]), attempt=key[1], exc_info=error)
 
-    async def _see_through(self, key: Key, attempt: Attempt) -> None:
-        try:
-            end = await self._run(attempt)
-        except BaseException as error:  # whatever it is, the task must not be run for ever
-            if _is_being_cancelled():
-                raise
-            _log.error("attempt.ended_oddly", task_id=str(key[0]), exc_info=error)
-            end = outcome.unexpected(*key, error)
-        finally:
-            del self._running[key]
-            self._changed()
-        if end is not None:
-            if end.how == "released" and attempt.stop_reason is None:
-                self._backoff.handed_back()
-            else:
-                self._backoff.got_through()
-            await self._settler.settle(end)
-        else:
+    def _ran(self, key: Key, attempt: Attempt, run: asyncio.Task[Settlement | None]) -> None:
+        del self._running[key]
+        self._changed()
+        if self._given_up:
+            self._gone(key)
+            return
+        end = _end_of(attempt, run)
+        if end is None:
             self._settler.keep_usage(key, outcome.usage(attempt))
+            self._left(key, attempt)
+            return
+        if end.how == "released" and attempt.stop_reason is None:
+            self._backoff.handed_back()
+        else:
+            self._backoff.got_through()
+        self._settler.settle(end, partial(self._left, key, attempt))
+
+    def _left(self, key: Key, attempt: Attempt) -> None:
+        self._gone(key)
         if attempt.made_workspace:
             self._remove(attempt.made_workspace)
 
@@ -134,23 +151,17 @@ class Attempts:
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
 
-    async def _run(self, attempt: Attempt) -> Settlement | None:
-        """Run it in a task of its own, which others may cancel: requests to stop, and the agent."""
-        if self._lease.expired():
-            return None
-        running = asyncio.create_task(self._executor.run(attempt))
-        attempt.run_in(running)
-        try:
-            return await running
-        except asyncio.CancelledError:
-            if _is_being_cancelled():
-                raise
-            if attempt.stop_reason is not None:
-                return outcome.stopped(attempt)
-            message = "The agent cancelled the task that runs it."
-            return outcome.failed(attempt, AttemptFailed(ErrorClass.AGENT, "exception", message))
+
+def _end_of(attempt: Attempt, run: asyncio.Task[Settlement | None]) -> Settlement | None:
+    try:
+        return _cancelled(attempt) if run.cancelled() else run.result()
+    except BaseException as error:  # noqa: BLE001 - the task must not be run for ever
+        _log.error("attempt.ended_oddly", task_id=str(attempt.task_id), exc_info=error)
+        return outcome.unexpected(attempt.task_id, attempt.attempt, error)
 
 
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+def _cancelled(attempt: Attempt) -> Settlement | None:
+    if attempt.stop_reason is not None:
+        return outcome.stopped(attempt)
+    message = "The agent cancelled the task that runs it."
+    return outcome.failed(attempt, AttemptFailed(ErrorClass.AGENT, "exception", message))

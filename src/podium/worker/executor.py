@@ -77,6 +77,8 @@ class Executor:
     async def run(self, attempt: Attempt) -> Settlement | None:
         """Run the agent; how the attempt ended, or None when its lease is gone. Its workspace is
         left to the caller."""
+        if self._lease.expired():
+            return None
         watches: list[asyncio.TimerHandle] = []
         try:
             await self._prepare(attempt)
@@ -166,8 +168,8 @@ class Executor:
     def _watch(self, attempt: Attempt, watches: list[asyncio.TimerHandle]) -> None:
         """Set timers that stop the attempt when it runs or is silent for too long."""
         limits: Mapping[str, float | None] = attempt.claimed.spec.get("timeouts", {})
-        loop = asyncio.get_running_loop()
         if run := limits.get("run"):
+            loop = asyncio.get_running_loop()
             watches.append(loop.call_later(run, attempt.stop, "run_timeout"))
         if silence := limits.get("heartbeat"):
             self._listen(attempt, silence, watches, len(watches))

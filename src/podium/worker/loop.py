@@ -164,6 +164,7 @@ class Incarnation:
             helpers.append(asyncio.create_task(self._hasten(hurry)))
             await self._drain()
         finally:
+            self._attempts.give_up()
             for task in (*helpers, *ends):
                 task.cancel()
             await asyncio.gather(*helpers, *ends, return_exceptions=True)

@@ -98,7 +98,7 @@ def unexpected(task_id: UUID, attempt: int, error: BaseException) -> Settlement:
     )
 
 
-def unsettleable(end: Settlement, error: Exception) -> Settlement:
+def unsettleable(end: Settlement, error: BaseException) -> Settlement:
     """The database refused this very result: the attempt failed, and says why."""
     return _plainly_failed(
         end.task_id,

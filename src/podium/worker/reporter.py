@@ -70,11 +70,15 @@ class Reporter:
         self._speakers.add(key)
         self._said.set()
 
+    def heard(self, task_id: UUID, attempt: int) -> bool:
+        """Whether this attempt said something that is not flushed yet."""
+        return (task_id, attempt) in self._speakers
+
     async def flush(self, task_id: UUID, attempt: int) -> None:
         """Make durable what this attempt said; it settles afterwards, also when that cannot be
         written for long although the database is there. Raises ``PodiumError`` when it is away."""
         key = (task_id, attempt)
-        if key in self._speakers:
+        if self.heard(*key):
             try:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     await self._flush(key)

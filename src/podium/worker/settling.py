@@ -1,7 +1,8 @@
 """Ends of attempts on their way into the database."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -36,27 +37,62 @@ class Settler:
         self._lease = lease
         self._late_usage = late_usage
         self._batches: Batcher[Settlement, bool] = Batcher(self._settle_batch)
+        self._insisting: set[asyncio.Task[None]] = set()
 
-    async def settle(self, end: Settlement) -> None:
-        """Settle for certain, after all that the attempt said is kept: tried again until the
-        database answers or the lease is gone."""
+    def settle(self, end: Settlement, then: Callable[[], None]) -> None:
+        """Settle for certain, after all that the attempt said is kept. ``then`` is called when that
+        is done, or cannot be done any more because the lease is gone."""
+        if self._reporter.heard(end.task_id, end.attempt):
+            self._insist(end, then)
+        else:
+            self._batches.put(end).add_done_callback(partial(self._settled, end, then))
+
+    def _settled(
+        self, end: Settlement, then: Callable[[], None], settled: asyncio.Future[bool]
+    ) -> None:
+        if error := settled.exception():
+            self._insist(end, then, error)
+        else:
+            self._counted(end, counted=settled.result())
+            then()
+
+    def _insist(
+        self, end: Settlement, then: Callable[[], None], error: BaseException | None = None
+    ) -> None:
+        insisting = asyncio.create_task(self._try_on(end, error))
+        self._insisting.add(insisting)
+        insisting.add_done_callback(partial(self._insisted, then))
+
+    def _insisted(self, then: Callable[[], None], insisting: asyncio.Task[None]) -> None:
+        self._insisting.discard(insisting)
+        if not insisting.cancelled() and (error := insisting.exception()):
+            _log.error("attempt.abandoned", exc_info=error)
+        then()
+
+    async def _try_on(self, end: Settlement, error: BaseException | None) -> None:
+        """Settle, again and again until the database answers or the lease is gone; ``error`` is
+        what the first try met, if there was one."""
         while True:
-            try:
-                await self._reporter.flush(end.task_id, end.attempt)
-                counted = await self._batches.put(end)
-            except Exception as error:  # noqa: BLE001 - the work is done; its result must not be lost
+            if error is not None:
                 faults.note("settle", error)
                 if self._lease.expired():
-                    self.keep_usage((end.task_id, end.attempt), end.usage)
+                    self._counted(end, counted=False)
                     return
                 if refuses_values(error):
                     _log.error("attempt.not_settled", task_id=str(end.task_id), how=end.how)
                     end = outcome.unsettleable(end, error)
                 await asyncio.sleep(faults.RETRY_SECONDS)
-                continue
-            if not counted:
-                self.keep_usage((end.task_id, end.attempt), end.usage)
-            return
+            try:
+                await self._reporter.flush(end.task_id, end.attempt)
+                self._counted(end, counted=await self._batches.put(end))
+            except Exception as again:  # noqa: BLE001 - the work is done; its result must not be lost
+                error = again
+            else:
+                return
+
+    def _counted(self, end: Settlement, *, counted: bool) -> None:
+        if not counted:
+            self.keep_usage((end.task_id, end.attempt), end.usage)
 
     def keep_usage(self, key: Key, usage: str | None) -> None:
         """Have what an attempt spent on its record, though its end is not settled from here."""

@@ -190,6 +190,21 @@ async def test_in_a_hurry_hands_back_all_it_runs(shop: Shop) -> None:
         await _was_handed_back(shop, task)
 
 
+async def test_what_ends_with_its_process_did_not_fail(shop: Shop) -> None:
+    before = asyncio.all_tasks()
+    with pytest.raises(asyncio.CancelledError):
+        async with shop.worker():
+            task = await shop.submit("sleep", 36)
+            while ("started", 36) not in worker_agents.calls:
+                await asyncio.sleep(0.01)
+            for each in asyncio.all_tasks() - before:  # as at the end of asyncio.run
+                each.cancel()
+    assert ("ended", 36) in worker_agents.calls
+    await asyncio.sleep(0.2)
+    assert await shop.rows("running", task)
+    assert not await shop.rows("attempt", task)
+
+
 @pytest.mark.parametrize(("hurried", "seconds"), [(True, 4), (False, 8)])
 async def test_an_agent_that_does_not_obey_is_ended_before_its_worker_is(
     shop: Shop, *, hurried: bool, seconds: float
