@@ -163,6 +163,7 @@ def _create_engine(url: str, pool_size: int, patience: float | None) -> AsyncEng
         _address(url).set(drivername="postgresql+asyncpg"),
         pool_size=pool_size,
         max_overflow=0,
+        pool_use_lifo=True,  # few busy connections: each has plans and caches of its own to warm
         pool_timeout=30,
         json_serializer=_to_json,
         json_deserializer=orjson.loads,

@@ -205,7 +205,8 @@ end $$;
 create or replace function set_gate(keys text[], capacities bigint[]) returns void
 language plpgsql
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 begin
     perform lock_events();
@@ -221,7 +222,8 @@ end $$;
 -- becomes one-shot.
 create or replace function signal_gates(keys text[]) returns void language plpgsql
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 begin
     perform lock_events();

@@ -8,7 +8,8 @@ create or replace function submit_tasks(
     need_tasks uuid[], need_gates text[], need_units bigint[]
 ) returns void language plpgsql
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     held uuid[] := '{}';
@@ -142,7 +143,8 @@ create or replace function remember_calls(
     projects uuid[], keys text[], hashes bytea[], made text[], hours float8
 ) returns table (project_id uuid, key text, request_hash bytea, task_ids uuid[]) language plpgsql
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     fresh text[];

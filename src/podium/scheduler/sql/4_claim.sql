@@ -14,10 +14,11 @@ returns table (
     queued_at timestamptz
 ) language plpgsql rows 200
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
-    w worker; wanted int[]; started uuid[];
+    w worker; wanted int[];
     lanes int[]; agents uuid[]; versions int[]; isolations boolean[]; choices jsonb[];
 begin
     select * into w from worker where id = by_worker;
@@ -36,13 +37,8 @@ begin
       into lanes, agents, versions, isolations, choices
       from deal_slots(wanted, w.runtimes, lock_slots(wanted), max_tasks, max_processes) s;
     if lanes is null then return; end if;
-    started := start_attempts(by_worker, lanes, agents, versions, isolations, choices);
     return query
-    select r.task_id, r.attempt, r.failures, r.losses, t.project_id, t.title, t.labels, t.input,
-           t.spec, r.agent_id, r.agent_version, r.isolated, r.queued_at
-      from unnest(started) as x (id)
-      join running r on r.task_id = x.id
-      join task t on t.id = x.id;
+    select * from start_attempts(by_worker, lanes, agents, versions, isolations, choices);
 end $$;
 
 create or replace function require_lease(w worker) returns void language plpgsql as $$
@@ -168,14 +164,24 @@ end $$;
 -- Deals free slots to ready tasks: one row for each task that may start, with its lane and agent.
 --
 -- Agents that the same lanes want are one pool, or two when some are processes. A pool offers its
--- slots to the first tasks in line that it can serve; a task that several pools offer to takes the least loaded. What stays over
--- because of that, the next claim gets: no task is ever passed over for one behind it.
+-- slots to the first tasks in line that it can serve; a task that several pools offer to takes the
+-- least loaded. What stays over because of that, the next claim gets: no task is ever passed over
+-- for one behind it.
 create or replace function deal_slots(
     lanes int[], can_run text[], counted boolean, most int, processes int
 ) returns table (lane_id int, agent_id uuid, version int, isolated boolean, choice jsonb)
 language plpgsql rows 200 set enable_hashjoin = on as $$
 #variable_conflict use_column
 begin
+    if cardinality(lanes) = 1
+       and exists (select from lane where id = lanes[1] and lane.agent_id is not null)
+    then  -- there is nothing to share out
+        return query
+        select o.lane_id, o.agent_id, o.version, o.isolated, null::jsonb
+          from free_agents(lanes, can_run, counted, most, processes) o
+          cross join lateral (select from ready r where r.lane_id = o.lane_id limit o.free) t;
+        return;
+    end if;
     return query
     with offer as materialized (
         select * from free_agents(lanes, can_run, counted, most, processes)
@@ -244,14 +250,18 @@ begin
 end $$;
 
 -- Moves as many ready tasks of each lane to running as agents are given for it. The arrays are of
--- one length and sorted by lane. Returns the tasks.
+-- one length and sorted by lane. Returns the tasks as ``claim_tasks`` does.
 create or replace function start_attempts(
     by_worker uuid, lanes int[], agents uuid[], versions int[], isolations boolean[],
     choices jsonb[]
-) returns uuid[] language plpgsql as $$
+) returns table (
+    task_id uuid, attempt int, failures smallint, losses smallint, project_id uuid, title text,
+    labels jsonb, input jsonb, spec jsonb, agent_id uuid, agent_version int, isolated boolean,
+    queued_at timestamptz
+) language plpgsql rows 200 as $$
 #variable_conflict use_column
 declare
-    picked tid[]; started uuid[];
+    picked tid[];
 begin
     -- Row sets travel between statements as arrays: a join on ctid may be planned as a scan.
     select array_agg(r.row) into picked
@@ -259,8 +269,9 @@ begin
       cross join lateral (
         select x.ctid as row from ready x where x.lane_id = q.id
          order by x.priority desc, x.task_id limit q.n for update skip locked) r;
-    if picked is null then return '{}'; end if;
+    if picked is null then return; end if;
 
+    return query
     with gone as (
         delete from ready r where r.ctid = any (picked) returning r.*
     ), seated as (
@@ -274,7 +285,7 @@ begin
         select task_id, lane_id, priority, attempt + 1, failures, losses, gated,
                by_worker, agents[seat], versions[seat], isolations[seat], choices[seat], queued_at
           from seated
-        returning task_id, attempt, lane_id, agent_id
+        returning *
     ), told as (
         insert into event (type, project_id, subject, data)
         select 'task.started', lane.project_id, l.task_id,
@@ -282,6 +293,7 @@ begin
                                   'worker_id', by_worker)
           from live l join lane on lane.id = l.lane_id
     )
-    select array_agg(task_id) into started from live;
-    return started;
+    select l.task_id, l.attempt, l.failures, l.losses, t.project_id, t.title, t.labels, t.input,
+           t.spec, l.agent_id, l.agent_version, l.isolated, l.queued_at
+      from live l join task t on t.id = l.task_id;
 end $$;

@@ -10,7 +10,8 @@ create or replace function settle_attempts(
     delays float8[], park_keys text[], usages text[]
 ) returns table (task_id uuid, outcome text, readied int) language plpgsql rows 200
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 begin
     perform lock_events();
@@ -153,6 +154,9 @@ end $$;
 create or replace function touches_gates(ids uuid[], hows text[]) returns boolean
 language plpgsql as $$
 begin
+    if not exists (select from need) then
+        return 'parked' = any (hows);
+    end if;
     return 'parked' = any (hows)
         or exists (select from running where task_id = any (ids) and gated)
         or exists (select from dependency d join blocked b on b.task_id = d.task_id
@@ -171,7 +175,8 @@ create or replace function report_progress(
     by_worker uuid, ids uuid[], attempts int[], fractions real[], notes text[]
 ) returns void language plpgsql
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 begin
     perform lock_events();

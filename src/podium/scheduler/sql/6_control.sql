@@ -35,7 +35,8 @@ end $$;
 create or replace function cancel_tasks(ids uuid[], who text, reason text)
 returns table (task_id uuid, result text, worker_id uuid) language plpgsql
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     rest uuid[] := ids; taken uuid[]; asked uuid[];
@@ -84,7 +85,8 @@ end $$;
 -- cancelled anew. Returns the tasks that were given one.
 create or replace function retry_tasks(ids uuid[], who text) returns setof uuid language plpgsql
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     again uuid[]; held uuid[];
@@ -154,7 +156,8 @@ end $$;
 -- Holds a task that waits to begin still until the transaction ends, so that it can be edited. False
 -- when it is parked, runs or has ended.
 create or replace function hold_waiting(which uuid) returns boolean language plpgsql
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 begin
     perform lock_gates();
@@ -174,7 +177,8 @@ end $$;
 -- attempts.
 create or replace function reprioritise(which uuid, value smallint) returns void
 language plpgsql
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     place wait;
@@ -202,7 +206,8 @@ end $$;
 -- Readies tasks whose time has come. Any process may call it; returns how many there were.
 create or replace function fire_timers(most int) returns int language plpgsql
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     -- A variable, as the clock itself cannot be looked up in an index.
@@ -239,7 +244,8 @@ end $$;
 -- Fails tasks that did not start in time. Returns how many were due.
 create or replace function expire_tasks(most int) returns int language plpgsql
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     moment timestamptz := clock_timestamp();

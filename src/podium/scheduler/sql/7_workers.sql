@@ -18,7 +18,8 @@ end $$;
 create or replace function reap_workers(max_losses int, most int)
 returns table (worker_id uuid, tasks int) language plpgsql
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     moment timestamptz := clock_timestamp();

@@ -2,7 +2,8 @@
 -- in any case.
 create or replace function bound_queues() returns setof text language plpgsql stable rows 10
 set plan_cache_mode = force_generic_plan
-set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $$
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
     bound text[];
 begin
