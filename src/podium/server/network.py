@@ -1,6 +1,7 @@
 """The socket of the API: opening it, and asking through it how the API is."""
 
 import asyncio
+import errno
 import ipaddress
 import socket
 
@@ -16,14 +17,18 @@ _ASK_SECONDS = 10.0
 log = structlog.stdlib.get_logger(__name__)
 
 
-def listen_as_set(settings: Settings) -> socket.socket:
+def listen_as_set(settings: Settings, *, or_any_port: bool = False) -> socket.socket:
     """The listening socket of ``settings``; warns when machines other than this can reach it.
 
+    With ``or_any_port`` it takes a free one when the default is taken and nobody chose a port.
     Raises ``SettingsInvalid`` when the address cannot be had.
     """
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:
+        is_taken = error.errno == errno.EADDRINUSE
+        if or_any_port and is_taken and "port" not in settings.model_fields_set:
+            return listen_as_set(settings.model_copy(update={"port": 0}))
         raise SettingsInvalid(
             f"The API cannot listen on {settings.host}, port {settings.port}: {error.strerror}.",
             hint="Choose another with --port or PODIUM_PORT (0 takes a free one), "

@@ -62,7 +62,8 @@ class Supervisor:
         self._is_ready = False
         self._idle_seconds = order.idle_seconds
         self._server: Mapping[str, object] = {}
-        self._listener = listen_as_set(settings)
+        # What a command starts for itself is found by its files, whatever its port.
+        self._listener = listen_as_set(settings, or_any_port=order.idle_seconds is not None)
         self._servers = EmbeddedServers(
             settings.data_dir,
             postgres=settings.database_url is None,

@@ -13,6 +13,7 @@ import pytest
 
 from podium.kernel.errors import SettingsInvalid, Unavailable
 from podium.kernel.settings import Settings
+from podium.kernel.sockets import listen
 from podium.server import network, processes
 from podium.server.exits import ExitStatus
 from podium.storage.database import Database
@@ -237,6 +238,17 @@ def test_nothing_is_missing_when_the_public_url_is_set() -> None:
 def test_a_host_that_is_none_is_said() -> None:
     with pytest.raises(SettingsInvalid, match="cannot listen on 203"):
         network.listen_as_set(settings_of("203.0.113.1"))
+
+
+def test_another_port_is_taken_only_where_nobody_chose_one() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        by_default = Settings.model_construct(set(), port=port)
+        with network.listen_as_set(by_default, or_any_port=True) as listener:
+            assert listener.getsockname()[1] != port
+        for settings, or_any in ((by_default, False), (Settings(port=port), True)):
+            with pytest.raises(SettingsInvalid, match="Address already in use"):
+                network.listen_as_set(settings, or_any_port=or_any)
 
 
 @pytest.mark.parametrize(
