@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import suppress
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, cast
 
 from podium.kernel.errors import AttemptFailed, ErrorClass
@@ -115,6 +116,12 @@ async def hoard(given: list[tuple[str, int]], ctx: Any) -> None:
         await ctx.artifact(name, b"x" * size)
 
 
+class Spent(StrEnum):
+    """What an agent counts."""
+
+    TOKENS = "tokens"
+
+
 class Tantrum(BaseException):
     """No ``Exception``, so that ordinary handlers let it through."""
 
@@ -124,6 +131,8 @@ async def odd(given: str, ctx: Any) -> str:
     match given:
         case "decimal usage":
             ctx.usage(cost_usd=Decimal("0.25"))
+        case "usage named by an enum":
+            ctx.usage(**{Spent.TOKENS: 7})
         case "endless usage":
             ctx.usage(tokens=float("inf"))
         case "huge usage":

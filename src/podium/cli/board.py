@@ -116,6 +116,8 @@ class Board:
 
     def _move(self, row: Row, event: "Event") -> None:
         before = row.state
+        if event.type == "task.created" and before != "pending":
+            return  # the transaction that moved the task on had begun before
         row.state = _STATES.get(event.type) or str(event.data.get("state", row.state))
         if row.state == "queued":
             row.ready_at, row.started_at, row.finished_at = event.at, None, None

@@ -86,7 +86,11 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
     port: int = Field(
-        default=8250, ge=0, le=65535, description="Port of the API; 0 takes a free one."
+        default=8250,
+        ge=0,
+        le=65535,
+        description="Port of the API; 0 takes a free one. Where the default is taken, so does a "
+        "server that a command starts for itself.",
     )
     allowed_hosts: list[Annotated[str, AfterValidator(_host_name)]] = Field(
         default=[],

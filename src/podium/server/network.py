@@ -28,6 +28,7 @@ def listen_as_set(settings: Settings, *, or_any_port: bool = False) -> socket.so
     except OSError as error:
         is_taken = error.errno == errno.EADDRINUSE
         if or_any_port and is_taken and "port" not in settings.model_fields_set:
+            log.info("the default port is taken: another one will do", port=settings.port)
             return listen_as_set(settings.model_copy(update={"port": 0}))
         raise SettingsInvalid(
             f"The API cannot listen on {settings.host}, port {settings.port}: {error.strerror}.",

@@ -175,6 +175,7 @@ def _create_engine(url: str, pool_size: int, patience: float | None) -> AsyncEng
                 "timezone": "UTC",
                 "jit": "off",  # it compiles for longer than our statements run
                 "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
+                "tcp_keepalives_idle": "60",  # spare connections may rest for hours
             },
         },
     )

@@ -41,8 +41,8 @@ class Parked(BaseException):
 class Attempt:
     """What ``agents.runtime.AttemptContext`` promises, for one claimed task.
 
-    Made when the task is claimed, so that it can be stopped at once; ``equip`` gives it what had
-    to be looked up before its agent sees it.
+    Made when the task is claimed; ``equip`` gives it what had to be looked up before its agent sees
+    it.
     """
 
     agent: AgentSpec
@@ -106,8 +106,6 @@ class Attempt:
     def run_in(self, task: asyncio.Task[Any]) -> None:
         """The asyncio task that a request to stop cancels."""
         self._task = task
-        if self.stop_reason:
-            task.cancel()
 
     def stop(self, reason: StopReason) -> None:
         """Ask the attempt to end; the first reason counts."""
@@ -137,7 +135,8 @@ class Attempt:
 
     def usage(self, **counts: float) -> None:
         self.last_sign = boottime()
-        for name, count in counts.items():
+        for given, count in counts.items():
+            name = str.__str__(given)  # JSON takes no subclasses, such as members of enums
             if not name or not is_name(name):
                 raise _wrong("usage", f"What was used needs a name of 1 to {MAX_NAME} characters.")
             if name not in self.spent and len(self.spent) >= MAX_COUNTS:

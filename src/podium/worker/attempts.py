@@ -14,7 +14,6 @@ from podium.worker import outcome, workspaces
 from podium.worker.attempt import Attempt, StopReason
 from podium.worker.backoff import Backoff
 from podium.worker.executor import Executor
-from podium.worker.lease import LeaseClock
 from podium.worker.settling import Settler
 from podium.worker.store import Key
 
@@ -36,14 +35,12 @@ class Attempts:
         self,
         executor: Executor,
         settler: Settler,
-        lease: LeaseClock,
         slots: int,
         processes: int,
         changed: Callable[[], None],
     ) -> None:
         self._executor = executor
         self._settler = settler
-        self._lease = lease
         self._slots = slots
         self._processes = processes
         self._changed = changed
@@ -109,7 +106,7 @@ class Attempts:
                 await self._none_open.wait()
 
     def give_up(self) -> None:
-        """Settle nothing any more: this process ends, and what ends with it did not fail."""
+        """This process ends: attempts that are cancelled from now on did not fail."""
         self._given_up = True
 
     def _opened(self, key: Key) -> None:
@@ -125,10 +122,16 @@ class Attempts:
     def _ran(self, key: Key, attempt: Attempt, run: asyncio.Task[Settlement | None]) -> None:
         del self._running[key]
         self._changed()
-        if self._given_up:
+        if run.cancelled() and self._given_up:
             self._gone(key)
             return
-        end = _end_of(attempt, run)
+        try:
+            self._settle(key, attempt, _end_of(attempt, run))
+        except BaseException as error:  # noqa: BLE001 - it must not stay open for ever
+            _log.error("attempt.abandoned", task_id=str(key[0]), attempt=key[1], exc_info=error)
+            self._left(key, attempt)  # a renewal of the lease will find it, and hand it back
+
+    def _settle(self, key: Key, attempt: Attempt, end: Settlement | None) -> None:
         if end is None:
             self._settler.keep_usage(key, outcome.usage(attempt))
             self._left(key, attempt)

@@ -1,4 +1,4 @@
-"""Runs one claimed task from its claim to its settlement."""
+"""Runs the agent of a claimed task: from its claim to how it ended."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

@@ -141,7 +141,7 @@ class Incarnation:
         executor = Executor(around, worker_id, lease, self._reporter)
         settler = Settler(scheduler, self._reporter, worker_id, lease, late_usage)
         self._attempts = Attempts(
-            executor, settler, lease, options.concurrency, options.processes, look.set
+            executor, settler, options.concurrency, options.processes, look.set
         )
         self._claiming = Claiming(
             scheduler, wakeups, self._attempts, worker_id, options.queues, look, self._lose
@@ -160,9 +160,9 @@ class Incarnation:
         ends = [asyncio.create_task(event.wait()) for event in (stop, self._ended)]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            await self._claiming.stop()
             helpers.append(asyncio.create_task(self._hasten(hurry)))
-            await self._drain()
+            await self._claiming.stop()
+            await self._drain(hurry)
         finally:
             self._attempts.give_up()
             for task in (*helpers, *ends):
@@ -185,12 +185,12 @@ class Incarnation:
             await workspaces.sweep(self._around.database, self._around.workspaces)
             await asyncio.sleep(_SWEEP_SECONDS)
 
-    async def _drain(self) -> None:
+    async def _drain(self, hurry: asyncio.Event) -> None:
         """Let attempts finish, hand back those that do not, and end the lease."""
         orderly = not self._ended.is_set()
         if orderly:
             await self._say("draining")
-            await self._attempts.ended(self._drain_seconds)
+            await self._attempts.ended(0 if hurry.is_set() else self._drain_seconds)
             self._lease.cut_short(_GRACE_SECONDS)
         self._attempts.stop_all("released" if orderly else "lease_lost")
         while self._attempts:

@@ -71,7 +71,7 @@ class Reporter:
         self._said.set()
 
     def heard(self, task_id: UUID, attempt: int) -> bool:
-        """Whether this attempt said something that is not flushed yet."""
+        """Whether this attempt said something, which ``flush`` must make sure is durable."""
         return (task_id, attempt) in self._speakers
 
     async def flush(self, task_id: UUID, attempt: int) -> None:

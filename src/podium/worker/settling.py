@@ -61,12 +61,15 @@ class Settler:
     ) -> None:
         insisting = asyncio.create_task(self._try_on(end, error))
         self._insisting.add(insisting)
-        insisting.add_done_callback(partial(self._insisted, then))
+        insisting.add_done_callback(partial(self._insisted, end, then))
 
-    def _insisted(self, then: Callable[[], None], insisting: asyncio.Task[None]) -> None:
+    def _insisted(
+        self, end: Settlement, then: Callable[[], None], insisting: asyncio.Task[None]
+    ) -> None:
         self._insisting.discard(insisting)
         if not insisting.cancelled() and (error := insisting.exception()):
-            _log.error("attempt.abandoned", exc_info=error)
+            which = {"task_id": str(end.task_id), "attempt": end.attempt}
+            _log.error("attempt.abandoned", **which, exc_info=error)
         then()
 
     async def _try_on(self, end: Settlement, error: BaseException | None) -> None:

@@ -47,6 +47,11 @@ def test_a_task_that_was_ready_at_once() -> None:
     assert row.ran > 0
 
 
+def test_a_task_that_moved_on_before_it_was_told_of() -> None:
+    row = told(event(1, "task.queued"), event(0, "task.created", state="pending"))
+    assert (row.state, row.ready_at) == ("queued", event(1, "task.queued").at)
+
+
 def test_a_retry_counts_its_last_attempt() -> None:
     row = told(
         event(0, "task.created", state="queued"),

@@ -1,9 +1,11 @@
 """Every transition writes one event of the right type, in the transaction of the change."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from podium.events.model import EventType
 from podium.kernel.ids import uuid7
@@ -126,3 +128,18 @@ async def test_who_cancelled_and_who_retried_is_told(engine: Engine, worker: UUI
     assert actors["task.cancelled", task] == "tester"
     assert actors["task.cancelled", child] is None
     assert actors["task.redriven", task] == "tester"
+
+
+async def test_a_task_that_comes_while_a_claim_waits_is_accepted_before_it_starts(
+    engine: Engine, worker: UUID
+) -> None:
+    await engine.add_agent("narrow", limit=5)
+    await engine.submit(agent="narrow")
+    async with engine.database.transaction() as conn:
+        await conn.execute(text("select pg_advisory_xact_lock(1886348393, 5)"))  # as a claim does
+        claim = asyncio.create_task(engine.claim(worker))
+        while not await engine.run("select from pg_locks where objid = 5 and not granted"):
+            await asyncio.sleep(0.01)
+        late = await engine.submit(agent="narrow")
+    assert late in [one.task_id for one in await claim]
+    assert await engine.events(late) == ["task.created", "task.started"]

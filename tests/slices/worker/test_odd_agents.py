@@ -48,9 +48,12 @@ async def test_an_odd_agent_fails_once_and_is_told_why(
 async def test_odd_words_that_can_be_kept_are(shop: Shop) -> None:
     async with shop.worker():
         spent = await shop.submit("odd", "decimal usage")
+        named = await shop.submit("odd", "usage named by an enum")
         said = await shop.submit("odd", "strange words")
-        assert [(await shop.ended(each)).outcome for each in (spent, said)] == ["succeeded"] * 2
+        outcomes = {(await shop.ended(each)).outcome for each in (spent, named, said)}
+    assert outcomes == {"succeeded"}
     assert (await shop.rows("attempt", spent))[0].usage == {"cost_usd": 0.25}
+    assert (await shop.rows("attempt", named))[0].usage == {"tokens": 7}
     assert [line.text for line in await shop.rows("log", said)] == ["a\ufffdb\ufffdc"]
     query = "select data from event where subject = :id and type = 'task.progress'"
     [told] = await shop.engine.run(query, id=said)

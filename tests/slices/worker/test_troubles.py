@@ -85,6 +85,22 @@ async def test_a_claim_that_takes_too_long_is_given_up_and_handed_back(
     assert worker_agents.calls.count(("started", 0.52)) == 1
 
 
+async def test_a_hurry_waits_for_no_claim(shop: Shop, held_back: asyncio.Event) -> None:
+    held_back.set()
+    hurry = asyncio.Event()
+    async with shop.worker(drain=600, hurry=hurry) as stop:
+        begun = await shop.submit("sleep", 38)
+        await shop.until(lambda: _is(("started", 38) in worker_agents.calls))
+        held_back.clear()
+        claimed = await shop.submit("sleep", 39)
+        await shop.until(lambda: shop.rows("running", claimed))
+        stop.set()
+        hurry.set()
+        await shop.until(lambda: _outcomes(shop, begun))
+        held_back.set()
+    assert [await _outcomes(shop, each) for each in (begun, claimed)] == [["released"]] * 2
+
+
 async def test_a_slot_is_free_while_the_end_before_it_is_settled(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

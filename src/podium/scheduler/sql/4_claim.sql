@@ -28,10 +28,6 @@ begin
     if wanted is null then return; end if;
 
     perform lock_events();
-    -- A reaper passes over a worker whose row is locked, so a claim that began before the lease
-    -- ran out cannot hide tasks from it.
-    select * into w from worker where id = by_worker for key share;
-    perform require_lease(w);
     select array_agg(s.lane_id), array_agg(s.agent_id), array_agg(s.version), array_agg(s.isolated),
            array_agg(s.choice)
       into lanes, agents, versions, isolations, choices
@@ -261,8 +257,10 @@ create or replace function start_attempts(
 ) language plpgsql rows 200 as $$
 #variable_conflict use_column
 declare
-    picked tid[];
+    picked tid[]; w worker;
 begin
+    -- The first to write, and so to give this transaction its place among events: after those of
+    -- the transactions that made these tasks ready.
     -- Row sets travel between statements as arrays: a join on ctid may be planned as a scan.
     select array_agg(r.row) into picked
       from (select id, count(*) as n from unnest(lanes) as x (id) group by id order by id) q
@@ -270,6 +268,10 @@ begin
         select x.ctid as row from ready x where x.lane_id = q.id
          order by x.priority desc, x.task_id limit q.n for update skip locked) r;
     if picked is null then return; end if;
+    -- A reaper passes over a worker whose row is locked, so a claim that began before the lease
+    -- ran out cannot hide tasks from it.
+    select * into w from worker where id = by_worker for key share;
+    perform require_lease(w);
 
     return query
     with gone as (

@@ -150,7 +150,7 @@ begin
 end $$;
 
 -- Whether ending these attempts changes gates: they hold units, are about to park, or a task with
--- needs waits for them.
+-- needs waits for them. A gated task has rows in need until it ends.
 create or replace function touches_gates(ids uuid[], hows text[]) returns boolean
 language plpgsql as $$
 begin
