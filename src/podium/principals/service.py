@@ -180,7 +180,11 @@ class PrincipalService:
             return granter.project_id
         project_id = await store.project_id(conn, new.project)
         if project_id is None or granter.project_id not in (None, project_id):
-            raise NotFound(f"There is no project {new.project!r}.", project=new.project)
+            raise NotFound(
+                f"There is no project {new.project!r}.",
+                hint="`podium project list` shows those that you may see.",
+                project=new.project,
+            )
         return project_id
 
     async def _load(self, key: _Key) -> _Known:

@@ -4,12 +4,11 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from podium.kernel.errors import NotFound
 from podium.kernel.web import provided
 from podium.principals.http import CurrentPrincipal
 from podium.principals.model import Principal
 from podium.projects.model import DEFAULT, Project
-from podium.projects.service import ProjectService
+from podium.projects.service import ProjectService, missing
 
 Projects = Annotated[ProjectService, Depends(provided(ProjectService))]
 ProjectName = Annotated[
@@ -31,7 +30,7 @@ async def project_for(principal: Principal, projects: ProjectService, name: str 
         name = DEFAULT if bound is None else await projects.name(bound)
     project = await projects.resolve(name)
     if principal.project_id not in (None, project.id):
-        raise NotFound(f"There is no project {name!r}.", project=name)
+        raise missing(name)
     return project
 
 

@@ -53,7 +53,7 @@ class ProjectService:
 
     async def get(self, conn: AsyncConnection, name: str) -> Project:
         if (project := await store.by_name(conn, name)) is None:
-            raise _missing(name)
+            raise missing(name)
         return project
 
     async def list(
@@ -67,7 +67,11 @@ class ProjectService:
     ) -> Project:
         project = await store.insert(conn, uuid7(), name, weight)
         if project is None:
-            raise Conflict(f"There is a project {name!r} already.", project=name)
+            raise Conflict(
+                f"There is a project {name!r} already.",
+                hint="Change its weight with `podium project edit`, or choose another name.",
+                project=name,
+            )
         await _tell(conn, "project.created", project, asker.name, weight=weight)
         return project
 
@@ -89,7 +93,11 @@ class ProjectService:
         await store.lock_out_tasks(conn)
         project = await self._locked(conn, name)
         if name == DEFAULT:
-            raise Conflict("The project 'default' cannot be deleted.", project=name)
+            raise Conflict(
+                "The project 'default' cannot be deleted.",
+                hint="Leave it empty if you do not use it: what names no project goes there.",
+                project=name,
+            )
         held = await store.contents(conn, project.id, _COUNTED + 1)
         if any(held.values()):
             raise _not_empty(name, held)
@@ -99,7 +107,7 @@ class ProjectService:
 
     async def _locked(self, conn: AsyncConnection, name: str) -> Project:
         if (project := await store.by_name(conn, name, for_update=True)) is None:
-            raise _missing(name)
+            raise missing(name)
         return project
 
     def _forget(self, name: str) -> None:
@@ -146,7 +154,8 @@ def _counted(kind: str, count: int) -> str:
     return f"{count:,} {kind if count > 1 else kind.removesuffix('s')}"
 
 
-def _missing(name: str) -> NotFound:
+def missing(name: str) -> NotFound:
+    """The same for a project that is none and for one that the asker may not see."""
     return NotFound(
         f"There is no project {name[:80]!r}.",
         hint="`podium project list` shows those that you may see.",

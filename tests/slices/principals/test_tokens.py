@@ -76,12 +76,16 @@ async def test_a_project_token_sees_and_makes_only_what_is_of_its_project(
     assert [each["name"] for each in listed] == ["ours"]
     for path in ("/projects/theirs", "/projects/default", "/projects/nowhere"):
         assert (await as_token(api, bound, path)).status_code == 404
-    assert (await as_token(api, bound, "/tasks?project=theirs")).status_code == 404
+    for name in ("theirs", "nowhere"):  # nothing tells which of them exists
+        refused = await as_token(api, bound, f"/tasks?project={name}")
+        assert refused.status_code == 404
+        assert "podium project list" in refused.json()["hint"]
     assert (await as_token(api, bound, "/tasks")).status_code == 200
 
     child = await make("tasks:read", by=bound)
     assert child["project"] == "ours"
-    assert (await make("tasks:read", by=bound, project="theirs"))["status"] == 404
+    refused = await make("tasks:read", by=bound, project="theirs")
+    assert (refused["status"], "podium project list" in refused["hint"]) == (404, True)
     seen = (await as_token(api, bound, "/tokens")).json()["items"]
     assert {each["project"] for each in seen} == {"ours"}
 

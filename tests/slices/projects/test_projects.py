@@ -43,6 +43,7 @@ async def test_a_name_is_taken_once_and_free_again_after_deletion(api: httpx.Asy
     first = (await api.post("/projects", json={"name": "x"})).json()
     taken = await api.post("/projects", json={"name": "x"})
     assert (taken.status_code, taken.json()["code"]) == (409, "conflict")
+    assert "podium project edit" in taken.json()["hint"]
     await api.delete("/projects/x")
     second = (await api.post("/projects", json={"name": "x"})).json()
     assert second["id"] != first["id"]
@@ -52,7 +53,8 @@ async def test_the_default_project_always_exists(
     api: httpx.AsyncClient, database: Database
 ) -> None:
     assert (await api.get("/projects/default")).status_code == 200
-    assert (await api.delete("/projects/default")).status_code == 409
+    kept = await api.delete("/projects/default")
+    assert (kept.status_code, "names no project" in kept.json()["hint"]) == (409, True)
 
     async def ensure() -> None:
         async with database.transaction() as conn:
