@@ -117,7 +117,11 @@ def json_text(value: Any, field: str, max_bytes: int) -> str:
             limit=max_bytes,
         )
     if holds_nul(text):
-        raise InvalidInput(f"The {field} holds NUL characters, which cannot be kept.", field=field)
+        raise InvalidInput(
+            f"The {field} holds NUL characters, which cannot be kept.",
+            hint="Remove them, or encode the text, for example as base64.",
+            field=field,
+        )
     return text.decode()
 
 
@@ -233,6 +237,7 @@ def refs_of(tasks: Sequence[TaskInBulk]) -> dict[str, int]:
         if task.ref in place:
             raise InvalidInput(
                 f"ref {task.ref!r} is used twice, by tasks {place[task.ref]} and {position}.",
+                hint="Give each task a ref of its own.",
                 field=f"tasks.{position}.ref",
             )
         place[task.ref] = position

@@ -18,6 +18,7 @@ from podium.tasks import drafting, store
 from podium.tasks.model import BulkCreated, TaskInBulk, TaskNew
 
 _CHUNK = 500
+_SEE_TASKS = "`podium task list` shows those of the project."
 
 
 class AgentDirectory(Protocol):
@@ -201,6 +202,7 @@ class Intake:
             if task_id not in known:
                 raise NotFound(
                     f"Task {task_id} does not exist in this project.",
+                    hint=_SEE_TASKS,
                     missing=str(task_id),
                     field=f"tasks.{place}.depends_on.{position}",
                 )
@@ -233,7 +235,8 @@ def _naming_task(place: int) -> Generator[None]:
 
 @contextmanager
 def _naming_dependencies(requests: Iterable[tuple[int | None, TaskNew]]) -> Generator[None]:
-    """An error about a dependency that does not exist tells which field names it."""
+    """An error about a dependency that does not exist tells which field names it, and where to look
+    for another."""
     try:
         yield
     except NotFound as error:
@@ -243,5 +246,6 @@ def _naming_dependencies(requests: Iterable[tuple[int | None, TaskNew]]) -> Gene
                 field = f"depends_on.{request.depends_on.index(missing)}"
                 field = field if place is None else f"tasks.{place}.{field}"
                 error.context = {**error.context, "field": field}
+                error.hint = _SEE_TASKS
                 break
         raise

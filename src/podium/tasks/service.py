@@ -266,6 +266,8 @@ class TaskService:
             raise Conflict(
                 f"Task {task_id} is {row.state}; only failed, dead and cancelled tasks can be "
                 "retried.",
+                hint="Cancel a task that is open first; create another one like a task that "
+                "succeeded.",
                 state=row.state,
             )
         return await self.get(conn, task_id)

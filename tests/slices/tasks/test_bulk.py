@@ -59,26 +59,27 @@ async def test_names_those_that_depend_on_each_other(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "status", "field"),
+    ("wrong", "status", "field", "advice"),
     [
-        ({"agent": "nobody"}, 404, "tasks.1.agent"),
-        ({"ref": "first"}, 422, "tasks.1.ref"),
-        ({"depends_on": ["first", "none"]}, 422, "tasks.1.depends_on.1"),
-        ({"depends_on": ["first", NOBODY]}, 404, "tasks.1.depends_on.1"),
-        ({"input": "x" * 1030}, 413, "tasks.1.input"),
-        ({"input_schema": {"type": "string"}}, 422, "tasks.1.input"),
-        ({"output_schema": {"type": "x"}}, 422, "tasks.1.output_schema.type"),
-        ({"priority": 1000}, 422, "tasks.1.priority"),
+        ({"agent": "nobody"}, 404, "tasks.1.agent", "podium agent list"),
+        ({"ref": "first"}, 422, "tasks.1.ref", "a ref of its own"),
+        ({"depends_on": ["first", "none"]}, 422, "tasks.1.depends_on.1", "Use the id"),
+        ({"depends_on": ["first", NOBODY]}, 404, "tasks.1.depends_on.1", "podium task list"),
+        ({"input": "x" * 1030}, 413, "tasks.1.input", "pass their paths"),
+        ({"input_schema": {"type": "string"}}, 422, "tasks.1.input", ""),
+        ({"output_schema": {"type": "x"}}, 422, "tasks.1.output_schema.type", ""),
+        ({"priority": 1000}, 422, "tasks.1.priority", ""),
     ],
 )
 async def test_names_the_task_that_is_wrong(
-    desk: Desk, wrong: dict[str, Any], status: int, field: str
+    desk: Desk, wrong: dict[str, Any], status: int, field: str, advice: str
 ) -> None:
     await desk.agent()
     tasks = [{"agent": "echo", "ref": "first"}, {"agent": "echo"} | wrong]
     problem = await desk.call("POST", "tasks/bulk", status, json={"tasks": tasks})
     named = problem["errors"][0]["field"]
     assert named == field
+    assert advice in problem.get("hint", "")
     assert await count(desk) == 0
 
 
@@ -88,6 +89,7 @@ async def test_names_an_unknown_dependency_also_under_a_key(desk: Desk) -> None:
     options = {"headers": {"Idempotency-Key": "k"}}
     problem = await desk.call("POST", "tasks/bulk", 404, json={"tasks": tasks}, **options)
     assert (problem["errors"][0]["field"], problem["missing"]) == ("tasks.1.depends_on.0", NOBODY)
+    assert "podium task list" in problem["hint"]
     assert await count(desk) == 0
 
 

@@ -348,5 +348,6 @@ async def test_gives_ended_tasks_another_life(own_desk: Desk) -> None:
 
 async def test_open_tasks_cannot_be_retried(desk: Desk) -> None:
     task = await desk.create()
-    assert (await desk.call("POST", f"tasks/{task['id']}/retry", 409))["state"] == "queued"
+    problem = await desk.call("POST", f"tasks/{task['id']}/retry", 409)
+    assert (problem["state"], "Cancel" in problem["hint"]) == ("queued", True)
     await desk.call("POST", f"tasks/{NOBODY}/retry", 404)

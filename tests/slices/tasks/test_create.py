@@ -185,6 +185,7 @@ async def test_unknown_agents_and_dependencies_are_named(desk: Desk) -> None:
     task = await desk.call("POST", "tasks", 404, json=body)
     assert (task["errors"][0]["field"], task["missing"]) == ("depends_on.1", NOBODY)
     assert NOBODY in task["detail"]
+    assert "podium task list" in task["hint"]
 
 
 async def test_other_projects_are_out_of_reach(desk: Desk) -> None:
