@@ -12,6 +12,11 @@ Stream = Literal["stdout", "stderr", "agent"]
 MAX_COUNTS = 100
 """How many different things may be told that an attempt used, by the runtime or the agent."""
 
+JSON_ONLY = (
+    "Return plain values, dataclasses or pydantic models, not nested deeply; keys must be strings."
+)
+"""What to do about an output that cannot be written as JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:

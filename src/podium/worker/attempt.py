@@ -140,10 +140,18 @@ class Attempt:
             if not name or not is_name(name):
                 raise _wrong("usage", f"What was used needs a name of 1 to {MAX_NAME} characters.")
             if name not in self.spent and len(self.spent) >= MAX_COUNTS:
-                raise _wrong("usage", f"An attempt may count {MAX_COUNTS} things, and no more.")
+                raise _wrong(
+                    "usage",
+                    f"An attempt may count {MAX_COUNTS} things, and no more.",
+                    "Count several under one name.",
+                )
             spent = self.spent.get(name, 0) + _number("usage", count)
             if abs(spent) > _MAX_SPENT:
-                raise _wrong("usage", f"So much of {name} cannot have been used: {spent:g}.")
+                raise _wrong(
+                    "usage",
+                    f"So much of {name} cannot have been used: {spent:g}.",
+                    "Tell what was used since the last call: all calls are added up.",
+                )
             self.spent[name] = spent
 
     def heartbeat(self) -> None:
@@ -160,7 +168,11 @@ class Attempt:
                 "character.",
             )
         if not is_name(content_type):
-            raise _wrong("artifact_type", "An artifact's content type is no media type.")
+            raise _wrong(
+                "artifact_type",
+                "An artifact's content type is no media type.",
+                "Write it as text/plain or application/json.",
+            )
         stored = await self._keep(name, content)
         if not await self._record(name, content_type, stored):
             self.stop("lease_lost")  # the database gave the task to somebody else
@@ -203,10 +215,10 @@ def _number(of: str, value: Any) -> float:
     """``value`` as a number that JSON and PostgreSQL know, or ``AttemptFailed``."""
     known = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
     if not known or not math.isfinite(value):
-        raise _wrong(of, f"{value!r:.100} is no number.")
+        raise _wrong(of, f"{value!r:.100} is no number.", "Give a finite int, float or Decimal.")
     return value if isinstance(value, int) else float(value)
 
 
-def _wrong(code: str, message: str) -> AttemptFailed:
+def _wrong(code: str, message: str, hint: str | None = None) -> AttemptFailed:
     """What the agent's author did wrong, raised where he did it."""
-    return AttemptFailed(ErrorClass.AGENT, code, message)
+    return AttemptFailed(ErrorClass.AGENT, code, message, hint=hint)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 
+from podium.agents.runtime import JSON_ONLY
 from podium.kernel.errors import (
     NEVER_RETRIED,
     AttemptFailed,
@@ -134,7 +135,9 @@ async def check_output(claimed: Claimed, output: bytes) -> None:
             ErrorClass.INVALID_INPUT, error.code, error.message, hint=error.hint
         ) from None
     except Unavailable as error:
-        raise AttemptFailed(ErrorClass.RESOURCE, "output_not_checked", error.message) from None
+        raise AttemptFailed(
+            ErrorClass.RESOURCE, "output_not_checked", error.message, hint=error.hint
+        ) from None
     if wrong is not None:
         raise AttemptFailed(
             ErrorClass.AGENT,
@@ -150,10 +153,18 @@ def to_json(output: Any) -> bytes:
         content = orjson.dumps(output, option=orjson.OPT_NON_STR_KEYS)
     except (TypeError, ValueError) as error:
         raise AttemptFailed(
-            ErrorClass.AGENT, "output_not_json", f"The output cannot be written as JSON: {error}."
+            ErrorClass.AGENT,
+            "output_not_json",
+            f"The output cannot be written as JSON: {error}.",
+            hint=JSON_ONLY,
         ) from None
     if holds_nul(content):
-        raise AttemptFailed(ErrorClass.AGENT, "output_not_json", "The output holds NUL characters.")
+        raise AttemptFailed(
+            ErrorClass.AGENT,
+            "output_not_json",
+            "The output holds NUL characters.",
+            hint="Remove them, or encode the text, for example as base64.",
+        )
     return content
 
 

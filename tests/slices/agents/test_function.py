@@ -59,8 +59,8 @@ async def test_async_functions_run_in_a_process_too(
         ("BORROWED", ErrorClass.PERMISSION, "function_not_allowed", "defined in posix"),
         ("none", ErrorClass.AGENT, "function_signature", "(input, ctx)"),
         ("many", ErrorClass.AGENT, "function_signature", "(input, ctx)"),
-        ("unprintable", ErrorClass.AGENT, "output_not_json", "object"),
-        ("cancel_itself", ErrorClass.AGENT, "exception", "cancelled itself"),
+        ("unprintable", ErrorClass.AGENT, "output_not_json", "object. Return plain values"),
+        ("cancel_itself", ErrorClass.AGENT, "exception", "cancelled itself. Catch Cancelled"),
         ("own_time_out", ErrorClass.TIMEOUT, "exception", "TimeoutError"),
         ("raise_in_step", ErrorClass.AGENT, "exception", "RuntimeError: outer"),
     ],
@@ -76,7 +76,7 @@ async def test_what_fails(
     context = make(name)
     failed = await failure(runtime, context)
     assert (failed.error_class, failed.code) == (error_class, code)
-    assert told in failed.message
+    assert told in f"{failed.message} {failed.hint}"
     if code.startswith("function_"):
         health = await runtime.probe(context.agent.config)
         assert not health.ok

@@ -148,20 +148,21 @@ async def test_files_go_with_their_task(own_desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "code"),
+    ("given", "code", "advice"),
     [
-        ({"name": ""}, "artifact_name"),
-        ({"name": "x" * 256}, "artifact_name"),
-        ({"name": "a\nb"}, "artifact_name"),
-        ({"name": "x", "type": "text/html\r\nX-Evil: 1"}, "artifact_type"),
+        ({"name": ""}, "artifact_name", ""),
+        ({"name": "x" * 256}, "artifact_name", ""),
+        ({"name": "a\nb"}, "artifact_name", ""),
+        ({"name": "x", "type": "text/html\r\nX-Evil: 1"}, "artifact_type", "text/plain"),
     ],
 )
 async def test_an_attempt_fails_over_names_that_nobody_could_fetch(
-    desk: Desk, given: dict[str, str], code: str
+    desk: Desk, given: dict[str, str], code: str, advice: str
 ) -> None:
     async with desk.worker():
         ended = await desk.until(await desk.create("keep", input=given), "failed")
     assert (ended["error"]["class"], ended["error"]["code"]) == ("agent", code)
+    assert advice in ended["error"].get("hint", "")
 
 
 async def test_an_attempt_fails_for_want_of_room(own_desk: Desk) -> None:

@@ -15,33 +15,34 @@ from slices.worker.conftest import Shop
 
 
 @pytest.mark.parametrize(
-    ("oddity", "code", "says"),
+    ("oddity", "code", "says", "advice"),
     [
-        ("endless usage", "usage", "inf is no number"),
-        ("huge usage", "usage", "cannot have been used"),
-        ("usage that adds up", "usage", "cannot have been used"),
-        ("usage without end", "usage", "may count 100 things"),
-        ("usage of a strange name", "usage", "name"),
-        ("usage that is no number", "usage", "'many' is no number"),
-        ("strange stream", "log_stream", "stdout"),
-        ("progress that is no number", "progress", "nan is no number"),
-        ("strange gate", "park_key", "waited for"),
-        ("strange exception", "exception", "a\ufffdb\ufffdc"),
-        ("strange failure", "c\ufffd\ufffd", "m\ufffd"),
-        ("strange wish", "later", "Later."),
-        ("no error class", "runtime_crashed", "AttributeError"),
-        ("exit", "runtime_crashed", "SystemExit"),
-        ("tantrum", "runtime_crashed", "Tantrum"),
-        ("cancels itself", "exception", "cancelled"),
+        ("endless usage", "usage", "inf is no number", "finite"),
+        ("huge usage", "usage", "cannot have been used", "since the last call"),
+        ("usage that adds up", "usage", "cannot have been used", "since the last call"),
+        ("usage without end", "usage", "may count 100 things", "under one name"),
+        ("usage of a strange name", "usage", "name", ""),
+        ("usage that is no number", "usage", "'many' is no number", "finite"),
+        ("strange stream", "log_stream", "stdout", ""),
+        ("progress that is no number", "progress", "nan is no number", "finite"),
+        ("strange gate", "park_key", "waited for", ""),
+        ("strange exception", "exception", "a\ufffdb\ufffdc", ""),
+        ("strange failure", "c\ufffd\ufffd", "m\ufffd", ""),
+        ("strange wish", "later", "Later.", ""),
+        ("no error class", "runtime_crashed", "AttributeError", ""),
+        ("exit", "runtime_crashed", "SystemExit", ""),
+        ("tantrum", "runtime_crashed", "Tantrum", ""),
+        ("cancels itself", "exception", "cancelled", ""),
     ],
 )
 async def test_an_odd_agent_fails_once_and_is_told_why(
-    shop: Shop, oddity: str, code: str, says: str
+    shop: Shop, oddity: str, code: str, says: str, advice: str
 ) -> None:
     async with shop.worker():
         done = await shop.ended(await shop.submit("odd", oddity))
         assert (done.outcome, done.attempt, done.error["code"]) == ("failed", 1, code)
         assert says in done.error["message"]
+        assert advice in done.error.get("hint", "")
         assert (await shop.ended(await shop.submit("echo", 1))).output == 1
 
 

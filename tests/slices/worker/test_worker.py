@@ -132,12 +132,13 @@ async def test_a_parked_task_frees_its_slot_and_resumes(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("agent", "code"), [("unprintable", "output_not_json"), ("nul", "output_not_json")]
+    ("agent", "advice"), [("unprintable", "keys must be strings"), ("nul", "Remove them")]
 )
-async def test_fails_outputs_that_cannot_be_kept(shop: Shop, agent: str, code: str) -> None:
+async def test_fails_outputs_that_cannot_be_kept(shop: Shop, agent: str, advice: str) -> None:
     async with shop.worker():
         done = await shop.ended(await shop.submit(agent))
-    assert (done.outcome, done.error["code"]) == ("failed", code)
+    assert (done.outcome, done.error["code"]) == ("failed", "output_not_json")
+    assert advice in done.error["hint"]
 
 
 async def test_checks_the_output_against_its_schema(shop: Shop) -> None:

@@ -209,7 +209,10 @@ async def _run_inline(ctx: AttemptContext, config: FunctionConfig, function: Fun
         if task is not None and task.cancelling():
             raise
         raise AttemptFailed(
-            ErrorClass.AGENT, "exception", "The function cancelled itself."
+            ErrorClass.AGENT,
+            "exception",
+            "The function cancelled itself.",
+            hint="Catch CancelledError of what it cancels, or raise another exception.",
         ) from None
     except Unavailable:  # what the context could not do is no fault of the function
         raise

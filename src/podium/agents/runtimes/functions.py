@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 from uuid import UUID
 
-from podium.agents.runtime import Dependency, Json, Stream
+from podium.agents.runtime import JSON_ONLY, Dependency, Json, Stream
 from podium.kernel.errors import AttemptFailed, ErrorClass, InvalidInput
 from podium.kernel.redaction import beginning, ending
 
@@ -227,7 +227,7 @@ def to_json(value: Any) -> Json:
             ErrorClass.AGENT,
             "output_not_json",
             f"The function's return value cannot be written as JSON: {error}.",
-            hint="Return plain values, dataclasses or pydantic models; keys must be strings.",
+            hint=JSON_ONLY,
         ) from None
 
 
