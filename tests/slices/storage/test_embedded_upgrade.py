@@ -93,9 +93,13 @@ async def test_upgrade_keeps_the_data_and_the_old_cluster(old_cluster: Layout) -
 
 
 async def test_a_failed_upgrade_leaves_the_cluster(old_cluster: Layout) -> None:
+    with pytest.raises(Unavailable, match="not compatible") as refused:
+        await upgrade(old_cluster.data_dir, programs())
+    assert "--old-bin" in (refused.value.hint or "")
     (old_cluster.postgres / "pg_hba.conf").write_text("local all all reject\n")
-    with pytest.raises(Unavailable, match="is as it was"):
+    with pytest.raises(Unavailable, match="is as it was") as failed:
         await upgrade(old_cluster.data_dir)
+    assert "room for both clusters" in (failed.value.hint or "")
     assert (old_cluster.postgres / "PG_VERSION").read_text() == "16\n"
 
 

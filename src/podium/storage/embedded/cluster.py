@@ -87,7 +87,10 @@ async def init_cluster(
     finally:
         password_file.unlink(missing_ok=True)
     if status != 0:
-        raise Unavailable(f"The embedded PostgreSQL cannot be set up in {cluster}:\n{printed}")
+        raise Unavailable(
+            f"The embedded PostgreSQL cannot be set up in {cluster}:\n{printed}",
+            hint="See that the disk has room and that its files can be written.",
+        )
 
 
 async def single_user(
@@ -106,7 +109,11 @@ async def single_user(
     )
     status, printed = await program.run(stdin="\n".join(sql) + "\n")
     if status != 0:
-        raise Unavailable(f"The embedded PostgreSQL cannot be prepared in {cluster}:\n{printed}")
+        raise Unavailable(
+            f"The embedded PostgreSQL cannot be prepared in {cluster}:\n{printed}",
+            hint="See that the disk has room, that its files can be written and that no other "
+            "PostgreSQL runs on them. For an upgrade, --old-bin must name programs of its major.",
+        )
 
 
 def superuser_sql(credentials: Credentials) -> list[str]:

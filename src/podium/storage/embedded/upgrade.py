@@ -91,7 +91,11 @@ async def _has_checksums(binaries: Path, cluster: Path, account: Account | None)
         (binaries / "pg_controldata", "-D", cluster), cluster, account
     ).run()
     if status != 0:
-        raise Unavailable(f"{cluster} cannot be read:\n{printed}")
+        raise Unavailable(
+            f"{cluster} cannot be read:\n{printed}",
+            hint="See that its files can be read, and that --old-bin, if you gave it, names the "
+            "programs of its own major.",
+        )
     line = next(line for line in printed.splitlines() if "checksum version" in line)
     return not line.endswith(" 0")
 
@@ -114,7 +118,11 @@ async def _pg_upgrade(
     status, printed = await program.run(seconds=_SECONDS)
     (layout.sockets / "delete_old_cluster.sh").unlink(missing_ok=True)
     if status != 0:
-        raise Unavailable(f"{cluster} could not be upgraded and is as it was:\n{printed}")
+        raise Unavailable(
+            f"{cluster} could not be upgraded and is as it was:\n{printed}",
+            hint="Mend what pg_upgrade tells of and upgrade again; the disk needs room for both "
+            "clusters.",
+        )
 
 
 def _free_name(wanted: Path) -> Path:
