@@ -145,9 +145,12 @@ def json_value(given: str, option: str) -> object:
             text = given
         return msgspec.json.decode(text)
     except OSError as error:
-        raise wrong(f"{option}: {given[1:]} cannot be read: {error.strerror}.") from None
+        raise wrong(
+            f"{option}: {given[1:]} cannot be read: {error.strerror}.",
+            "Give a file's path, from the current directory or from /; shells expand no ~ after @.",
+        ) from None
     except RecursionError:
-        raise wrong(f"{option} is nested too deeply.") from None
+        raise wrong(f"{option} is nested too deeply.", "Give its deep parts as text.") from None
     except (ValueError, msgspec.DecodeError) as error:
         raise wrong(
             f"{option} is no JSON: {error}.",
@@ -160,7 +163,7 @@ def json_object(given: str, option: str) -> Mapping[str, object]:
     """``json_value`` that must be an object."""
     value = json_value(given, option)
     if not isinstance(value, dict):
-        raise wrong(f"{option} must be a JSON object.")
+        raise wrong(f"{option} must be a JSON object.", 'Write it as \'{"name": "value"}\'.')
     return value  # pyright: ignore[reportUnknownVariableType]
 
 

@@ -51,7 +51,8 @@ def test_registering_agents(podium: Run, echo: str) -> None:
     assert (shown["runtime"], shown["config"]["shell"]) == ("command", True)
     shown = podium("agent", "edit", "shell", "--clear", "capabilities", "--json").json
     assert shown["capabilities"] == []
-    assert podium("agent", "edit", "shell", "--clear", "labels", "-l", "a=b").status == 2
+    both = podium("agent", "edit", "shell", "--clear", "labels", "-l", "a=b")
+    assert (both.status, "Leave out --clear labels" in both.err) == (2, True)
     assert podium("agent", "remove", "shell", "-y").status == 0
     assert podium("agent", "add", "f", "--function", "os:getcwd").status != 0
     assert podium("agent", "remove", echo).status == 2
@@ -159,7 +160,8 @@ def test_tokens(installation: Installation) -> None:
 
 
 def test_what_new_tokens_may_do_and_for_how_long(installation: Installation) -> None:
-    assert installation.podium("token", "create", "nothing").status == 2
+    nothing = installation.podium("token", "create", "nothing")
+    assert (nothing.status, "podium token create --help" in nothing.err) == (2, True)
     for_all = ("--preset", "admin", "-p", "default")
     assert installation.podium("token", "create", "x", *for_all).status == 2
     bound = installation.podium(

@@ -40,17 +40,27 @@ def test_json_comes_from_the_command_line_a_file_or_standard_input(
     assert json_value("-", "--input") == [1]
 
 
-@pytest.mark.parametrize("given", ["hello", "{", "@/nowhere/at/all", "[" * 100_000])
-def test_what_is_no_json_is_told(given: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        ("hello", "Quote text"),
+        ("{", "Quote text"),
+        ("@/nowhere/at/all", "a file's path"),
+        ("[" * 100_000, "as text"),
+    ],
+)
+def test_what_is_no_json_is_told(given: str, advice: str) -> None:
     with pytest.raises(Failure) as caught:
         json_value(given, "--input")
     assert "--input" in usage(caught)
+    assert advice in (caught.value.hint or "")
 
 
 def test_an_object_is_wanted_where_one_is_needed() -> None:
     assert json_object('{"a": 1}', "--config") == {"a": 1}
-    with pytest.raises(Failure, match="must be a JSON object"):
+    with pytest.raises(Failure, match="must be a JSON object") as caught:
         json_object("[]", "--config")
+    assert '{"name": "value"}' in usage(caught)
 
 
 def test_labels() -> None:

@@ -292,7 +292,10 @@ def _cleared(wanted: Sequence[Clearable], changes: Mapping[str, object]) -> dict
     for field in wanted:
         name = field.name.lower()
         if name in changes:
-            raise wrong(f"{field} cannot be both given and cleared.")
+            raise wrong(
+                f"{field} cannot be both given and cleared.",
+                f"Leave out --clear {field}: what is given replaces what there was.",
+            )
         made[name] = empty[name]
     return made
 

@@ -61,7 +61,10 @@ def _read_prompt() -> str:
     try:
         return sys.stdin.read()
     except UnicodeDecodeError as error:
-        raise wrong(f"The prompt on standard input is no {error.encoding} text.") from None
+        raise wrong(
+            f"The prompt on standard input is no {error.encoding} text.",
+            f"Convert it to {error.encoding} first, for example with iconv.",
+        ) from None
 
 
 def _follow(client: "Podium", task_id: str, *, quiet: bool) -> str:

@@ -53,7 +53,10 @@ def create(
     everything. With --project, none of them sees the state of the servers, metrics and settings.
     """
     if not (preset or scope):
-        raise wrong("Give --preset or at least one --scope.")
+        raise wrong(
+            "Give --preset or at least one --scope.",
+            "'podium token create --help' says what each preset may do.",
+        )
     lifetime = None if expires_in == "never" else seconds(expires_in, "--expires-in")
     new: TokenNew = {
         "name": name,
