@@ -90,7 +90,11 @@ async def list_events(
     elif wish.after is None:
         found, cursor = await _newest(database, wanted, last)
     else:
-        raise InvalidInput("`after` and `last` exclude each other.", field="last")
+        raise InvalidInput(
+            "`after` and `last` exclude each other.",
+            hint="Leave out `after` for the newest events, `last` to go on from a cursor.",
+            field="last",
+        )
     items = [
         event_view(each, await projects.name(each.project_id) if each.project_id else None)
         for each in found

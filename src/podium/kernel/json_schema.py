@@ -126,7 +126,10 @@ def _run(request: bytes) -> bytes:
     except subprocess.TimeoutExpired:
         raise _too_costly() from None
     except OSError as error:
-        raise Unavailable(f"No process can be started to check a JSON Schema: {error}.") from error
+        raise Unavailable(
+            f"No process can be started to check a JSON Schema: {error}.",
+            hint="See that this machine has memory and processes to spare, and try again.",
+        ) from error
     if child.returncode < 0 or child.returncode == schema_check.OUT_OF_MEMORY:
         raise _too_costly()
     if child.returncode:

@@ -41,10 +41,16 @@ async def test_what_comes_after_the_newest_is_found_with_their_cursor(
     assert (await read(api, after=cursor))[0] == ["n.next"]
 
 
-@pytest.mark.parametrize("query", ["last=0", "last=10001", "last=1&after=0.0.0"])
-async def test_what_makes_no_sense_is_refused(api: httpx.AsyncClient, query: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "advice"),
+    [("last=0", ""), ("last=10001", ""), ("last=1&after=0.0.0", "Leave out `after`")],
+)
+async def test_what_makes_no_sense_is_refused(
+    api: httpx.AsyncClient, query: str, advice: str
+) -> None:
     answer = await api.get(f"/events?{query}")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert advice in answer.json().get("hint", "")
 
 
 async def test_a_type_that_no_event_has_is_refused_with_those_that_are_known(

@@ -238,6 +238,8 @@ async def test_bodies_have_a_limit_also_when_they_come_in_pieces(small: httpx.As
     ):
         assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
         assert answer.json()["limit"] == 2000
+    odd = await small.post("/projects", content=b"{}", headers={"Content-Length": "two"})
+    assert (odd.status_code, "in bytes" in odd.json()["hint"]) == (400, True)
 
 
 async def test_a_request_with_too_large_a_head_is_refused(live_server: str) -> None:

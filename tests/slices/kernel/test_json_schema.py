@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from podium.kernel import json_schema
-from podium.kernel.errors import SchemaTooCostly
+from podium.kernel.errors import SchemaTooCostly, Unavailable
 from podium.kernel.json_schema import Check, Finding, findings
 from podium.kernel.schema_cost import cost
 
@@ -100,6 +100,13 @@ async def test_patterns_with_look_around_work() -> None:
     schema = {"type": "string", "pattern": "^(?=.*[0-9])[a-z0-9]+$"}
     assert await check(schema, "abc1") is None
     assert await check(schema, "abc") is not None
+
+
+@pytest.mark.usefixtures("no_child")
+async def test_it_is_told_when_no_process_can_be_started() -> None:
+    with pytest.raises(Unavailable, match="No process") as caught:
+        await check({"pattern": "^(?=a)"}, "a")
+    assert "try again" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("reference", ["http://127.0.0.1:1/x", "file:///etc/hostname", "other"])

@@ -29,7 +29,9 @@ class BodyLimit:
             if name != b"content-length":
                 continue
             if not value.isdigit():
-                raise MalformedRequest("Content-Length is no number.")
+                raise MalformedRequest(
+                    "Content-Length is no number.", hint="Send the size of the body in bytes."
+                )
             if len(value) >= _DIGITS or int(value) > self._max:
                 raise self._error()
         await self._app(scope, self._counted(receive), send)
