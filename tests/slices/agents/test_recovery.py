@@ -49,7 +49,8 @@ async def test_an_agent_is_healthy_again_once_its_program_is_there(
     for name in ("never", "disabled"):
         assert (await api.get(f"/agents/{name}")).json()["healthy"] is False
     rows = await database.call(
-        "select actor, data from event where type = 'agent.health' and subject = $1 order by id",
+        "select actor, data from event where type = 'agent.health' and subject = $1"
+        " order by epoch, xid, id",
         UUID(ids["late"]),
     )
     assert [row["actor"] for row in rows] == ["admin:local", "system"]

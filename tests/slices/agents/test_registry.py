@@ -188,7 +188,7 @@ async def test_a_probe_finds_out_and_is_remembered(
     assert renewed["health_checked_at"] is None
     assert (await api.post("/agents/a/probe")).json()["ok"]
     rows = await database.call(
-        "select type, data from event where subject = $1 order by id", UUID(made["id"])
+        "select type, data from event where subject = $1 order by epoch, xid, id", UUID(made["id"])
     )
     assert [row["type"] for row in rows] == ["agent.registered", "agent.health", "agent.updated"]
 

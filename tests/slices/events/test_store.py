@@ -54,6 +54,25 @@ async def test_a_slower_transaction_that_began_first_is_not_lost(database: Datab
         assert not (await store.edge(conn)).held
 
 
+async def test_a_later_transaction_comes_later_although_its_ids_are_lower(
+    database: Database,
+) -> None:
+    async def tell(session: AsyncConnection, name: str) -> None:
+        await session.execute(text("select lock_events()"))
+        await store.append(session, [NewEvent(name, uuid7())])
+        await session.commit()
+
+    async with database.engine.connect() as early, database.engine.connect() as late:
+        await tell(early, "first")  # takes a lot of ids, all lower than those of the other session
+        await tell(late, "second")
+        await tell(early, "third")
+    first, second, third = await complete(database)
+    assert names([first, second, third]) == ["first", "second", "third"]
+    assert first.cursor.id < third.cursor.id < second.cursor.id
+    assert await complete(database, second.cursor) == [third]
+    assert (await all_back(database, EventFilter(), 10))[0] == [third, second, first]
+
+
 async def test_only_event_writers_hold_the_feed_back(database: Database, server_url: str) -> None:
     await write(database, "before")
     async with database.engine.begin() as other:
@@ -200,7 +219,8 @@ async def test_what_retention_drops_during_a_scan_takes_nothing_else_with_it(
         if not dropped:
             dropped = True
             oldest = text(
-                "delete from event where id in (select id from event order by id limit 8)"
+                "delete from event where id in"
+                " (select id from event order by epoch, xid, id limit 8)"
             )
             await ask(self, oldest)
         return answer

@@ -40,7 +40,9 @@ async def test_a_revoked_token_stops_working_at_once_here_and_soon_elsewhere(
         await elsewhere.authenticate(made["token"])
     listed = (await api.get("/tokens")).json()["items"]
     assert made["id"] not in [each["id"] for each in listed]
-    rows = await database.call("select type from event where subject = $1 order by id", made["id"])
+    rows = await database.call(
+        "select type from event where subject = $1 order by epoch, xid, id", made["id"]
+    )
     assert [row["type"] for row in rows] == ["token.created", "token.revoked"]
 
 

@@ -178,7 +178,7 @@ async def test_both_events_of_a_token_are_its_projects(
     made = await make("tasks:read", project="default")
     assert (await api.delete(f"/tokens/{made['id']}")).status_code == 204
     rows = await database.call(
-        "select type, project_id from event where subject = $1 order by id", made["id"]
+        "select type, project_id from event where subject = $1 order by epoch, xid, id", made["id"]
     )
     assert [row["type"] for row in rows] == ["token.created", "token.revoked"]
     assert rows[0]["project_id"] == rows[1]["project_id"] is not None

@@ -29,7 +29,7 @@ async def test_a_project_is_created_changed_and_deleted(
     assert (await api.delete("/projects/research")).status_code == 404
     assert (await api.put("/projects/research", json={"weight": 1})).status_code == 404
     rows = await database.call(
-        "select type, actor from event where subject = $1 order by id", made["id"]
+        "select type, actor from event where subject = $1 order by epoch, xid, id", made["id"]
     )
     assert [row["type"] for row in rows] == [
         "project.created",

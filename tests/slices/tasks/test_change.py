@@ -158,7 +158,8 @@ async def test_deletes_ended_tasks_only(desk: Desk) -> None:
     page = await desk.call("GET", "tasks")
     assert page["items"] == []
     told = await desk.run(
-        "select type, actor, project_id from event where subject = :id order by id", id=task["id"]
+        "select type, actor, project_id from event where subject = :id order by epoch, xid, id",
+        id=task["id"],
     )
     assert [row.type for row in told] == ["task.created", "task.cancelled", "task.deleted"]
     assert told[-1].actor == "admin:local"
