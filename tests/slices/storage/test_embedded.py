@@ -128,7 +128,7 @@ async def test_any_path_will_do(home: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     home = await asyncio.to_thread(home.rename, tmp_path / name)
     async with running(home) as (servers, urls):
-        socket = servers.layout.postgres_socket
+        socket = servers.layout.sockets / ".s.PGSQL.5432"
         assert len(os.fsencode(socket)) <= MAX_SOCKET_BYTES
         assert stat.S_IMODE(socket.parent.parent.stat().st_mode) & 0o007 == 0
         assert await query(urls, "select 1") == 1

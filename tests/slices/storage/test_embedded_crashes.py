@@ -167,8 +167,8 @@ async def test_recycled_process_ids_and_stale_files_do_not_block(home: Path) -> 
         (layout.postgres / "postmaster.pid").write_text(
             f"{stranger.pid}\n{layout.postgres}\n1\n5432\n{layout.sockets}\n\n 1 1\nready   \n"
         )
-        layout.postgres_socket.touch()
-        layout.postgres_socket.with_name(".s.PGSQL.5432.lock").write_text(f"{stranger.pid}\n")
+        (layout.sockets / ".s.PGSQL.5432").touch()
+        (layout.sockets / ".s.PGSQL.5432.lock").write_text(f"{stranger.pid}\n")
         layout.valkey_socket.touch()
         async with running(home) as (_, urls):
             assert await query(urls, "select 1") == 1

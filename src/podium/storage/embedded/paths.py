@@ -66,10 +66,6 @@ class Layout:
         return _SHORT_ROOT / f"podium-{os.geteuid()}" / name
 
     @property
-    def postgres_socket(self) -> Path:
-        return self.sockets / _LONGEST_SOCKET
-
-    @property
     def valkey_socket(self) -> Path:
         return self.sockets / "valkey.sock"
 
