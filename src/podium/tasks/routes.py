@@ -1,7 +1,7 @@
 """Tasks over HTTP."""
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from podium.events.views import EventList, event_view
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound
 from podium.kernel.web import Limit, api_router, provided
 from podium.principals.http import require
-from podium.principals.model import Principal
+from podium.principals.model import Principal, Scope
 from podium.principals.service import PrincipalService
 from podium.projects.http import CurrentProject
 from podium.scheduler.model import TaskState
@@ -158,22 +158,24 @@ def _labels(given: Sequence[str]) -> dict[str, str]:
     return labels
 
 
-async def _seen(task_id: UUID, tasks: Tasks, database: Db, principal: Reader) -> UUID:
-    """The id of a task that the principal may see."""
-    async with database.connect() as conn:
-        principal.check_task(task_id, await tasks.project_of(conn, task_id))
-    return task_id
+def _reached(scope: Scope) -> Callable[..., Awaitable[UUID]]:
+    """A dependency that gives the id of a task which the principal reaches with this scope."""
+
+    async def check(
+        task_id: UUID,
+        tasks: Tasks,
+        database: Db,
+        principal: Annotated[Principal, Depends(require(scope))],
+    ) -> UUID:
+        async with database.connect() as conn:
+            principal.check_task(task_id, await tasks.project_of(conn, task_id))
+        return task_id
+
+    return check
 
 
-async def _held(task_id: UUID, tasks: Tasks, database: Db, principal: Writer) -> UUID:
-    """The id of a task that the principal may change."""
-    async with database.connect() as conn:
-        principal.check_task(task_id, await tasks.project_of(conn, task_id))
-    return task_id
-
-
-Seen = Annotated[UUID, Depends(_seen)]
-Held = Annotated[UUID, Depends(_held)]
+Seen = Annotated[UUID, Depends(_reached("tasks:read"))]
+Held = Annotated[UUID, Depends(_reached("tasks:write"))]
 
 
 @router.get("/{task_id}", operation_id="getTask")
