@@ -5,14 +5,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 from contract.context import RecordingContext
 from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in
 from podium.agents.runtimes.command import CommandRuntime
 from podium.agents.runtimes.confinement import Mode
-from podium.kernel.errors import AttemptFailed
 
 Make = Callable[..., RecordingContext]
 
@@ -37,10 +34,3 @@ def maker(runtime: CommandRuntime, folder: Path) -> Make:
         return RecordingContext(workspace, AgentSpec("agent", 1, "command", config), value)
 
     return make
-
-
-async def failure(runtime: CommandRuntime, context: RecordingContext) -> AttemptFailed:
-    """How the attempt fails."""
-    with pytest.raises(AttemptFailed) as caught:
-        await runtime.run(context)
-    return caught.value

@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 from contract.context import COVERAGE, RecordingContext
 from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in
 from podium.agents.runtimes.function import FunctionRuntime
-from podium.kernel.errors import AttemptFailed
 
 SAMPLES = "slices.agents.function_samples"
 Make = Callable[..., RecordingContext]
@@ -40,10 +37,3 @@ def maker(runtime: FunctionRuntime, folder: Path) -> Make:
         return RecordingContext(workspace, agent, value)
 
     return make
-
-
-async def failure(runtime: FunctionRuntime, context: RecordingContext) -> AttemptFailed:
-    """How the attempt fails."""
-    with pytest.raises(AttemptFailed) as caught:
-        await runtime.run(context)
-    return caught.value

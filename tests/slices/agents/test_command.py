@@ -15,7 +15,8 @@ from podium.agents.runtimes.command import CommandRuntime
 from podium.agents.runtimes.launch import Report
 from podium.agents.runtimes.outcome import failure_of
 from podium.kernel.errors import ErrorClass
-from slices.agents.commands import Make, command_runtime, failure, maker
+from slices.agents.commands import Make, command_runtime, maker
+from slices.agents.failing import failure
 
 MIB = 2**20
 

@@ -12,7 +12,8 @@ from podium.agents.runtimes import output
 from podium.agents.runtimes.command import CommandRuntime
 from podium.kernel.errors import ErrorClass
 from podium.kernel.redaction import SECRET_CHARS
-from slices.agents.commands import Make, command_runtime, failure, maker
+from slices.agents.commands import Make, command_runtime, maker
+from slices.agents.failing import failure
 
 
 @pytest.fixture

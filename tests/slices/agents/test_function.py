@@ -13,7 +13,8 @@ from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in
 from podium.agents.runtimes.function import FunctionRuntime
 from podium.kernel.errors import ErrorClass, InvalidInput
-from slices.agents.functions import SAMPLES, Make, failure
+from slices.agents.failing import failure
+from slices.agents.functions import SAMPLES, Make
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from contract.context import RecordingContext, TestLease, until
 from podium.agents.runtimes.function import FunctionRuntime
 from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass
-from slices.agents.functions import Make, failure
+from slices.agents.failing import failure
+from slices.agents.functions import Make
 
 
 async def test_cancelling_lets_functions_clean_up(

@@ -15,7 +15,8 @@ import pytest
 from podium.agents.runtimes.function import FunctionRuntime
 from podium.agents.runtimes.imports import Imports
 from podium.kernel.errors import ErrorClass
-from slices.agents.functions import Make, failure
+from slices.agents.failing import failure
+from slices.agents.functions import Make
 
 Write = Callable[[str], Path]
 TELLS = """

@@ -10,7 +10,8 @@ import pytest
 from podium.agents.runtimes import confinement
 from podium.kernel.errors import ErrorClass, NeedsAdmin
 from podium.principals.model import GLOBAL_SCOPES, PRESETS
-from slices.agents.commands import command_runtime, failure, maker
+from slices.agents.commands import command_runtime, maker
+from slices.agents.failing import failure
 
 Call = Callable[..., Awaitable[httpx.Response]]
 

@@ -27,6 +27,12 @@ async def register(api: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
     return answer.json()
 
 
+async def token(api: httpx.AsyncClient, *scopes: str) -> dict[str, str]:
+    """The headers of somebody who may do no more than this."""
+    made = await api.post("/tokens", json={"name": "t", "scopes": list(scopes)})
+    return {"Authorization": f"Bearer {made.json()['token']}"}
+
+
 @pytest.fixture
 def agents(app: FastAPI) -> AgentService:
     return app.state.services[AgentService]
@@ -153,20 +159,15 @@ async def test_a_wrong_definition_is_refused(
 
 async def test_registering_code_is_a_power_of_its_own(api: httpx.AsyncClient) -> None:
     await register(api)
-
-    async def token(*scopes: str) -> dict[str, str]:
-        made = await api.post("/tokens", json={"name": "t", "scopes": list(scopes)})
-        return {"Authorization": f"Bearer {made.json()['token']}"}
-
-    writer = await token("agents:read", "agents:write")
+    writer = await token(api, "agents:read", "agents:write")
     refused = await api.post("/agents", json={**BODY, "name": "b"}, headers=writer)
     assert (refused.status_code, refused.json()["missing"]) == (403, ["agents:execute"])
     changed = {"config": {"command": ["sh", "-c", "evil"]}}
     assert (await api.put("/agents/a", json=changed, headers=writer)).status_code == 403
     assert (await api.get("/agents/a")).json()["version"] == 1
-    executor = await token("agents:write", "agents:execute")
+    executor = await token(api, "agents:write", "agents:execute")
     assert (await api.put("/agents/a", json=changed, headers=executor)).status_code == 200
-    reader = await token("agents:read")
+    reader = await token(api, "agents:read")
     assert (await api.delete("/agents/a", headers=reader)).status_code == 403
     assert (await api.get("/agents/a", headers=reader)).status_code == 200
 
@@ -304,12 +305,7 @@ async def test_an_agent_that_is_code_is_in_the_hands_of_who_may_run_code(
     api: httpx.AsyncClient,
 ) -> None:
     await register(api)
-
-    async def token(*scopes: str) -> dict[str, str]:
-        made = await api.post("/tokens", json={"name": "t", "scopes": list(scopes)})
-        return {"Authorization": f"Bearer {made.json()['token']}"}
-
-    writer = await token("agents:read", "agents:write")
+    writer = await token(api, "agents:read", "agents:write")
     refused = [
         await api.put("/agents/a", json={"capabilities": ["mine"]}, headers=writer),
         await api.put("/agents/a", json={"enabled": False}, headers=writer),
@@ -318,6 +314,6 @@ async def test_an_agent_that_is_code_is_in_the_hands_of_who_may_run_code(
     ]
     for answer in refused:
         assert (answer.status_code, answer.json()["missing"]) == (403, ["agents:execute"])
-    executor = await token("agents:write", "agents:execute")
+    executor = await token(api, "agents:write", "agents:execute")
     assert (await api.post("/agents/a/probe", headers=executor)).json()["ok"]
     assert (await api.delete("/agents/a", headers=executor)).status_code == 204

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import text
 
+import statements
 from podium.events.live import Wakeups
 from podium.kernel.ids import uuid7
 from podium.scheduler import store
@@ -88,9 +88,7 @@ class Engine:
         return agent
 
     async def run(self, statement: str, **values: Any) -> Any:
-        async with self.database.transaction() as conn:
-            result = await conn.execute(text(statement), values)
-            return result.all() if result.returns_rows else result.rowcount
+        return await statements.run(self.database, statement, **values)
 
     async def task(
         self,

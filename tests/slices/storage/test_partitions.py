@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,6 +12,7 @@ from podium.kernel.ids import uuid7
 from podium.storage.database import Contended, Database
 from podium.storage.migrate import migrate
 from podium.storage.partitions import maintain
+from statements import run
 
 TODAY = date(2026, 3, 1)
 
@@ -24,12 +24,6 @@ async def fresh(database: Database) -> Database:
         if name != "log_default":
             await run(database, f"drop table {name}")
     return database
-
-
-async def run(database: Database, statement: str, **values: Any) -> Any:
-    async with database.transaction() as conn:
-        result = await conn.execute(text(statement), values)
-        return result.all() if result.returns_rows else result.rowcount
 
 
 async def names(database: Database) -> list[str]:

@@ -13,8 +13,8 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import text
 
+import statements
 from podium import app as composition
 from podium.kernel.settings import Settings
 from podium.kernel.web import PREFIX
@@ -104,9 +104,16 @@ class Desk:
         return found
 
     async def run(self, statement: str, **values: Any) -> Any:
-        async with self.database.transaction() as conn:
-            result = await conn.execute(text(statement), values)
-            return result.all() if result.returns_rows else result.rowcount
+        return await statements.run(self.database, statement, **values)
+
+    async def count(self) -> int:
+        """How many tasks the project has."""
+        rows = await self.run(
+            "select count(*) from task t join project p on p.id = t.project_id"
+            " where p.name = :name",
+            name=self.project,
+        )
+        return rows[0][0]
 
     @asynccontextmanager
     async def worker(self, **settings: Any) -> AsyncGenerator[None]:

@@ -12,14 +12,6 @@ from podium.tasks.model import BulkNew
 from slices.tasks.conftest import NOBODY, Desk, Office
 
 
-async def count(desk: Desk) -> int:
-    rows = await desk.run(
-        "select count(*) from task t join project p on p.id = t.project_id where p.name = :name",
-        name=desk.project,
-    )
-    return rows[0][0]
-
-
 async def test_accepts_a_graph_in_any_order(desk: Desk) -> None:
     await desk.agent()
     outside = await desk.create()
@@ -55,7 +47,7 @@ async def test_names_those_that_depend_on_each_other(desk: Desk) -> None:
     assert (problem["code"], problem["refs"]) == ("dependency_cycle", ["a", "b", "c"])
     itself = {"tasks": [{"agent": "echo", "ref": "a", "depends_on": ["a"]}]}
     assert (await desk.call("POST", "tasks/bulk", 422, json=itself))["refs"] == ["a"]
-    assert await count(desk) == 0
+    assert await desk.count() == 0
 
 
 @pytest.mark.parametrize(
@@ -80,7 +72,7 @@ async def test_names_the_task_that_is_wrong(
     named = problem["errors"][0]["field"]
     assert named == field
     assert advice in problem.get("hint", "")
-    assert await count(desk) == 0
+    assert await desk.count() == 0
 
 
 async def test_names_an_unknown_dependency_also_under_a_key(desk: Desk) -> None:
@@ -90,7 +82,7 @@ async def test_names_an_unknown_dependency_also_under_a_key(desk: Desk) -> None:
     problem = await desk.call("POST", "tasks/bulk", 404, json={"tasks": tasks}, **options)
     assert (problem["errors"][0]["field"], problem["missing"]) == ("tasks.1.depends_on.0", NOBODY)
     assert "podium task list" in problem["hint"]
-    assert await count(desk) == 0
+    assert await desk.count() == 0
 
 
 async def test_nothing_is_accepted_when_the_last_task_is_wrong(desk: Desk) -> None:
@@ -102,7 +94,7 @@ async def test_nothing_is_accepted_when_the_last_task_is_wrong(desk: Desk) -> No
     wrong = {"agent": "echo", "depends_on": [NOBODY]}
     problem = await desk.call("POST", "tasks/bulk", 404, json={"tasks": [*tasks, wrong]})
     assert problem["errors"][0]["field"] == "tasks.600.depends_on.0"
-    assert await count(desk) == 0
+    assert await desk.count() == 0
 
 
 async def test_accepts_ten_thousand_and_not_one_more(desk: Desk) -> None:
@@ -110,7 +102,7 @@ async def test_accepts_ten_thousand_and_not_one_more(desk: Desk) -> None:
     tasks = [{"agent": "echo", "input": n} for n in range(10_000)]
     made = await desk.bulk(tasks)
     assert len(set(made["ids"])) == 10_000
-    assert await count(desk) == 10_000
+    assert await desk.count() == 10_000
     assert (await desk.get(made["ids"][9_999]))["input"] == 9_999
     problem = await desk.call("POST", "tasks/bulk", 422, json={"tasks": [*tasks, tasks[0]]})
     assert problem["errors"][0]["field"] == "tasks"
@@ -174,7 +166,7 @@ async def test_a_call_has_a_largest_number_of_dependencies(desk: Desk) -> None:
     after = [{"agent": "echo", "depends_on": refs} for _ in range(101)]
     problem = await desk.call("POST", "tasks/bulk", 422, json={"tasks": [*first, *after]})
     assert "101000 dependencies together; at most 100000" in problem["detail"]
-    assert await count(desk) == 0
+    assert await desk.count() == 0
     await desk.bulk([*first, *after[:10]])
 
 

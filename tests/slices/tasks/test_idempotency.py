@@ -10,14 +10,6 @@ def key(name: str) -> dict[str, Any]:
     return {"headers": {"Idempotency-Key": name}}
 
 
-async def count(desk: Desk) -> int:
-    rows = await desk.run(
-        "select count(*) from task t join project p on p.id = t.project_id where p.name = :name",
-        name=desk.project,
-    )
-    return rows[0][0]
-
-
 async def test_the_same_request_gives_the_same_task(desk: Desk) -> None:
     await desk.agent()
     body = {"agent": "echo", "input": {"a": 1, "b": 2}, "labels": {}}
@@ -27,7 +19,7 @@ async def test_the_same_request_gives_the_same_task(desk: Desk) -> None:
     await desk.call("POST", f"tasks/{first['id']}/cancel")
     again = await desk.call("POST", "tasks", 201, json=body, **key("k"))
     assert (again["id"], again["state"]) == (first["id"], "cancelled")
-    assert await count(desk) == 1
+    assert await desk.count() == 1
 
 
 async def test_another_request_under_the_key_is_refused(desk: Desk) -> None:
@@ -35,7 +27,7 @@ async def test_another_request_under_the_key_is_refused(desk: Desk) -> None:
     await desk.call("POST", "tasks", 201, json={"agent": "echo", "input": 1}, **key("k"))
     problem = await desk.call("POST", "tasks", 409, json={"agent": "echo", "input": 2}, **key("k"))
     assert (problem["code"], problem["key"]) == ("idempotency_mismatch", "k")
-    assert await count(desk) == 1
+    assert await desk.count() == 1
 
 
 async def test_keys_belong_to_projects(desk: Desk) -> None:
@@ -56,7 +48,7 @@ async def test_requests_at_the_same_time_give_one_task(desk: Desk) -> None:
     calls = (desk.call("POST", "tasks", 201, json=body, **key("k")) for _ in range(30))
     made = await asyncio.gather(*calls)
     assert len({task["id"] for task in made}) == 1
-    assert await count(desk) == 1
+    assert await desk.count() == 1
 
 
 async def test_different_requests_at_the_same_time_leave_one_winner(desk: Desk) -> None:
@@ -66,7 +58,7 @@ async def test_different_requests_at_the_same_time_leave_one_winner(desk: Desk) 
     )
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses == [201] + [409] * 9
-    assert await count(desk) == 1
+    assert await desk.count() == 1
 
 
 async def test_keys_must_be_short(desk: Desk) -> None:
@@ -84,7 +76,7 @@ async def test_a_bulk_call_under_a_key_is_made_once(desk: Desk) -> None:
         await desk.call("POST", "tasks/bulk", 409, json={"tasks": changed}, **key("k"))
     renamed = [{**task, "ref": f"s{n}"} for n, task in enumerate(tasks)]
     await desk.call("POST", "tasks/bulk", 409, json={"tasks": renamed}, **key("k"))
-    assert await count(desk) == 3
+    assert await desk.count() == 3
     single = await desk.call("POST", "tasks", 201, json={"agent": "echo"}, **key("k"))
     assert single["id"] not in first["ids"]
 
@@ -107,10 +99,10 @@ async def test_a_bulk_call_that_broke_off_goes_on_with_its_key(desk: Desk) -> No
     tasks[600]["title"] = "poison"
     problem = await desk.call("POST", "tasks/bulk", 503, json={"tasks": tasks}, **key("k"))
     assert "no space left" in problem["detail"]
-    assert await count(desk) == 500
+    assert await desk.count() == 500
     await desk.run("drop trigger poison on task")
     made = await desk.bulk(tasks, **key("k"))
-    assert await count(desk) == 1200
+    assert await desk.count() == 1200
     assert made == await desk.bulk(tasks, **key("k"))
     assert len(set(made["ids"])) == 1200
     for n in (500, 777, 1199):
@@ -138,4 +130,4 @@ async def test_a_repeat_gives_its_tasks_when_their_agent_is_gone(desk: Desk) -> 
         problem = await desk.call("POST", "tasks", 404, **({"json": body} | changed))
         assert problem["errors"][0]["field"] == "agent"
     await desk.call("POST", "tasks/bulk", 404, json={"tasks": tasks[:2]}, **key("other"))
-    assert await count(desk) == 702
+    assert await desk.count() == 702
