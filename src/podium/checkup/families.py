@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-_SPACE = "[[:space:]]*"
+_SPACE = "[[:blank:]]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ FAMILIES = (
     Family(
         "Python",
         ("py",),
-        rf"^{_SPACE}(async[[:space:]]+)?def test[A-Za-z0-9_]*{_SPACE}\(",
+        rf"^{_SPACE}(async[[:blank:]]+)?def test[A-Za-z0-9_]*{_SPACE}\(",
         r"^[^#]*(mark\.(skip|xfail)|unittest\.skip|pytest\.skip\(|\.skipTest\()",
         named=re.compile(r"(^|/)(tests?|testing)(/|\.py$)|(^|/)tests?(_[^/]*)?\.py$|_tests?\.py$"),
     ),
@@ -41,7 +41,7 @@ FAMILIES = (
         "JavaScript and TypeScript",
         _JS,
         rf"^{_SPACE}(it|test)(\.[a-z]+)?(\([^)]*\)|`)?{_SPACE}[(`]",
-        r"(^|[^A-Za-z.])((it|test|describe)\.(skip|todo)|x(it|describe|test))[[:space:]]*\(",
+        r"(^|[^A-Za-z.])((it|test|describe)\.(skip|todo)|x(it|describe|test))[[:blank:]]*\(",
         rf"^{_SPACE}((it|test|describe)\.only|f(it|describe)){_SPACE}\(",
         named=re.compile(r"[.\-_](test|spec|e2e|cy)\.[cm]?[jt]sx?$|(^|/)(__tests__|tests?|e2e)/"),
     ),
@@ -49,74 +49,74 @@ FAMILIES = (
         "Go",
         ("go",),
         r"^func (Test|Benchmark|Fuzz|Example)[A-Z0-9_(]",
-        r"^[[:space:]]*[tb]\.Skip(f|Now)?\(",
+        r"^[[:blank:]]*[tb]\.Skip(f|Now)?\(",
         named=re.compile(r"_test\.go$"),
     ),
     Family(
         "Rust",
         ("rs",),
-        r"^[[:space:]]*#\[([a-z_]+::)*(test|rstest|test_case|quickcheck)([[:space:](]|\])",
-        r"^[[:space:]]*#\[ignore",
+        r"^[[:blank:]]*#\[([a-z_]+::)*(test|rstest|test_case|quickcheck)([[:space:](]|\])",
+        r"^[[:blank:]]*#\[ignore",
     ),
     Family(
         "Java, Kotlin and Groovy",
         ("java", "kt", "groovy"),
-        r"^[[:space:]]*@(Test|ParameterizedTest|RepeatedTest|TestFactory|Property)([^A-Za-z]|$)",
-        r"^[[:space:]]*@(Disabled|Ignore)([^A-Za-z]|$)",
+        r"^[[:blank:]]*@(Test|ParameterizedTest|RepeatedTest|TestFactory|Property)([^A-Za-z]|$)",
+        r"^[[:blank:]]*@(Disabled|Ignore)([^A-Za-z]|$)",
     ),
-    Family("Scala", ("scala",), r"^[[:space:]]*(test|it)\(\"|\"[[:space:]]+in[[:space:]]+\{"),
+    Family("Scala", ("scala",), r"^[[:blank:]]*(test|it)\(\"|\"[[:blank:]]+in[[:blank:]]+\{"),
     Family(
         "C# and other .NET",
         ("cs", "fs", "vb"),
         r"[[<](Fact|Theory|Test|TestCase|TestMethod|DataTestMethod|Property)[](>,]",
-        r"\(Skip[[:space:]]*=|[[<]Ignore",
+        r"\(Skip[[:blank:]]*=|[[<]Ignore",
     ),
     Family(
         "Ruby",
         ("rb",),
-        r"^[[:space:]]*(it|specify|scenario|test)[[:space:](]+[\"']|^[[:space:]]*def test_",
-        r"^[[:space:]]*(xit|xdescribe|xcontext|pending|skip)([[:space:](\"']|$)",
-        r"^[[:space:]]*(fit|fdescribe|fcontext)[[:space:](]",
+        r"^[[:blank:]]*(it|specify|scenario|test)[[:space:](]+[\"']|^[[:blank:]]*def test_",
+        r"^[[:blank:]]*(xit|xdescribe|xcontext|pending|skip)([[:space:](\"']|$)",
+        r"^[[:blank:]]*(fit|fdescribe|fcontext)[[:space:](]",
         named=re.compile(r"(^|/)(spec|test)s?/|_(spec|test)\.rb$"),
     ),
     Family(
         "PHP",
         ("php",),
-        r"function test[A-Z_]|@test([^A-Za-z]|$)|#\[Test\]|^[[:space:]]*(it|test)\(",
+        r"function test[A-Z_]|@test([^A-Za-z]|$)|#\[Test\]|^[[:blank:]]*(it|test)\(",
         r"markTest(Skipped|Incomplete)|->skip\(",
         named=re.compile(r"(^|/)[Tt]ests?/|Test\.php$"),
     ),
     Family(
         "C and C++",
         ("c", "cc", "cpp", "cxx", "h", "hpp"),
-        r"^[[:space:]]*((TYPED_)?TEST(_F|_P|_CASE|_METHOD)?|SCENARIO"
-        r"|BOOST_(AUTO|FIXTURE|DATA)_TEST_CASE|START_TEST)[[:space:]]*\(",
+        r"^[[:blank:]]*((TYPED_)?TEST(_F|_P|_CASE|_METHOD)?|SCENARIO"
+        r"|BOOST_(AUTO|FIXTURE|DATA)_TEST_CASE|START_TEST)[[:blank:]]*\(",
         r"GTEST_SKIP|TEST(_F|_P)?\([^)]*DISABLED_",
     ),
-    Family("Swift", ("swift",), r"func test[A-Z]|^[[:space:]]*@Test([^A-Za-z]|$)", "XCTSkip"),
+    Family("Swift", ("swift",), r"func test[A-Z]|^[[:blank:]]*@Test([^A-Za-z]|$)", "XCTSkip"),
     Family(
         "Elixir",
         ("exs", "ex"),
-        r"^[[:space:]]*(test|property) \"",
+        r"^[[:blank:]]*(test|property) \"",
         r"@(module)?tag :?skip",
         named=re.compile(r"_test\.exs$"),
     ),
-    Family("Dart", ("dart",), r"^[[:space:]]*(test|testWidgets|blocTest)(<[^>]*>)?\(", r"skip: "),
+    Family("Dart", ("dart",), r"^[[:blank:]]*(test|testWidgets|blocTest)(<[^>]*>)?\(", r"skip: "),
     Family(
         "Shell",
         ("bats", "sh", "bash"),
-        r"^@test |^test_?[A-Za-z0-9_]*[[:space:]]*\(\)",
-        r"^[[:space:]]+skip([[:space:]]|$)",
+        r"^@test |^test_?[A-Za-z0-9_]*[[:blank:]]*\(\)",
+        r"^[[:blank:]]+skip([[:space:]]|$)",
     ),
     Family("Clojure", ("clj", "cljs", "cljc"), r"^\(deftest "),
-    Family("Haskell", ("hs",), r"^[[:space:]]*(it|prop|testCase|testProperty) \""),
-    Family("Julia", ("jl",), r"^[[:space:]]*@test(set|_throws)?[[:space:]]"),
-    Family("R", ("r", "R"), r"^[[:space:]]*test_that\("),
-    Family("Perl", ("t",), r"^[[:space:]]*(ok|is|isnt|like|is_deeply|subtest)[[:space:](]"),
-    Family("Lua", ("lua",), r"^[[:space:]]*it\([\"']"),
+    Family("Haskell", ("hs",), r"^[[:blank:]]*(it|prop|testCase|testProperty) \""),
+    Family("Julia", ("jl",), r"^[[:blank:]]*@test(set|_throws)?[[:space:]]"),
+    Family("R", ("r", "R"), r"^[[:blank:]]*test_that\("),
+    Family("Perl", ("t",), r"^[[:blank:]]*(ok|is|isnt|like|is_deeply|subtest)[[:space:](]"),
+    Family("Lua", ("lua",), r"^[[:blank:]]*it\([\"']"),
     Family("Robot Framework", ("robot",), r"^[A-Za-z][^*:]*$"),
     Family(
-        "Cucumber", ("feature",), r"^[[:space:]]*Scenario( Outline)?:", r"^[[:space:]]*@(wip|skip)"
+        "Cucumber", ("feature",), r"^[[:blank:]]*Scenario( Outline)?:", r"^[[:blank:]]*@(wip|skip)"
     ),
 )
 

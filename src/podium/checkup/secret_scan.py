@@ -31,8 +31,8 @@ _NAMES = (
     r"((api|auth|service|account|db|database|priv|private|client|access|encryption|signing|master)"
     r"[_-]?key|pass|pwd|secret|token|credential|contrase)[A-Za-z0-9_-]*"
 )
-_QUOTED = _NAMES + "[]\"'`)]{0,2}[[:space:]]*(:=|[:=]>?|[!=]=+|\\(|[[:space:]])[[:space:]]*@?[\"'`]"
-_UNQUOTED = _NAMES + "[]\"'`)]{0,2}[[:space:]]*[:=]"
+_QUOTED = _NAMES + "[]\"'`)]{0,2}[[:blank:]]*(:=|[:=]>?|[!=]=+|\\(|[[:space:]])[[:blank:]]*@?[\"'`]"
+_UNQUOTED = _NAMES + "[]\"'`)]{0,2}[[:blank:]]*[:=]"
 _SETTINGS = tuple(
     f":(glob,icase)**/{pattern}"
     for pattern in (

@@ -56,7 +56,7 @@ def test_large_files_are_findings(repo: Repo) -> None:
             "model.onnx": os.urandom(3_000_000),
             "huge.bin": b"\0" * 11_000_000,
             "big.txt": "x\n" * 600_000,
-            "package-lock.json": " " * 2_000_000,
+            "package-lock.json": " \n" * 1_000_000,
         }
     )
     output = run(large_files, repo)

@@ -118,8 +118,8 @@ def test_what_runs_is_in_view_of_many(installation: Installation, slow: str) -> 
     assert screen.end() == 130
     assert made.out.strip() in screen.seen
     assert "more pending" in screen.seen
-    for task in tasks(installation):
-        installation.podium("task", "cancel", task["id"], "-p", "terminal")
+    left = [task["id"] for task in tasks(installation)]
+    installation.podium("task", "cancel", *left, "-p", "terminal")
 
 
 def test_a_table_takes_a_line_a_row_however_narrow(installation: Installation, slow: str) -> None:

@@ -44,7 +44,7 @@ async def test_delays_end_on_time(engine: Engine, valkey: Valkey) -> None:
     async with keeping(engine.database, valkey):
         late: list[timedelta] = []
         for _ in range(5):
-            due = await in_seconds(engine, 0.2)
+            due = await in_seconds(engine, 0.5)
             task = await engine.submit(start_at=due)
             late.append(await came_at(engine, task, "task.queued") - due)
     assert min(late) >= timedelta(0)
