@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -24,6 +25,15 @@ async def steady(given: dict[str, Any], ctx: Any) -> str:
         return given["key"]
     finally:
         _note(given, "end", ctx.attempt)
+
+
+async def frozen(given: dict[str, Any], ctx: Any) -> str:
+    """Is stopped with its worker in the middle of a step, at its first attempt."""
+    _note(given, "begin", ctx.attempt)
+    if ctx.attempt == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    _note(given, "end", ctx.attempt)
+    return given["key"]
 
 
 def main() -> None:

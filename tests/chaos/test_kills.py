@@ -90,6 +90,27 @@ async def test_a_worker_that_is_stopped_past_its_lease_runs_nothing_twice(
     assert ledger.lost() & ledger.once
 
 
+@pytest.mark.timeout(120)
+async def test_what_was_stopped_in_the_middle_of_a_step_does_not_finish_it(tmp_path: Path) -> None:
+    async with under_load(
+        tmp_path / "home", producers=0, workers=2, lease_seconds=4, max_losses=100
+    ) as (running, client, ledger):
+        await client.agents.create(
+            name="frozen", runtime="function", config={"function": "chaos.agents:frozen"}
+        )
+        await asyncio.sleep(5)  # reapers judge after one whole lease
+        task = await ledger.submit(client, "frozen", 0)
+        assert (await client.tasks.wait(task, timeout=60)).state == "succeeded"
+        [stopped] = [each for each in running.pids("worker") if _is_stopped(each)]
+        os.kill(stopped, signal.SIGCONT)
+        await asyncio.sleep(2)
+    assert ledger.lost() == {task}
+
+
+def _is_stopped(process: int) -> bool:
+    return psutil.Process(process).status() == psutil.STATUS_STOPPED
+
+
 async def _stop_the_busiest(running: Installation, client: AsyncPodium) -> int:
     """Stop the worker process with the most attempts, once it runs some."""
     while True:

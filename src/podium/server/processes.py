@@ -67,6 +67,7 @@ def run_worker(name: str | None = None, *, tied: bool = False, as_json: bool = F
     """
 
     async def work(settings: Settings, order: StopOrder, lifeline: Lifeline | None) -> ExitStatus:
+        _tell_if_overslept()
         await _prepare_worker(settings, tied=tied)
         return await _work(settings, order, _fence(lifeline))
 
@@ -248,6 +249,12 @@ def _fence(lifeline: Lifeline | None) -> Callable[[], None]:
         start_anew()
 
     return fence
+
+
+def _tell_if_overslept() -> None:
+    from podium.worker.lease import tell_if_overslept
+
+    tell_if_overslept()
 
 
 async def _wait_until_current(require: Callable[[], Awaitable[None]]) -> None:

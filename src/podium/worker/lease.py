@@ -15,10 +15,23 @@ SAFETY_SECONDS = 2.0
 """A worker gives up this much before the database would, so that nothing runs twice."""
 
 
+_OVERSLEPT = "_PODIUM_WORKER_OVERSLEPT"
+
+
 def start_anew() -> None:
-    """Replace this process by a fresh one: nothing of what ran in it takes another step."""
-    _log.error("worker.overslept", detail="Its lease ended while it was stopped; it starts anew.")
+    """Replace this process by a fresh one: nothing of what ran in it takes another step.
+
+    A signal handler may call this: the fresh process writes the log, as that may be locked here.
+    """
+    os.environ[_OVERSLEPT] = "yes"
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - itself
+
+
+def tell_if_overslept() -> None:
+    """Log it when this process took the place of one that was stopped past its lease."""
+    if os.environ.pop(_OVERSLEPT, None):
+        detail = "Its lease ended while it was stopped; it started anew."
+        _log.error("worker.overslept", detail=detail)
 
 
 class LeaseClock:
@@ -50,9 +63,13 @@ class LeaseClock:
 
     def deadline(self) -> float:
         """When attempts must have ended; they ask before each step."""
+        self.guard()
+        return min(self._deadline, self._last)
+
+    def guard(self) -> None:
+        """Let nothing in this process go on when others may have begun its tasks."""
         if self._fence and boottime() >= self._end:
             self._fence()
-        return min(self._deadline, self._last)
 
     def left(self) -> float:
         """Seconds until the deadline; 0 when it has passed."""

@@ -3,9 +3,11 @@
 import asyncio
 import os
 import platform
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from uuid import UUID
 
 import structlog
@@ -66,14 +68,22 @@ class Worker:
         self._around = around
         self._options = options
         self._late_usage = LateUsage(around.database)
+        self._lease: LeaseClock | None = None
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then drain. ``hurry`` ends the drain: what still runs is
         handed back at once."""
+        if self._options.fence:
+            signal.signal(signal.SIGCONT, self._continued)
         try:
             await self._serve(stop, hurry)
         finally:
             await self._late_usage.close()
+
+    def _continued(self, _signal: int, _frame: FrameType | None) -> None:
+        """This process was stopped, perhaps in the middle of an attempt's step, and goes on."""
+        if self._lease:
+            self._lease.guard()
 
     async def _serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         while not stop.is_set():
@@ -103,7 +113,7 @@ class Worker:
         async with self._around.database.transaction() as conn:
             await leases.register(conn, who, options.lease_seconds)
         self._wakeups.feed()
-        lease = LeaseClock(options.lease_seconds, options.fence)
+        self._lease = lease = LeaseClock(options.lease_seconds, options.fence)
         lease.renewed(asked_at)
         _log.info("worker.started", worker_id=str(who.id), name=who.name)
         return Incarnation(
