@@ -65,12 +65,13 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
 
 def compose(given: Mapping[str, Json], dependencies: Mapping[str, object]) -> dict[str, Json]:
     """The content of ``report.json``; see ``report.schema.json``."""
-    wanted = strings(given.get("parts")) or [part.ref for part in PARTS]
+    asked = given.get("parts")
+    wanted = [part.ref for part in PARTS] if asked is None else strings(asked)
     known = [SURVEY, *(part for part in PARTS if part.ref in wanted)]
     parts = [_part(part.ref, part.title, dependencies.get(part.ref)) for part in known]
     findings = _gathered(parts, "findings")
     findings.sort(key=lambda finding: _RANK.get(string(finding.get("severity")), len(_RANK)))
-    missing = _gathered(parts, "could_not_run")
+    missing = [*_gathered(parts, "could_not_run"), *_left_out(wanted)]
     cuts = _gathered(parts, "truncated")
     details = mapping(parts[0].get("details"))
     severities = Counter(string(finding.get("severity")) for finding in findings)
@@ -99,6 +100,20 @@ def _path(given: Mapping[str, Json]) -> str:
 def _gathered(parts: list[dict[str, Json]], key: str) -> list[dict[str, Json]]:
     """Take a list out of every part: the report has it once, for all of them."""
     return [{"part": part["part"], **row} for part in parts for row in objects(part.pop(key, None))]
+
+
+def _left_out(wanted: list[str]) -> list[dict[str, Json]]:
+    """Rows for the parts that nobody asked for: a report must not look as if they found nothing."""
+    return [
+        {
+            "part": part.ref,
+            "tool": part.title,
+            "why": "It was left out on request.",
+            "how_to_get": f"Ask for the checkup without skipping {part.ref}.",
+        }
+        for part in PARTS
+        if part.ref not in wanted
+    ]
 
 
 def _part(ref: str, title: str, dependency: object) -> dict[str, Json]:

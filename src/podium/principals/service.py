@@ -362,4 +362,8 @@ def _expiry(granter: Principal, new: NewToken) -> datetime | None:
 
 
 def _refused(message: str) -> Unauthenticated:
-    return Unauthenticated(message, hint="Use another token; `podium token create` makes one.")
+    return Unauthenticated(
+        message,
+        hint="Use another token; `podium token create` makes one. If the administrator's own is "
+        "gone, the server makes it anew when it starts.",
+    )

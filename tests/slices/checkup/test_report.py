@@ -203,6 +203,21 @@ def test_spaces_at_the_ends_of_a_path_are_shown() -> None:
     assert markdown.code("  ") == "-"
 
 
+@pytest.mark.parametrize("wanted", [[], ["lint", "tests"]])
+def test_parts_that_were_left_out_are_said(repo: Repo, tmp_path: Path, wanted: list[str]) -> None:
+    repo.commit({"a.py": "a = 1\n"})
+    given = {"repo": str(repo.path), "out": str(tmp_path), "parts": wanted}
+    parts = {name: part for name, part in finished(repo).items() if name in {"survey", *wanted}}
+    report.run(given, Recorder(**parts))
+    document = json.loads((tmp_path / "report.json").read_text())
+    jsonschema_rs.validate(SCHEMA, document)
+    assert document["summary"]["outcome"] == "complete"
+    assert [part["part"] for part in document["parts"]] == ["survey", *wanted]
+    rows = [row for row in document["could_not_run"] if "left out on request" in row["why"]]
+    assert [row["part"] for row in rows] == [ref for ref in PARTS if ref not in {"survey", *wanted}]
+    assert "Secrets" in (tmp_path / "report.md").read_text().partition("## What could not run")[2]
+
+
 def test_failed_and_cancelled_parts_are_reported(repo: Repo, tmp_path: Path) -> None:
     repo.commit({"a.py": "a = 1\n"})
     parts = finished(repo)
