@@ -141,6 +141,10 @@ def test_a_table_takes_a_line_a_row_however_narrow(installation: Installation, s
         rows = lines[2:]
         assert all(text in screen.seen for text in shown), screen.seen
         assert all(row[0] != " " and len(row) <= 80 for row in rows), screen.seen
+    narrow = terminal(installation, "task", "history", task_id, COLUMNS="60", NO_COLOR="1")
+    assert narrow.end() == 0
+    assert narrow.seen.count("word") == 30, narrow.seen
+    assert "Too narrow to show: By" in narrow.seen
     wide = terminal(installation, "task", "list", COLUMNS="200", NO_COLOR="1")
     assert wide.end() == 0
     assert "Too narrow" not in wide.seen

@@ -102,7 +102,9 @@ def history(task_id: TaskId, project: Project = None, json: Json = False) -> Non
         return
     rows = [(e.at, e.type, e.actor, output.data(e.data)) for e in events]
     headers = ("At", "Event", "By", "Data")
-    output.show_table(headers, rows, "There is no history.", cut=("By",), fold=("Data",))
+    output.show_table(
+        headers, rows, "There is no history.", cut=("By",), fold=("Data",), drop=("By",)
+    )
 
 
 def attempts(task_id: TaskId, project: Project = None, json: Json = False) -> None:
