@@ -56,7 +56,7 @@ async def test_async_functions_run_in_a_process_too(
     ("name", "error_class", "code", "told"),
     [
         ("absent", ErrorClass.AGENT, "function_not_found", "no function absent"),
-        ("NUMBER", ErrorClass.PERMISSION, "function_not_allowed", "unknown module"),
+        ("NUMBER", ErrorClass.AGENT, "function_not_callable", "NUMBER is not a function"),
         ("BORROWED", ErrorClass.PERMISSION, "function_not_allowed", "defined in posix"),
         ("none", ErrorClass.AGENT, "function_signature", "(input, ctx)"),
         ("many", ErrorClass.AGENT, "function_signature", "(input, ctx)"),

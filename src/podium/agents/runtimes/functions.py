@@ -125,11 +125,13 @@ def load(reference: str, prefixes: Sequence[str]) -> Function:
             "with which the worker was started.",
             detail={"traceback": _trace(error)},
         ) from error
+    if not callable(found):
+        _unusable("function_not_callable", f"{reference} is not a function.", None)
     defined_in = getattr(found, "__module__", None) or ""
     if not is_entry_point(reference) and not allows(defined_in, prefixes):
         _unusable(
             "function_not_allowed",
-            f"{reference} is defined in {defined_in or 'an unknown module'}, which is not allowed.",
+            f"{reference} is defined in {defined_in or 'no module'}, which is not allowed.",
             f"Add that module to the setting {SETTING}, or wrap it in a function of your own.",
             ErrorClass.PERMISSION,
         )
@@ -161,8 +163,6 @@ def _attribute(reference: str) -> Any:
 
 
 def _described(found: Any, reference: str) -> Function:
-    if not callable(found):
-        _unusable("function_not_callable", f"{reference} is not a function.", None)
     positional = _positional(found)
     if positional is not None:
         needed = [each for each in positional if _is_needed(each)]
