@@ -29,7 +29,7 @@ Exit statuses of every command:
 | 130 | interrupted with Ctrl-C |
 
 With `--json`, before or behind its name, a command prints JSON and nothing else on standard output
-(a document, or with `follow` and `--follow` a document a line), and an error as
+(a document, or with `logs`, `follow` and `--follow` a document a line), and an error as
 `{"error": {"code", "message", "hint"}}` on standard error.
 
 Commands that talk to a server use `PODIUM_URL` and `PODIUM_TOKEN`; without them the server of this
