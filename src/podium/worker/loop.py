@@ -81,7 +81,8 @@ class Worker:
             await self._late_usage.close()
 
     def _continued(self, _signal: int, _frame: FrameType | None) -> None:
-        """This process was stopped, perhaps in the middle of an attempt's step, and goes on."""
+        """This process was stopped, perhaps in the middle of an attempt's step, and goes on: for an
+        instant at most, until Python tells the thread of the step about the signal."""
         if self._lease:
             self._lease.guard()
 
