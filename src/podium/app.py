@@ -204,7 +204,7 @@ async def run_worker(
 ) -> None:
     """Serve as a worker until ``stop`` is set; ``hurry`` hands back at once what still runs.
 
-    ``fence`` ends what runs in this process when it was stopped past its lease.
+    ``fence`` ends what runs in this process past its lease.
     """
     core = build_core(settings)
     around = Surroundings(

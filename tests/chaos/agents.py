@@ -32,8 +32,16 @@ async def frozen(given: dict[str, Any], ctx: Any) -> str:
     _note(given, "begin", ctx.attempt)
     if ctx.attempt == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
-        # The signal to go on may reach another thread first, which tells this one.
-        time.sleep(0.3)  # noqa: ASYNC251 - the step is not over
+    _note(given, "end", ctx.attempt)
+    return given["key"]
+
+
+async def stuck(given: dict[str, Any], ctx: Any) -> str:
+    """Keeps its worker's event loop to itself for ``seconds``, at its first attempt."""
+    _note(given, "begin", ctx.attempt)
+    for _ in range(int(given["seconds"] / 0.01) if ctx.attempt == 1 else 0):
+        time.sleep(0.01)  # noqa: ASYNC251 - what such a function must not do
+        _note(given, "alive", ctx.attempt)
     _note(given, "end", ctx.attempt)
     return given["key"]
 

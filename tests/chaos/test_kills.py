@@ -90,19 +90,20 @@ async def test_a_worker_that_is_stopped_past_its_lease_runs_nothing_twice(
     assert ledger.lost() & ledger.once
 
 
+@pytest.mark.parametrize("agent", ["frozen", "stuck"])
 @pytest.mark.timeout(120)
-async def test_what_was_stopped_in_the_middle_of_a_step_does_not_finish_it(tmp_path: Path) -> None:
+async def test_a_step_does_not_outlast_the_lease(tmp_path: Path, agent: str) -> None:
+    """Neither when its process is stopped in the middle of it, nor when it blocks the worker."""
     async with under_load(
         tmp_path / "home", producers=0, workers=2, lease_seconds=4, max_losses=100
     ) as (running, client, ledger):
-        await client.agents.create(
-            name="frozen", runtime="function", config={"function": "chaos.agents:frozen"}
-        )
+        config = {"function": f"chaos.agents:{agent}"}
+        await client.agents.create(name=agent, runtime="function", config=config)
         await asyncio.sleep(5)  # reapers judge after one whole lease
-        task = await ledger.submit(client, "frozen", 0)
+        task = await ledger.submit(client, agent, 20)
         assert (await client.tasks.wait(task, timeout=60)).state == "succeeded"
-        [stopped] = [each for each in running.pids("worker") if _is_stopped(each)]
-        os.kill(stopped, signal.SIGCONT)
+        for worker in filter(_is_stopped, running.pids("worker")):
+            os.kill(worker, signal.SIGCONT)
         await asyncio.sleep(2)
     assert ledger.lost() == {task}
 

@@ -35,6 +35,7 @@ class TestLease:
 
     def __init__(self, seconds: float = 300) -> None:
         self.until = boottime() + seconds
+        self.inside = 0
 
     def deadline(self) -> float:
         return self.until

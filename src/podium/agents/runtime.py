@@ -57,6 +57,9 @@ class Dependency:
 class Lease(Protocol):
     """Until when the worker may let its attempts run."""
 
+    inside: int
+    """How many of them run inside this process, where only its end stops a step for certain."""
+
     def deadline(self) -> float:
         """The moment on ``kernel.clock.boottime`` after which nothing may run; moves on renewal."""
         ...

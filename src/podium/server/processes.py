@@ -240,8 +240,8 @@ async def _prepare_worker(settings: Settings, *, tied: bool) -> None:
 
 
 def _fence(lifeline: Lifeline | None) -> Callable[[], None]:
-    """What a worker does that was stopped past its lease: it starts anew, tied as it was."""
-    from podium.worker.lease import start_anew
+    """What a worker does in which something runs past its lease: it starts anew, tied as it was."""
+    from podium.worker.fence import start_anew
 
     def fence() -> None:
         if lifeline is not None:
@@ -252,7 +252,7 @@ def _fence(lifeline: Lifeline | None) -> Callable[[], None]:
 
 
 def _tell_if_overslept() -> None:
-    from podium.worker.lease import tell_if_overslept
+    from podium.worker.fence import tell_if_overslept
 
     tell_if_overslept()
 

@@ -3,11 +3,9 @@
 import asyncio
 import os
 import platform
-import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 from uuid import UUID
 
 import structlog
@@ -24,6 +22,7 @@ from podium.worker import faults, workspaces
 from podium.worker.attempts import Attempts
 from podium.worker.claiming import Claiming
 from podium.worker.executor import Executor, Surroundings
+from podium.worker.fence import Fence
 from podium.worker.late_usage import LateUsage
 from podium.worker.lease import LeaseClock
 from podium.worker.renewal import Renewal
@@ -50,7 +49,7 @@ class WorkerOptions:
     lease_seconds: float
     drain_seconds: float
     fence: Callable[[], None] | None = None
-    """What ends this process when it was stopped past its lease; see ``LeaseClock``."""
+    """What ends this process when something runs in it past its lease; see ``Fence``."""
 
 
 class Worker:
@@ -68,23 +67,15 @@ class Worker:
         self._around = around
         self._options = options
         self._late_usage = LateUsage(around.database)
-        self._lease: LeaseClock | None = None
+        self._fence = Fence(options.fence) if options.fence else None
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Serve until ``stop`` is set, then drain. ``hurry`` ends the drain: what still runs is
         handed back at once."""
-        if self._options.fence:
-            signal.signal(signal.SIGCONT, self._continued)
         try:
             await self._serve(stop, hurry)
         finally:
             await self._late_usage.close()
-
-    def _continued(self, _signal: int, _frame: FrameType | None) -> None:
-        """This process was stopped, perhaps in the middle of an attempt's step, and goes on: for an
-        instant at most, until Python tells the thread of the step about the signal."""
-        if self._lease:
-            self._lease.guard()
 
     async def _serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         while not stop.is_set():
@@ -114,7 +105,7 @@ class Worker:
         async with self._around.database.transaction() as conn:
             await leases.register(conn, who, options.lease_seconds)
         self._wakeups.feed()
-        self._lease = lease = LeaseClock(options.lease_seconds, options.fence)
+        lease = LeaseClock(options.lease_seconds, self._fence)
         lease.renewed(asked_at)
         _log.info("worker.started", worker_id=str(who.id), name=who.name)
         return Incarnation(

@@ -2,7 +2,8 @@
 
 A process that was stopped (SIGSTOP, a suspended laptop) goes on where it was when it continues.
 By then another worker may run the task, so the lease is checked before every single step of the
-user's coroutine and of every task that it started.
+user's coroutine and of every task that it started. The step under way is for the
+worker's fence.
 """
 
 import asyncio
@@ -113,11 +114,15 @@ async def run_leased(coroutine: Coroutine[Any, Any, Any], lease: Lease, grace: f
     _install(asyncio.get_running_loop())
     scope = _Scope(lease, grace)
     token = _scope.set(scope)
+    lease.inside += 1
     try:
         return await _Leased(coroutine, scope, is_main=True)
     finally:
         _scope.reset(token)
-        await scope.end()
+        try:
+            await scope.end()
+        finally:
+            lease.inside -= 1
 
 
 class _Leased:

@@ -28,11 +28,12 @@ _KEPT_BYTES = 64 * 1024
 _SPARE_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Until:
     """A lease that is not renewed."""
 
     moment: float
+    inside: int = 0
 
     def deadline(self) -> float:
         return self.moment
