@@ -1,6 +1,7 @@
 """The door to PostgreSQL: what it does when connections die."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from sqlalchemy import text
@@ -14,21 +15,32 @@ _KILL_OTHERS = (
 )
 
 
+async def _read(database: Database) -> None:
+    async with database.connect() as conn:
+        assert (await conn.execute(text("select 1 from pg_sleep(0.05)"))).scalar_one() == 1
+
+
+async def _change(database: Database) -> None:
+    async with database.transaction() as conn:
+        assert (await conn.execute(text("select 1 from pg_sleep(0.05)"))).scalar_one() == 1
+
+
+async def _call(database: Database) -> None:
+    assert len(await database.call("select 1 from pg_sleep(0.05)")) == 1
+
+
+@pytest.mark.parametrize("use", [_read, _change, _call])
 async def test_connections_that_died_in_the_pool_are_replaced_unnoticed(
-    database: Database, server_url: str
+    database: Database, use: Callable[[Database], Awaitable[None]]
 ) -> None:
-    await asyncio.gather(*(database.call("select pg_sleep(0.05)") for _ in range(5)))
+    """All of them, also the spare ones that nobody has used for long."""
+    await asyncio.gather(*(use(database) for _ in range(5)))
     killer = Database(database.engine.url.render_as_string(hide_password=False))
     [row] = await killer.call(_KILL_OTHERS)
     await killer.close()
     assert row["n"] >= 5
     await asyncio.sleep(0.1)
-    for _ in range(5):
-        assert len(await database.call("select 1")) == 1
-        async with database.connect() as conn:
-            assert (await conn.execute(text("select 1"))).scalar_one() == 1
-        async with database.transaction() as conn:
-            await conn.execute(text("select 1"))
+    await asyncio.gather(*(use(database) for _ in range(5)))
 
 
 async def test_a_connection_that_dies_in_use_is_told_as_unavailable(database: Database) -> None:

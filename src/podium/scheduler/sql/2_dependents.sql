@@ -104,8 +104,9 @@ begin
         whys := array(
             select jsonb_build_object(
                        'class', 'unknown', 'code', 'dependency_failed',
-                       'message', format('Task %s (%s), which this one depends on, did not succeed.',
-                                         t.id, t.title))
+                       'message', format(
+                           'Task %s (%s), which this one depends on, did not succeed.',
+                           t.id, t.title))
               from unnest(doomed) with ordinality as g (id, place)
               cross join lateral (
                     select t.id, t.title from dependency d join task t on t.id = d.depends_on

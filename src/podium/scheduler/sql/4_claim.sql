@@ -1,11 +1,12 @@
--- Gives a worker up to max_tasks tasks that may start now, with the agent that each will run on; of
--- those whose attempts are processes of their own, up to max_processes. It may give fewer than could
--- start; it gives none only when none can.
+-- Gives a worker up to max_tasks tasks that may start now, with the agent that each will run on;
+-- of those whose attempts are processes of their own, up to max_processes. It may give fewer than
+-- could start; it gives none only when none can.
 --
 -- 1. the lanes with ready rows, by a loose index scan;
 -- 2. what free slots the agents that match them have. Claims that count the slots of limited agents
 --    go one after the other, so that two never share a slot;
--- 3. who is next: projects by running attempts over weight, inside a project by priority, then age;
+-- 3. who is next: projects by running attempts over weight, inside a project by priority, then
+--    age; where one lane is ready that names its agent, its tasks are;
 -- 4. as many rows of each lane as it got slots are locked and moved to running.
 create or replace function claim_tasks(by_worker uuid, max_tasks int, max_processes int)
 returns table (
@@ -99,7 +100,8 @@ begin
         select r.agent_id, count(*)::int as n from running r where counted group by r.agent_id
     )
     select lane.id, a.id, a.version, a.isolated, a.name, a.max_concurrency, coalesce(b.n, 0),
-           least(most, a.max_concurrency - coalesce(b.n, 0), case when a.isolated then processes end),
+           least(most, a.max_concurrency - coalesce(b.n, 0),
+                 case when a.isolated then processes end),
            lane.agent_id is null
       from lane
       cross join lateral (
@@ -162,7 +164,7 @@ end $$;
 -- Agents that the same lanes want are one pool, or two when some are processes. A pool offers its
 -- slots to the first tasks in line that it can serve; a task that several pools offer to takes the
 -- least loaded. What stays over because of that, the next claim gets: no task is ever passed over
--- for one behind it.
+-- for one behind it. One lane that names its agent needs none of this, and is the usual case.
 create or replace function deal_slots(
     lanes int[], can_run text[], counted boolean, most int, processes int
 ) returns table (lane_id int, agent_id uuid, version int, isolated boolean, choice jsonb)
@@ -228,7 +230,8 @@ begin
                    over (partition by m.pool, m.isolated) as evenly
           from member m
           join pool p on p.pool = m.pool and p.isolated = m.isolated
-          join (select w.pool, w.isolated, count(*) as n from winner w group by w.pool, w.isolated) u
+          join (select w.pool, w.isolated, count(*) as n
+                  from winner w group by w.pool, w.isolated) u
             on u.pool = m.pool and u.isolated = m.isolated
     ), seat as (
         select s.pool, s.isolated, s.agent_id, s.version,

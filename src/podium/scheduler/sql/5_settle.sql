@@ -1,6 +1,6 @@
 -- Ends attempts. Everything is fenced by (task, attempt, worker): a stale attempt changes nothing,
--- and the first committed end of a task wins. Returns the tasks for which the report counted, and on
--- each row how many other tasks became ready by it all.
+-- and the first committed end of a task wins. Returns the tasks for which the report counted, and
+-- on each row how many other tasks became ready by it all.
 --
 -- how: succeeded, failed, cancelled, dead (the task ends); retry (again after delays seconds);
 -- released (handed back by a draining worker: again, nothing counted); parked (waits for the

@@ -81,8 +81,8 @@ end $$;
 
 -- Gives ended tasks (failed, dead, cancelled) another life: counts start anew, the attempt number
 -- goes on, dependencies are judged again. What a dependency that did not succeed does to a task is
--- what it chose, unless it is retried in the same call: run, be held until that one is retried, or be
--- cancelled anew. Returns the tasks that were given one.
+-- what it chose, unless it is retried in the same call: run, be held until that one is retried, or
+-- be cancelled anew. Returns the tasks that were given one.
 create or replace function retry_tasks(ids uuid[], who text) returns setof uuid language plpgsql
 set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off set enable_mergejoin = off
@@ -153,8 +153,8 @@ begin
     return coalesce(held, '{}');
 end $$;
 
--- Holds a task that waits to begin still until the transaction ends, so that it can be edited. False
--- when it is parked, runs or has ended.
+-- Holds a task that waits to begin still until the transaction ends, so that it can be edited.
+-- False when it is parked, runs or has ended.
 create or replace function hold_waiting(which uuid) returns boolean language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off
 set enable_seqscan = off set enable_bitmapscan = off as $$

@@ -63,7 +63,8 @@ begin
            jsonb_build_object('attempt', r.attempt, 'worker_id', corpse)
       from running r join lane on lane.id = r.lane_id where r.worker_id = corpse;
     perform from end_attempts(
-        corpse, ids, attempts, hows, nothing, array_fill(lost_error()::text, array[cardinality(ids)]),
+        corpse, ids, attempts, hows, nothing,
+        array_fill(lost_error()::text, array[cardinality(ids)]),
         nothing::float8[], nothing, nothing, was_lost => true);
     return cardinality(ids);
 end $$;
