@@ -53,7 +53,8 @@ class GitFailed(CheckupError):
             "agent",
             "git_failed",
             f"git {command} ended with status {status}: {said}",
-            hint="run 'git fsck' in the repository: it may be damaged or a partial clone",
+            hint="the repository may be damaged, which 'git fsck' tells, or a partial clone, where "
+            "one without --filter helps",
         )
         self.status = status
 

@@ -67,13 +67,14 @@ def open_repository(path: Path, head: str | None = None) -> Repository:
         Path(git_dir) / "index",
         sha256=form == "sha256",
     )
+    place = Path(top or git_dir)
     repository = Repository(
-        top=Path(top or git_dir),
+        top=place,
         git_dir=Path(git_dir),
         common_dir=common_dir,
         bare=bare == "true",
         shallow=shallow == "true",
-        head=_commit(runner, Path(git_dir), head),
+        head=_commit(runner, Path(git_dir), head) if head else _head(runner, Path(git_dir), place),
         git=runner,
     )
     if repository.head:
@@ -97,19 +98,53 @@ def _described(path: Path) -> str:
     raise _unreadable(path, found.errors)
 
 
-def _commit(runner: Git, git_dir: Path, wanted: str | None) -> str | None:
-    flags = ("rev-parse", "--verify", "--quiet", "--end-of-options")
-    named = git.ask(git_dir, *flags, wanted or "HEAD")
-    if named.status and wanted is None:
-        return None
+_VERIFY = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+
+
+def _head(runner: Git, git_dir: Path, place: Path) -> str | None:
+    """The commit that HEAD points at; None when there is none yet."""
+    named = git.ask(git_dir, *_VERIFY, "HEAD")
     if not named.status:
-        with suppress(git.GitFailed):
-            return runner.text(*flags, f"{named.output}^{{commit}}")
-    raise CheckupError(
-        "invalid_input",
-        "no_such_commit",
-        f"the repository has no commit {clean(wanted or named.output)}",
-        hint="give a commit that exists, or none for what HEAD points at",
+        found = _peeled(runner, named.output)
+        if found is None:
+            raise _broken(place, f"HEAD points at {named.output}, which is missing or unreadable")
+        return found
+    if git.ask(git_dir, "symbolic-ref", "--quiet", "HEAD").status:  # not so for a branch to come
+        said = clean(git.ask(git_dir, "for-each-ref", "--count=1").errors.strip())
+        raise _broken(
+            place, f"HEAD names a branch that cannot be read ({said or 'no reason given'})"
+        )
+    return None
+
+
+def _commit(runner: Git, git_dir: Path, wanted: str) -> str:
+    named = git.ask(git_dir, *_VERIFY, wanted)
+    found = None if named.status else _peeled(runner, named.output)
+    if found is None:
+        raise CheckupError(
+            "invalid_input",
+            "no_such_commit",
+            f"the repository has no commit {clean(wanted)}",
+            hint="give a commit that exists, or none for what HEAD points at; where it should "
+            "exist, 'git fsck' says what the repository misses",
+        )
+    return found
+
+
+def _peeled(runner: Git, name: str) -> str | None:
+    """The commit that an object is or, being a tag, names; None when it is not there."""
+    with suppress(git.GitFailed):
+        return runner.text(*_VERIFY, f"{name}^{{commit}}")
+    return None
+
+
+def _broken(place: Path, what: str) -> CheckupError:
+    return CheckupError(
+        "agent",
+        "repository_damaged",
+        f"the repository at {clean(str(place))} is damaged: {what}",
+        hint="run 'git fsck' there to see what else is missing; fetch it from where it still is, "
+        "or clone the repository anew",
     )
 
 

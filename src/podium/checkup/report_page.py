@@ -41,7 +41,7 @@ def _head(report: dict[str, Json]) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 def _outcome(report: dict[str, Json]) -> list[str]:
@@ -103,7 +103,7 @@ def _section(part: dict[str, Json]) -> list[str]:
     lines = [f"## {plain(part['title'])}", ""]
     if part["state"] != "succeeded":
         error = mapping(part.get("error"))
-        lines += [f"This part did not finish. {plain(_why_not(part), 500)}", ""]
+        lines += [f"This part did not finish. {_sentence(plain(_why_not(part), 500))}", ""]
         if hint := string(error.get("hint")):
             lines += [f"What to do: {plain(hint, 500)}.", ""]
         return lines

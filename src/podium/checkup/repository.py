@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -34,24 +34,30 @@ _SUBMODULE = "160000"
 
 
 class Entry(NamedTuple):
-    """A tracked file. ``path`` is as ``os.fsdecode`` gives it; ``size`` is in bytes."""
+    """A tracked file. ``path`` is as ``os.fsdecode`` gives it; ``size`` is in bytes.
+
+    ``here`` is false for a content that the repository lacks: it is damaged or a partial clone.
+    """
 
     mode: str
     oid: str
     size: int
     path: str
+    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
     """The tracked files of a snapshot, in git's order.
 
-    ``left_out`` says whether there were more than ``MAX_FILES``.
+    ``left_out`` says whether there were more than ``MAX_FILES``. ``missing`` are those of the
+    files whose content the repository lacks; they count as empty.
     """
 
     files: list[Entry]
     symlinks: list[Entry]
     submodules: list[Entry]
+    missing: list[Entry]
     left_out: bool
 
 
@@ -78,26 +84,28 @@ class Repository:
 
     def tree(self) -> Tree:
         """List the snapshot."""
-        files: list[Entry] = []
-        symlinks: list[Entry] = []
-        submodules: list[Entry] = []
+        tree = Tree([], [], [], [], left_out=False)
         entries = self._commit_entries(self.head) if self.head else self._index_entries()
         for entry in entries:
             if entry.mode == _SYMLINK:
-                symlinks.append(entry)
+                tree.symlinks.append(entry)
             elif entry.mode == _SUBMODULE:
-                submodules.append(entry)
-            elif len(files) >= MAX_FILES:
-                return Tree(files, symlinks, submodules, left_out=True)
+                tree.submodules.append(entry)
+            elif len(tree.files) >= MAX_FILES:
+                return replace(tree, left_out=True)
             else:
-                files.append(entry)
-        return Tree(files, symlinks, submodules, left_out=False)
+                tree.files.append(entry)
+                if not entry.here:
+                    tree.missing.append(entry)
+        return tree
 
     def _commit_entries(self, head: str) -> Iterator[Entry]:
         for record in self.git.stream("ls-tree", "-r", "-l", "-z", "--full-tree", head):
             facts, _, path = record.partition(b"\t")
             mode, _, oid, size = facts.decode("ascii").split()
-            yield Entry(mode, oid, 0 if size == "-" else int(size), os.fsdecode(path))
+            # For what is missing git says BAD, for a submodule a dash.
+            count = int(size) if size.isdigit() else 0
+            yield Entry(mode, oid, count, os.fsdecode(path), here=size != "BAD")
 
     def _index_entries(self) -> Iterator[Entry]:
         staged: list[tuple[str, str, str]] = []
@@ -111,9 +119,10 @@ class Repository:
         check = "--batch-check=%(objectname) %(objectsize)"
         for line in self.git.stream("cat-file", check, separator=b"\n", feed=wanted):
             oid, _, count = line.decode("ascii").partition(" ")
-            sizes[oid] = int(count) if count.isdigit() else 0
+            if count.isdigit():
+                sizes[oid] = int(count)
         for mode, oid, path in staged:
-            yield Entry(mode, oid, sizes.get(oid, 0), path)
+            yield Entry(mode, oid, sizes.get(oid, 0), path, here=oid in sizes)
 
     def code(self, tree: Tree) -> dict[str, tuple[Entry, str]]:
         """The code that people of this repository write, by path: the entry and its language.

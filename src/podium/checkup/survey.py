@@ -13,6 +13,9 @@ from podium.checkup.repository import Entry, Repository, Tree
 from podium.checkup.text import display, plural, without_credentials
 
 _README = ("readme", "readme.md", "readme.rst", "readme.txt", "readme.adoc", "readme.org")
+_PROMISES = r"^(extensions\.partialclone|remote\..*\.promisor)$"
+"""Settings of a partial clone; git writes the second, versions before 2.22 the first."""
+
 _LICENCE = ("licence", "license", "copying", "unlicense")
 
 
@@ -60,6 +63,7 @@ def _describe(repository: Repository, tree: Tree, lines: dict[str, int], output:
         "submodules": len(tree.submodules),
     }
     _notes(repository, tree, facts, output)
+    _missing(tree, output, partial=bool(facts["partial"]))
     _housekeeping(tree, output)
 
 
@@ -74,7 +78,7 @@ def _facts(repository: Repository) -> dict[str, Json]:
         "branch": _asked(repository, "symbolic-ref", "--short", "--quiet", "HEAD"),
         "bare": repository.bare,
         "shallow": repository.shallow,
-        "partial": bool(repository.ask("config", "--get", "extensions.partialClone")),
+        "partial": bool(repository.ask("config", "--get-regexp", _PROMISES)),
         "linked_worktree": repository.git_dir.resolve() != repository.common_dir,
         "remotes": _remotes(repository),
         "commits": int(runner.text("rev-list", "--count", head)) if head else 0,
@@ -165,7 +169,7 @@ def _notes(repository: Repository, tree: Tree, facts: dict[str, Json], output: O
     if facts["partial"]:
         output.notes.append(
             "This is a partial clone: objects that are not here are not fetched, so some "
-            "contents cannot be looked at."
+            "contents cannot be looked at. A clone without --filter has them all."
         )
     if tree.submodules:
         output.notes.append(
@@ -179,6 +183,26 @@ def _notes(repository: Repository, tree: Tree, facts: dict[str, Json], output: O
         )
     if repository.head and not repository.bare:
         output.notes.append("Looked at is the commit; uncommitted changes are not part of it.")
+
+
+def _missing(tree: Tree, output: Output, *, partial: bool) -> None:
+    """Say of how many files nothing but the name is known."""
+    if not tree.missing:
+        return
+    first = display(tree.missing[0].path)
+    lacking = f"contents of {plural(len(tree.missing), 'file')}"
+    output.cut(lacking, f"the repository lacks them, such as that of {first}")
+    if not partial:
+        output.findings.append(
+            {
+                "severity": "high",
+                "kind": "repository_damaged",
+                "title": f"The repository is damaged: it lacks the {lacking}",
+                "path": first,
+                "detail": "'git fsck' says what is missing; fetch it or clone the repository anew",
+                "count": len(tree.missing),
+            }
+        )
 
 
 def _no_commit(repository: Repository, facts: dict[str, Json]) -> str:

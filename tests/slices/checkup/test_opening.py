@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,12 @@ def problem(path: Path, head: str | None = None) -> CheckupError:
     with pytest.raises(CheckupError) as caught:
         open_to_survey(path, head)
     assert caught.value.hint
+    return caught.value
+
+
+def problem_of_survey(repo: Repo) -> CheckupError:
+    with pytest.raises(CheckupError) as caught:
+        run(survey, repo)
     return caught.value
 
 
@@ -56,6 +63,44 @@ def test_a_damaged_head_is_named(make: Make, content: bytes | None, *, bare: boo
     found = problem(repo.path)
     assert found.code == "repository_damaged"
     assert f"{head.parent} for a repository: its HEAD" in found.message
+
+
+def _without_objects(repo: Repo) -> None:
+    shutil.rmtree(repo.path / ".git/objects")
+    (repo.path / ".git/objects").mkdir()
+
+
+def _with_an_empty_commit(repo: Repo) -> None:
+    head = repo.git("rev-parse", "HEAD")
+    commit = repo.path / ".git/objects" / head[:2] / head[2:]
+    commit.chmod(0o600)
+    commit.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [_without_objects, _with_an_empty_commit])
+def test_a_repository_that_lacks_what_head_points_at(
+    repo: Repo, damage: Callable[[Repo], None]
+) -> None:
+    head = repo.commit({"a": "1"})
+    damage(repo)
+    for found in (problem(repo.path), problem_of_survey(repo)):
+        assert found.code == "repository_damaged"
+        assert f"{repo.path} is damaged: HEAD points at {head}, which is missing" in found.message
+        assert "git fsck" in (found.hint or "")
+        assert "give a commit" not in (found.hint or "")
+    assert problem(repo.path, head).code == "no_such_commit"
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish\n"])
+def test_a_branch_that_cannot_be_read_is_not_one_to_come(repo: Repo, content: bytes) -> None:
+    """As after a loss of power: the file is there, but nothing is in it."""
+    repo.commit({"a": "1"})
+    (repo.path / ".git/refs/heads/main").write_bytes(content)
+    found = problem(repo.path)
+    assert found.code == "repository_damaged"
+    assert "HEAD names a branch that cannot be read" in found.message
+    assert "refs/heads/main" in found.message
+    assert "git fsck" in (found.hint or "")
 
 
 def test_a_link_to_a_repository_that_is_gone(tmp_path: Path) -> None:

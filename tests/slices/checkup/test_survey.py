@@ -56,6 +56,41 @@ def test_tells_what_a_polyglot_repository_holds(repo: Repo) -> None:
     assert output["findings"] == []
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_files_whose_content_is_missing_are_said(repo: Repo, *, committed: bool) -> None:
+    repo.write({"a.py": "a = 1\n", "b.py": "b = 2\n", "README.md": "c\n", "LICENSE": "d\n"})
+    repo.git("add", ".")
+    if committed:
+        repo.commit({})
+    blob = repo.git("hash-object", "b.py")
+    (repo.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+
+    output = run(survey, repo)
+
+    (finding,) = output["findings"]
+    assert (finding["kind"], finding["severity"]) == ("repository_damaged", "high")
+    assert finding["title"] == "The repository is damaged: it lacks the contents of 1 file"
+    assert (finding["path"], finding["count"]) == ("b.py", 1)
+    assert "git fsck" in finding["detail"]
+    assert output["truncated"][0]["what"] == "contents of 1 file"
+    assert (output["summary"]["files"], output["summary"]["code_lines"]) == (4, 1)
+
+
+def test_a_partial_clone_lacks_contents_but_is_not_damaged(repo: Repo, tmp_path: Path) -> None:
+    repo.commit({"a.py": "a = 1\n", "README.md": "c\n", "LICENSE": "d\n"})
+    repo.git("config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "clone"
+    source = repo.path.as_uri()
+    repo.git("clone", "-q", "--no-checkout", "--filter=blob:none", source, str(clone))
+
+    output = run(survey, clone)
+
+    assert output["details"]["repository"]["partial"]
+    assert output["findings"] == []
+    assert output["truncated"][0]["what"] == "contents of 3 files"
+    assert any("partial clone" in note for note in output["notes"])
+
+
 def test_says_that_readme_and_licence_are_missing(repo: Repo) -> None:
     repo.commit({"a.py": "a = 1\n"})
     output = run(survey, repo)
