@@ -53,8 +53,8 @@ class GitFailed(CheckupError):
             "agent",
             "git_failed",
             f"git {command} ended with status {status}: {said}",
-            hint="the repository may be damaged, which 'git fsck' tells, or a partial clone, where "
-            "one without --filter helps",
+            hint="run 'git fsck' in the repository, which may be damaged; of a partial clone make "
+            "one without --filter",
         )
         self.status = status
 

@@ -41,7 +41,8 @@ def _head(report: dict[str, Json]) -> list[str]:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
+    ended = text.removesuffix(".")
+    return f"{ended[:1].upper()}{ended[1:]}."
 
 
 def _outcome(report: dict[str, Json]) -> list[str]:

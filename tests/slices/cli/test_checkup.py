@@ -122,6 +122,31 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_runs(
     assert "There is no part 'nothing'" in said.err
 
 
+def test_the_report_of_another_repository_is_not_replaced_by_surprise(
+    podium: Run, tmp_path: Path
+) -> None:
+    one, other = repository(tmp_path / "one"), repository(tmp_path / "other")
+    quick = ("--skip", "history", "--skip", "lint", "--skip", "secrets", "--skip", "large_files")
+    written = tmp_path / "podium-report" / "report.json"
+
+    def checked() -> str:
+        return json.loads(written.read_text())["repository"]["name"]
+
+    for _ in range(2):
+        said = podium("run", "checkup", "-r", str(one), *quick, "--json", cwd=tmp_path)
+        assert (said.status, said.err) == (0, "")
+    said = podium("run", "checkup", "-r", str(other), *quick, cwd=tmp_path)
+    assert said.status == 6
+    assert f"podium-report holds the report of {one}." in said.err
+    assert "--out podium-report replaces it" in said.err
+    assert checked() == "one"
+    out = ("--out", "podium-report")
+    said = podium("run", "checkup", "-r", str(other), *quick, *out, "--json", cwd=tmp_path)
+    assert said.status == 0
+    assert f"holds the report of {one}, which this one replaces" in said.err
+    assert checked() == "other"
+
+
 def repository(path: Path) -> Path:
     """A small git repository."""
     path.mkdir()
