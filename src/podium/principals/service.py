@@ -364,6 +364,7 @@ def _expiry(granter: Principal, new: NewToken) -> datetime | None:
 def _refused(message: str) -> Unauthenticated:
     return Unauthenticated(
         message,
-        hint="Use another token; `podium token create` makes one. If the administrator's own is "
-        "gone, the server makes it anew when it starts.",
+        hint="Use another token; with one in force `podium token create` makes it. If the "
+        "administrator's own is gone, the server makes it anew when it starts: `podium down`, "
+        "then `podium up --detach`.",
     )

@@ -159,6 +159,27 @@ def test_tokens(installation: Installation) -> None:
     assert installation.podium("task", "list", **as_viewer).status == 4
 
 
+def test_revoking_a_token_says_whether_it_was_the_own_one(installation: Installation) -> None:
+    url = installation.podium("up", "--detach", "--json").json["url"]
+    admin = ("--preset", "admin", "--json")
+    root = installation.podium("token", "create", "root", *admin).json
+    as_root: dict[str, Any] = {"PODIUM_URL": url, "PODIUM_TOKEN": root["token"]}
+    heir = installation.podium("token", "create", "heir", *admin, **as_root).json
+    as_heir: dict[str, Any] = {"PODIUM_URL": url, "PODIUM_TOKEN": heir["token"]}
+    other = installation.podium("token", "create", "other", *admin).json
+    said = installation.podium("token", "revoke", other["id"], "-y", **as_heir)
+    assert (said.status, said.err) == (0, "")
+    asked = installation.podium("token", "revoke", heir["id"], **as_heir)
+    assert (asked.status, "which this very command works with" in asked.err) == (2, True)
+    asked = installation.podium("token", "revoke", root["id"], **as_heir)
+    assert (asked.status, "very command" in asked.err) == (2, False)
+    assert "and all that were made with it?" in asked.err
+    said = installation.podium("token", "revoke", root["id"], "-y", **as_heir)
+    assert (said.status, said.out) == (0, f"{root['id']} is revoked\n")
+    assert "or one it came from. Set PODIUM_TOKEN to another one." in said.err
+    assert installation.podium("status", **as_heir).status == 4
+
+
 def test_what_new_tokens_may_do_and_for_how_long(installation: Installation) -> None:
     nothing = installation.podium("token", "create", "nothing")
     assert (nothing.status, "podium token create --help" in nothing.err) == (2, True)

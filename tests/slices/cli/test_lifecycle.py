@@ -45,6 +45,19 @@ def test_up_and_down(fresh: Installation) -> None:
     assert fresh.podium("down", "--json").json == {"stopped": False}
 
 
+def test_the_way_back_in_after_the_own_token_was_revoked(fresh: Installation) -> None:
+    assert fresh.podium("up", "-d").status == 0
+    said = fresh.podium("token", "revoke", "local", "-y")
+    assert (said.status, said.out.endswith(" is revoked\n")) == (0, True)
+    refused = fresh.podium("status")
+    assert refused.status == 4
+    for told in (said.err, refused.err.replace("`", "'")):
+        assert "makes it anew when it starts: 'podium down', then 'podium up --detach'" in told
+    assert fresh.podium("down").status == 0
+    assert fresh.podium("up", "--detach").status == 0
+    assert fresh.podium("status").status == 0
+
+
 def test_up_in_the_foreground_ends_with_ctrl_c(fresh: Installation) -> None:
     process = fresh.begin("up")
     assert process.stdout is not None

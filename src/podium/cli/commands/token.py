@@ -1,6 +1,7 @@
 """``podium token``: who may use the API, and for what."""
 
 import re
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
@@ -104,16 +105,43 @@ def revoke(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
-    """End a token now."""
+    """End a token now, and all that were made with it.
+
+    Where the token is the one that this command works with, it says how to come by another.
+    """
     with connect() as client:
         token_id = _id(client, token)
         named = "" if token == token_id else f" ({token_id})"
-        confirm(f"Revoke the token {token}{named}", yes=yes)
+        own = ", which this very command works with," if _is_own(client, token_id) else ""
+        confirm(f"Revoke the token {token}{named}{own} and all that were made with it", yes=yes)
         client.tokens.revoke(token_id)
-    if json:
-        output.emit({"id": token_id, "revoked": True})
-    else:
-        output.say(f"{token_id} is revoked")
+        if json:
+            output.emit({"id": token_id, "revoked": True})
+        else:
+            output.say(f"{token_id} is revoked")
+        _tell_if_locked_out(client)
+
+
+def _is_own(client: "Podium", token_id: str) -> bool:
+    """Whether the command works with this token, whose id is in its text."""
+    return token_id.replace("-", "").lower() in client.connection.token.split("_")
+
+
+def _tell_if_locked_out(client: "Podium") -> None:
+    """Say how to go on where the command's own token was revoked, or one it was made with."""
+    from podium.client.errors import Unauthenticated
+
+    try:
+        client.whoami()
+    except Unauthenticated:
+        way = (
+            "The server makes it anew when it starts: 'podium down', then 'podium up --detach'."
+            if client.connection.administrator
+            else "Set PODIUM_TOKEN to another one. A server makes the administrator's, in "
+            "admin-token of its data directory, anew when it starts."
+        )
+        sys.stdout.flush()
+        output.note(f"That was the token that commands work with here, or one it came from. {way}")
 
 
 def _id(client: "Podium", given: str) -> str:
