@@ -26,10 +26,12 @@ def _head(report: dict[str, Json]) -> list[str]:
     repository = mapping(report.get("repository"))
     name = string(repository.get("name")) or string(repository.get("path"), "a repository")
     facts: list[str] = []
+    branch = repository.get("branch")
+    where = f" on {code(branch)}" if branch else ""
     if head := string(repository.get("head")):
-        branch = repository.get("branch")
-        where = f" on {code(branch)}" if branch else " (detached)"
         facts.append(f"commit {code(head[:12])}{where}")
+    elif where:
+        facts.append(f"no commit yet{where}")
     if last := repository.get("last_commit"):
         facts.append(f"last changed {plain(last)}")
     facts.append(f"looked at on {plain(report.get('generated_at'))}")
@@ -67,12 +69,24 @@ def _why_not(part: dict[str, Json]) -> str:
 
 
 def _look_first(report: dict[str, Json]) -> list[str]:
-    """The gravest findings, not more than a few of one kind."""
+    grave = _gravest(report, {"high", "medium"}) or ["Nothing grave was found.", ""]
+    slight = _gravest(report, {"low"})
+    return [
+        "## Look at these first",
+        "",
+        *grave,
+        *(["## Worth knowing", ""] if slight else []),
+        *slight,
+    ]
+
+
+def _gravest(report: dict[str, Json], severities: set[str]) -> list[str]:
+    """The first findings of these severities, not more than a few of one kind."""
     chosen: list[dict[str, Json]] = []
     kinds: dict[str, int] = {}
     left_out = 0
     for finding in objects(report.get("findings")):
-        if finding.get("severity") not in {"high", "medium"}:
+        if finding.get("severity") not in severities:
             continue
         kind = string(finding.get("kind"))
         kinds[kind] = kinds.get(kind, 0) + 1
@@ -80,18 +94,16 @@ def _look_first(report: dict[str, Json]) -> list[str]:
             left_out += 1
         else:
             chosen.append(finding | {"place": _place(finding)})
-    lines = ["## Look at these first", ""]
-    if not chosen:
-        return [*lines, "Nothing grave was found.", ""]
     columns = [
         Column("Severity", "severity", severity),
         Column("What", "title", plain),
         Column("Where", "place", code),
         Column("More", "detail", plain),
     ]
-    lines += table(chosen, columns)
+    lines = table(chosen, columns)
     if left_out:
-        lines += [f"{plural(left_out, 'more finding')} of these severities in report.json.", ""]
+        which = "this severity" if len(severities) == 1 else "these severities"
+        lines += [f"{plural(left_out, 'more finding')} of {which} in report.json.", ""]
     return lines
 
 

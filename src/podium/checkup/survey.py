@@ -13,6 +13,7 @@ from podium.checkup.repository import Entry, Repository, Tree
 from podium.checkup.text import display, plural, without_credentials
 
 _README = ("readme", "readme.md", "readme.rst", "readme.txt", "readme.adoc", "readme.org")
+_SUBMODULES_NAMED = 10
 _PROMISES = r"^(extensions\.partialclone|remote\..*\.promisor)$"
 """Settings of a partial clone; git writes the second, versions before 2.22 the first."""
 
@@ -75,7 +76,7 @@ def _facts(repository: Repository) -> dict[str, Json]:
         "top": display(str(repository.top)),
         "git_dir": display(str(repository.git_dir)),
         "head": head,
-        "branch": _asked(repository, "symbolic-ref", "--short", "--quiet", "HEAD"),
+        "branch": _branch(repository),
         "bare": repository.bare,
         "shallow": repository.shallow,
         "partial": bool(repository.ask("config", "--get-regexp", _PROMISES)),
@@ -96,8 +97,15 @@ def _name(repository: Repository) -> str:
     return name.removesuffix(".git") or "repository"
 
 
-def _asked(repository: Repository, *arguments: str) -> str | None:
-    return display(repository.ask(*arguments) or "") or None
+def _branch(repository: Repository) -> str | None:
+    """The branch that HEAD names; None where the commit that is looked at is not its last one."""
+    if not _is_at_head(repository):
+        return None
+    return display(repository.ask("symbolic-ref", "--short", "--quiet", "HEAD") or "") or None
+
+
+def _is_at_head(repository: Repository) -> bool:
+    return repository.ask("rev-parse", "--verify", "--quiet", "HEAD^{commit}") == repository.head
 
 
 def _remotes(repository: Repository) -> list[Json]:
@@ -159,6 +167,8 @@ def _notes(repository: Repository, tree: Tree, facts: dict[str, Json], output: O
     if repository.head is None:
         staged = f" Looked at: {plural(len(tree.files), 'staged file')}." * bool(tree.files)
         output.notes.append(_no_commit(repository, facts) + staged)
+    elif not _is_at_head(repository):
+        output.notes.append("Looked at is the commit that was asked for; HEAD points at another.")
     elif facts["branch"] is None:
         output.notes.append("HEAD is detached: the checkup looks at a commit, not at a branch.")
     if repository.shallow:
@@ -172,14 +182,15 @@ def _notes(repository: Repository, tree: Tree, facts: dict[str, Json], output: O
             "contents cannot be looked at. A clone without --filter has them all."
         )
     if tree.submodules:
+        some = ", ".join(display(entry.path) for entry in tree.submodules[:_SUBMODULES_NAMED])
+        more = ", …" * (len(tree.submodules) > _SUBMODULES_NAMED)
         output.notes.append(
-            f"{plural(len(tree.submodules), 'submodule')} not looked into; run a checkup on each."
+            f"{plural(len(tree.submodules), 'submodule')} not looked into ({some}{more}); run a "
+            "checkup on each."
         )
     if tree.symlinks:
-        are = "is" if len(tree.symlinks) == 1 else "are"
         output.notes.append(
-            f"{plural(len(tree.symlinks), 'symbolic link')} {are} not followed and not counted "
-            "as files."
+            f"{plural(len(tree.symlinks), 'symbolic link')} not followed and not counted."
         )
     if repository.head and not repository.bare:
         output.notes.append("Looked at is the commit; uncommitted changes are not part of it.")

@@ -144,6 +144,7 @@ def test_an_empty_repository_has_a_report(repo: Repo, tmp_path: Path, commits: i
     document, page, _ = written(repo, tmp_path / "out", finished(repo))
     assert document["summary"]["outcome"] == "complete"
     assert "0 files" in page
+    assert ("No commit yet on `main`; looked at" in page) == (not commits)
     assert "| Lint | nothing to check |" in page
     assert "## Timings" not in page, "nobody said how long the parts took"
 
@@ -201,6 +202,18 @@ def test_spaces_at_the_ends_of_a_path_are_shown() -> None:
     assert markdown.code(" a.py") == "` a.py`"
     assert markdown.code(" a ") == "`  a  `"
     assert markdown.code("  ") == "-"
+
+
+def test_slight_findings_are_shown_after_the_grave_ones(repo: Repo, tmp_path: Path) -> None:
+    repo.commit({"bad.json": "{"})
+    given = {"repo": str(repo.path), "out": str(tmp_path)}
+    report.run(given, Recorder(**finished(repo)))
+    page = (tmp_path / "report.md").read_text()
+    grave, _, rest = page.partition("## Worth knowing")
+    assert "`bad.json:1`" in grave
+    slight = rest.partition("## Survey")[0]
+    assert "| low | There is no README at the top |" in slight
+    assert "bad.json" not in slight
 
 
 @pytest.mark.parametrize("wanted", [[], ["lint", "tests"]])

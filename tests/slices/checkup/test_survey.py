@@ -181,6 +181,20 @@ def test_shallow_clone_says_so(repo: Repo, tmp_path: Path) -> None:
     assert any("shallow clone" in note for note in output["notes"])
 
 
+def test_a_commit_that_was_asked_for_is_on_no_branch_of_head(repo: Repo) -> None:
+    first = repo.commit({"a.py": "a = 1\n"})
+    last = repo.commit({"a.py": "a = 2\n"})
+    repo.git("branch", "side", first)
+    for asked in ("side", first):
+        output = run(survey, repo, head=asked)
+        facts = output["details"]["repository"]
+        assert (facts["head"], facts["branch"]) == (first, None)
+        assert any("the commit that was asked for" in note for note in output["notes"])
+        assert not any("detached" in note for note in output["notes"])
+    facts = run(survey, repo, head=last)["details"]["repository"]
+    assert facts["branch"] == "main"
+
+
 def test_submodules_and_links_are_not_followed(
     repo: Repo, make: Callable[..., Repo], tmp_path: Path
 ) -> None:
@@ -198,8 +212,8 @@ def test_submodules_and_links_are_not_followed(
     assert output["summary"]["symlinks"] == 2
     assert output["details"]["submodules"] == ["sub"]
     assert output["summary"]["code_lines"] == 1
-    assert any("1 submodule not looked into" in note for note in output["notes"])
-    assert any("2 symbolic links are not followed" in note for note in output["notes"])
+    assert any("1 submodule not looked into (sub)" in note for note in output["notes"])
+    assert any("2 symbolic links not followed" in note for note in output["notes"])
 
 
 def test_generated_code_is_in_no_language(repo: Repo) -> None:
