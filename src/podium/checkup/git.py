@@ -130,8 +130,10 @@ class Git:
             "GIT_INDEX_FILE": str(index),
         }
 
-    def take_names_from(self, commit: str) -> None:
-        """Let the ``.mailmap`` of ``commit`` say who is who."""
+    def look_at(self, commit: str) -> None:
+        """Let the ``.mailmap`` of ``commit`` say who is who, and leave the index unread: it has no
+        part in a commit, and may be damaged."""
+        self._environment["GIT_INDEX_FILE"] = str(self._directory / "index")
         self._settings = (*_LIMITS, f"mailmap.blob={commit}:.mailmap")
 
     def run(self, *arguments: str, feed: bytes = b"", seconds: float = 120) -> bytes:

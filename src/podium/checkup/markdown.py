@@ -33,7 +33,9 @@ def _escaped(mark: str) -> str:
 
 def code(value: Json, limit: int = _LONGEST) -> str:
     """A path or a piece of code, in a line or a cell of a table."""
-    text = shorten(clean(re.sub(r"\s+", " ", _as_text(value))), limit)
+    text = clean(re.sub(r"\s+", " ", _as_text(value)))
+    if len(text) > limit:  # the end of a path, with the line, says more than its middle
+        text = shorten(text, limit // 2) + text[-(limit - limit // 2) :]
     if not text.strip():
         return _NOTHING
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)

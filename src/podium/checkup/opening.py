@@ -78,7 +78,7 @@ def open_repository(path: Path, head: str | None = None) -> Repository:
         git=runner,
     )
     if repository.head:
-        runner.take_names_from(repository.head)
+        runner.look_at(repository.head)
     return repository
 
 

@@ -247,3 +247,9 @@ def test_a_part_that_runs_out_of_time_hands_back_what_it_has(tmp_path: Path) -> 
     assert any(cut["what"] == "changes of files" for cut in output["truncated"])
     assert output["summary"]["commits"] > 0
     assert DAY == 86_400
+
+
+def test_a_damaged_index_has_no_part_in_a_commit(repo: Repo) -> None:
+    repo.commit({"a.py": "a = 1\n"})
+    (repo.path / ".git/index").write_bytes(b"rubbish")
+    assert run(history, repo)["summary"]["commits"] == 1

@@ -198,6 +198,14 @@ def test_code_shows_what_it_was_given(text: str) -> None:
         assert [content.strip().replace("¦", "|") for content in shown] == [wanted]
 
 
+def test_a_long_path_keeps_its_end() -> None:
+    shown = markdown.code(f"top/{'d' * 300}/file.py:12")
+    assert shown.startswith("`top/ddd")
+    assert shown.endswith("ddd/file.py:12`")
+    assert "d…d" in shown
+    assert len(shown) == 160 + 2
+
+
 def test_spaces_at_the_ends_of_a_path_are_shown() -> None:
     assert markdown.code(" a.py") == "` a.py`"
     assert markdown.code(" a ") == "`  a  `"
