@@ -17,8 +17,9 @@ _BRANCHES_NAMED = 5
 
 def open_to_survey(path: Path, head: str | None = None) -> Repository:
     """``open_repository`` that raises, too, when there is plainly nothing to look at although
-    there are commits (``head_missing``)."""
+    there are commits (``head_missing``, ``repository_damaged``)."""
     repository = open_repository(path, head)
+    _require_tree(repository)
     others = branches(repository) if repository.head is None else []
     if others and not repository.tree().files:
         raise CheckupError(
@@ -30,6 +31,18 @@ def open_to_survey(path: Path, head: str | None = None) -> Repository:
             f"with git symbolic-ref HEAD refs/heads/{others[0]}",
         )
     return repository
+
+
+def _require_tree(repository: Repository) -> None:
+    if repository.head is None:
+        return
+    try:
+        repository.git.run("cat-file", "-e", f"{repository.head}^{{tree}}")
+    except git.GitFailed:
+        raise _broken(
+            repository.top,
+            f"the list of the files of commit {repository.head} is missing or unreadable",
+        ) from None
 
 
 def branches(repository: Repository) -> list[str]:
@@ -144,7 +157,7 @@ def _broken(place: Path, what: str) -> CheckupError:
         "repository_damaged",
         f"the repository at {clean(str(place))} is damaged: {what}",
         hint="run 'git fsck' there to see what else is missing; fetch it from where it still is, "
-        "or clone the repository anew",
+        "or clone the repository anew, without --filter",
     )
 
 

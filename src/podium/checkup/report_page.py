@@ -69,7 +69,7 @@ def _why_not(part: dict[str, Json]) -> str:
 
 
 def _look_first(report: dict[str, Json]) -> list[str]:
-    grave = _gravest(report, {"high", "medium"}) or ["Nothing grave was found.", ""]
+    grave = _gravest(report, {"high", "medium"}) or [_nothing_grave(report), ""]
     slight = _gravest(report, {"low"})
     return [
         "## Look at these first",
@@ -78,6 +78,16 @@ def _look_first(report: dict[str, Json]) -> list[str]:
         *(["## Worth knowing", ""] if slight else []),
         *slight,
     ]
+
+
+def _nothing_grave(report: dict[str, Json]) -> str:
+    match string(mapping(report.get("summary")).get("outcome")):
+        case "failed":
+            return "Nothing was looked at."
+        case "partial":
+            return "The parts that finished found nothing grave."
+        case _:
+            return "Nothing grave was found."
 
 
 def _gravest(report: dict[str, Json], severities: set[str]) -> list[str]:

@@ -91,6 +91,15 @@ def test_a_repository_that_lacks_what_head_points_at(
     assert problem(repo.path, head).code == "no_such_commit"
 
 
+def test_a_commit_without_its_list_of_files(repo: Repo) -> None:
+    head = repo.commit({"a": "1"})
+    tree = repo.git("rev-parse", "HEAD^{tree}")
+    (repo.path / ".git/objects" / tree[:2] / tree[2:]).unlink()
+    for found in (problem(repo.path), problem(repo.path, head)):
+        assert found.code == "repository_damaged"
+        assert f"the list of the files of commit {head} is missing" in found.message
+
+
 @pytest.mark.parametrize("content", [b"", b"rubbish\n"])
 def test_a_branch_that_cannot_be_read_is_not_one_to_come(repo: Repo, content: bytes) -> None:
     """As after a loss of power: the file is there, but nothing is in it."""

@@ -261,6 +261,7 @@ def test_failed_and_cancelled_parts_are_reported(repo: Repo, tmp_path: Path) -> 
     assert states["tests"] == "missing"
     assert document["summary"]["outcome"] == "partial"
     assert "Not every part could do its work" in page
+    assert "Nothing grave was found" not in page
     assert "This part did not finish" in page
     assert "What to do: run git fsck" in page
     assert "left out" not in json.dumps(document)
@@ -276,6 +277,8 @@ def test_nothing_but_failure_is_reported_too(repo: Repo, tmp_path: Path) -> None
     assert document["summary"]["outcome"] == "failed"
     assert document["repository"] == {"path": str(repo.path)}
     assert "could not be surveyed" in page
+    assert "Nothing was looked at." in page
+    assert "grave" not in page
 
 
 def test_parts_that_were_not_asked_for_are_left_out(repo: Repo, tmp_path: Path) -> None:

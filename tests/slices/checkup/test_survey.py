@@ -296,12 +296,13 @@ def test_damaged_repository(repo: Repo) -> None:
 
 
 def test_missing_objects_are_an_error_that_says_what_to_do(repo: Repo) -> None:
-    repo.commit({"a.py": "a = 1\n"})
-    tree = repo.git("rev-parse", "HEAD^{tree}")
+    repo.commit({"deep/a.py": "a = 1\n"})
+    tree = repo.git("rev-parse", "HEAD:deep")
     (repo.path / ".git/objects" / tree[:2] / tree[2:]).unlink()
     with pytest.raises(CheckupError) as caught:
         run(survey, repo)
     assert caught.value.code == "git_failed"
+    assert tree in caught.value.message
     assert "git fsck" in str(caught.value.hint)
 
 
