@@ -5,34 +5,36 @@ from pathlib import Path
 from typing import cast
 
 from podium.checkup import git
-from podium.checkup.context import Json, mapping, string
+from podium.checkup.context import CheckupError, Json, mapping, string
 from podium.checkup.repository import Repository
-from podium.checkup.text import display
+from podium.checkup.text import clean, display
 
 
-def held(directory: Path, repository: Repository) -> str | None:
-    """What a report of ``repository`` would replace in ``directory``, for people.
+def replaced(directory: Path, repository: Repository) -> str | None:
+    """The place of another repository whose report one of ``repository`` would replace.
 
-    None for nothing and for an earlier report of the same repository: one that lies in the same
-    place, or that was moved since (its old place is gone, but the commit is known here).
+    None for an empty directory and for an earlier report of the same repository: one that lies in
+    the same place, or that was moved since (its old place is gone, but the commit is known here).
+    Raises ``CheckupError`` (``out_taken``) for a report.json that no checkup wrote.
     """
     try:
         text = (directory / "report.json").read_text(encoding="utf-8")
+        report = mapping(cast("object", json.loads(text)))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError):
-        return "a report.json that cannot be read"
-    try:
-        report = mapping(cast("object", json.loads(text)))
-    except (ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):
         report = {}
     if mapping(report.get("generator")).get("name") != "podium checkup":
-        return "a report.json that no checkup wrote"
+        raise CheckupError(
+            "invalid_input",
+            "out_taken",
+            f"{clean(str(directory))} holds a report.json that no checkup wrote",
+            hint="Give another directory with --out.",
+        )
     of = mapping(report.get("repository"))
     place = string(of.get("top")) or string(of.get("path"))
-    if place == display(str(repository.top)) or _moved(of, place, repository):
-        return None
-    return f"the report of {place}"
+    same = place == display(str(repository.top)) or _moved(of, place, repository)
+    return None if same else place
 
 
 def _moved(of: dict[str, Json], place: str, repository: Repository) -> bool:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from podium.checkup.earlier import held
+from podium.checkup.context import CheckupError
+from podium.checkup.earlier import replaced
 from podium.checkup.opening import open_repository
 from slices.checkup.repos import Repo
 
@@ -17,22 +18,22 @@ def write(directory: Path, top: Path, head: str | None = None) -> None:
     (directory / "report.json").write_text(json.dumps(document))
 
 
-def test_nothing_is_held_by_an_empty_directory(repo: Repo, tmp_path: Path) -> None:
+def test_nothing_is_replaced_in_an_empty_directory(repo: Repo, tmp_path: Path) -> None:
     repository = open_repository(repo.path)
-    assert held(tmp_path, repository) is None
-    assert held(tmp_path / "none", repository) is None
+    assert replaced(tmp_path, repository) is None
+    assert replaced(tmp_path / "none", repository) is None
 
 
 def test_a_report_of_the_same_place_is_replaced(repo: Repo, tmp_path: Path) -> None:
     (repo.path / "sub").mkdir()
     write(tmp_path, repo.path)
-    assert held(tmp_path, open_repository(repo.path / "sub")) is None
+    assert replaced(tmp_path, open_repository(repo.path / "sub")) is None
 
 
-def test_a_report_of_another_place_is_held(repo: Repo, tmp_path: Path) -> None:
+def test_a_report_of_another_place_is_another(repo: Repo, tmp_path: Path) -> None:
     head = repo.commit({"a": "1"})
     write(tmp_path, tmp_path, head)
-    assert held(tmp_path, open_repository(repo.path)) == f"the report of {tmp_path}"
+    assert replaced(tmp_path, open_repository(repo.path)) == str(tmp_path)
 
 
 def test_a_repository_that_was_moved_is_the_same(repo: Repo, tmp_path: Path) -> None:
@@ -40,19 +41,20 @@ def test_a_repository_that_was_moved_is_the_same(repo: Repo, tmp_path: Path) -> 
     gone = tmp_path / "gone"
     write(tmp_path, gone, head)
     repository = open_repository(repo.path)
-    assert held(tmp_path, repository) is None
+    assert replaced(tmp_path, repository) is None
     for unknown in ("1" * 40, None):
         write(tmp_path, gone, unknown)
-        assert held(tmp_path, repository) == f"the report of {gone}"
+        assert replaced(tmp_path, repository) == str(gone)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"[" * 100_000, b'{"generator": 1}'])
-def test_what_no_checkup_wrote_is_held(repo: Repo, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "report.json").write_bytes(content)
-    found = held(tmp_path, open_repository(repo.path))
-    assert found == "a report.json that no checkup wrote"
-
-
-def test_what_cannot_be_read_is_held(repo: Repo, tmp_path: Path) -> None:
-    (tmp_path / "report.json").mkdir()
-    assert held(tmp_path, open_repository(repo.path)) == "a report.json that cannot be read"
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"[" * 100_000, b'{"generator": 1}', None])
+def test_what_no_checkup_wrote_is_refused(
+    repo: Repo, tmp_path: Path, content: bytes | None
+) -> None:
+    if content is None:
+        (tmp_path / "report.json").mkdir()
+    else:
+        (tmp_path / "report.json").write_bytes(content)
+    with pytest.raises(CheckupError, match="that no checkup wrote") as raised:
+        replaced(tmp_path, open_repository(repo.path))
+    assert raised.value.code == "out_taken"

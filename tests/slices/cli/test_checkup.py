@@ -122,7 +122,7 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_runs(
     assert "There is no part 'nothing'" in said.err
 
 
-def test_the_report_of_another_repository_is_not_replaced_by_surprise(
+def test_the_report_of_another_repository_is_not_replaced_without_a_word(
     podium: Run, tmp_path: Path
 ) -> None:
     one, other = repository(tmp_path / "one"), repository(tmp_path / "other")
@@ -135,16 +135,14 @@ def test_the_report_of_another_repository_is_not_replaced_by_surprise(
     for _ in range(2):
         said = podium("run", "checkup", "-r", str(one), *quick, "--json", cwd=tmp_path)
         assert (said.status, said.err) == (0, "")
-    said = podium("run", "checkup", "-r", str(other), *quick, cwd=tmp_path)
-    assert said.status == 6
-    assert f"podium-report holds the report of {one}." in said.err
-    assert "--out podium-report replaces it" in said.err
-    assert checked() == "one"
-    out = ("--out", "podium-report")
-    said = podium("run", "checkup", "-r", str(other), *quick, *out, "--json", cwd=tmp_path)
+    said = podium("run", "checkup", "-r", str(other), *quick, "--json", cwd=tmp_path)
     assert said.status == 0
-    assert f"holds the report of {one}, which this one replaces" in said.err
+    assert f"podium-report holds the report of {one}, which this one replaces" in said.err
     assert checked() == "other"
+    written.write_text("{}")
+    said = podium("run", "checkup", "-r", str(other), *quick, cwd=tmp_path)
+    assert said.status == 2
+    assert "podium-report holds a report.json that no checkup wrote" in said.err
 
 
 def repository(path: Path) -> Path:

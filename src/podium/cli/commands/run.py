@@ -18,14 +18,12 @@ from podium.cli.text import duration, line
 from podium.client.connection import data_dir
 
 if TYPE_CHECKING:
-    from podium.checkup.repository import Repository
     from podium.client import Podium
     from podium.client.inputs import AgentNew, TaskInBulk
     from podium.client.models import Task
 
 app = application("run", "Run a ready-made job.")
 
-_OUT = Path("podium-report")
 _STOPPING_SECONDS = 30.0
 
 
@@ -35,11 +33,8 @@ def checkup(
         Path, typer.Option("--repo", "-r", metavar="PATH", help="A git repository.")
     ] = Path(),
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", metavar="DIR", help="Where the report is written; unset, podium-report."
-        ),
-    ] = None,
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Where the report is written.")
+    ] = Path("podium-report"),
     head: Annotated[
         str | None, typer.Option(metavar="COMMIT", help="Commit to look at; unset, HEAD.")
     ] = None,
@@ -56,8 +51,7 @@ def checkup(
 
     Surveys it, then looks at its history, lint, secrets, dependencies, TODOs, large files and
     tests side by side. Uses the server that runs, or starts one that ends when it is idle. The
-    exit status is 0 when the report was written and no part failed. A report of another
-    repository is replaced only where --out names its directory.
+    exit status is 0 when the report was written and no part failed.
     """
     options = _options(repo, out, head, skip or (), run_project_tools=run_project_tools)
     local.ensure(lambda: output.note("Starting Podium …"))
@@ -79,12 +73,7 @@ def checkup(
 
 
 def _options(
-    repo: Path,
-    named: Path | None,
-    head: str | None,
-    skip: Sequence[str],
-    *,
-    run_project_tools: bool,
+    repo: Path, out: Path, head: str | None, skip: Sequence[str], *, run_project_tools: bool
 ) -> graph.Options:
     known = [part.ref for part in graph.PARTS]
     for name in skip:
@@ -92,10 +81,8 @@ def _options(
             raise Failure(
                 Status.USAGE, "usage", f"There is no part {name!r}.", f"Parts: {', '.join(known)}."
             )
-    out = named or _OUT
     _require_reach({"--repo": repo, "--out": out})
-    repository = _require_repository(repo, head)
-    _require_room(out, repository, named=named is not None)
+    _require_repository(repo, head, out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -111,32 +98,18 @@ def _options(
     return options
 
 
-def _require_repository(repo: Path, head: str | None) -> "Repository":
-    """Tell now what the survey would fail with."""
+def _require_repository(repo: Path, head: str | None, out: Path) -> None:
+    """Tell now what the survey would fail with, and what the report would replace."""
     from podium.checkup.context import CheckupError
+    from podium.checkup.earlier import replaced
     from podium.checkup.opening import open_to_survey
 
     try:
-        return open_to_survey(repo, head)
+        other = replaced(out, open_to_survey(repo, head))
     except CheckupError as error:
         raise Failure(Status.USAGE, error.code, f"{error.message}.", error.hint) from None
-
-
-def _require_room(out: Path, repository: "Repository", *, named: bool) -> None:
-    """Replace what is not this repository's only where the directory was named, and say so."""
-    from podium.checkup.earlier import held
-
-    found = held(out, repository)
-    if found is None:
-        return
-    if not named:
-        raise Failure(
-            Status.CONFLICT,
-            "out_taken",
-            f"{out} holds {found}.",
-            f"Give another directory with --out; --out {out} replaces it.",
-        )
-    output.note(f"{out} holds {found}, which this one replaces.")
+    if other:
+        output.note(f"{out} holds the report of {other}, which this one replaces.")
 
 
 def _require_reach(paths: Mapping[str, Path]) -> None:
