@@ -4,7 +4,8 @@ Apart from ``web``, because not only routes know them and workers do without Fas
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Item = TypeVar("Item")
 _words: dict[str, str] = {}
 _MOST_CHARS = 500
+_LONG_NAME = 100
 
 
 def _pattern(pattern: str, words: str) -> Any:
@@ -20,12 +22,13 @@ def _pattern(pattern: str, words: str) -> Any:
     return Field(pattern=pattern)
 
 
-def told(finding: Mapping[str, Any]) -> str:
+def told(finding: Mapping[str, Any], model: type[BaseModel] | None = None) -> str:
     """What pydantic found wrong with a field, in plain words. The input, which may hold secrets, is
-    not repeated."""
+    not repeated. Of a field that ``model`` does not have, the closest that it has is named."""
     match finding["type"]:
         case "extra_forbidden":
-            return "There is no such field"
+            *place, name = finding["loc"]
+            return f"There is no such field{closest(name, _fields_at(model, place))}"
         case "missing":
             return "Must be given"
         case "string_pattern_mismatch" if words := _words.get(finding["ctx"]["pattern"]):
@@ -33,6 +36,20 @@ def told(finding: Mapping[str, Any]) -> str:
         case _:
             message = str(finding["msg"]).removeprefix("Value error, ")
             return message.replace("Input should", "Must", 1)[:_MOST_CHARS]
+
+
+def closest(name: str, known: Collection[str]) -> str:
+    """Of known names the one that was probably meant, as the end of a sentence; "" for none."""
+    close = get_close_matches(name[:_LONG_NAME], known, n=1)
+    return f"; the closest is '{close[0]}'" if close else ""
+
+
+def _fields_at(model: Any, place: Iterable[Any]) -> Collection[str]:
+    """The fields of a model, or of the model in its field at ``place``; none where it has none."""
+    for name in place:
+        fields = getattr(model, "model_fields", {})
+        model = fields[name].annotation if name in fields else None
+    return getattr(model, "model_fields", {})
 
 
 Name = Annotated[

@@ -6,7 +6,6 @@ import gc
 import json
 import re
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, cast
 
 import orjson
@@ -18,6 +17,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from podium.kernel.errors import InvalidInput
+from podium.kernel.fields import closest
 
 PREFIX = "/api/v1/orchestration"
 
@@ -43,7 +43,6 @@ _LONG_NUMBER = b"0" * 19
 _INTEGER = re.compile(rb"(?:^|[\[,:\s])(-?[0-9]{19,})(?=[\s,\]}]|$)")
 _LEAST, _MOST = -(2**63), 2**64 - 1
 _LARGE_BYTES = 64 * 1024
-_LONG_NAME = 100
 _MOST_UNKNOWN = 50
 
 
@@ -138,9 +137,7 @@ def unknown_parameters(given: Iterable[str], known: Collection[str]) -> list[Map
 
 
 def _no_parameter(name: str, known: Collection[str]) -> str:
-    close = get_close_matches(name[:_LONG_NAME], known, n=1)
-    closest = f"; the closest is '{close[0]}'" if close else ""
-    return f"There is no such parameter{closest}"
+    return f"There is no such parameter{closest(name, known)}"
 
 
 def _too_deep(value: Any) -> bool:

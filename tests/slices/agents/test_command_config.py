@@ -22,7 +22,10 @@ def runtime(tmp_path: Path) -> CommandRuntime:
         ({}, "command"),
         ({"command": []}, r"config\.command: Must be a list of strings"),
         ({"command": ["ls", 1]}, r"config\.command: Must be a list of strings"),
-        ({"command": ["ls"], "promt": "none"}, r"config\.promt: There is no such field"),
+        (
+            {"command": ["ls"], "promt": "none"},
+            r"config\.promt: There is no such field; the closest is 'prompt'",
+        ),
         ({"command": "ls"}, "list of arguments"),
         ({"command": ["ls"], "shell": True}, "single string"),
         ({"command": "do {prompt}", "shell": True}, '"\\$1"'),

@@ -61,6 +61,40 @@ def test_registering_agents(podium: Run, echo: str) -> None:
     assert podium("agent", "list").err.startswith("There are no agents.")
 
 
+def test_what_an_agent_is_told_twice_is_refused(podium: Run, echo: str) -> None:
+    for options, config, field in (
+        (["--", "cat"], '{"command": ["echo"]}', "command"),
+        (["--function", "a:b"], '{"function": "a:c"}', "function"),
+        (["--prompt", "none", "--", "cat"], '{"prompt": "stdin"}', "prompt"),
+        (["--output", "json", "--", "cat"], '{"output": "text"}', "output"),
+    ):
+        for said in (
+            podium("agent", "add", "twice", "--config", config, *options),
+            podium("agent", "edit", echo, "--config", config, *options),
+        ):
+            assert (said.status, said.out) == (2, "")
+            assert f"The field {field} is in --config, and " in said.err
+    assert [agent["name"] for agent in podium("agent", "list", "--json").json] == [echo]
+    beside = ("--config", '{"prompt": "argument"}', "--json", "--", "cat")
+    assert podium("agent", "add", "beside", *beside).json["config"]["prompt"] == "argument"
+
+
+def test_a_misspelt_field_of_an_agent_is_named_with_the_closest(podium: Run, echo: str) -> None:
+    said = podium("agent", "add", "a", "--config", '{"comand": ["x"]}')
+    assert said.status == 2
+    assert "config.comand: There is no such field; the closest is 'command'" in said.err
+    said = podium("agent", "edit", echo, "--config", '{"comand": ["x"]}')
+    assert said.status == 2
+    assert "config.comand: There is no such field; the closest is 'command'" in said.err
+    limits = '{"limits": {"wall_second": 3}, "promt": "none"}'
+    said = podium("agent", "add", "a", "--config", limits, "--", "cat")
+    assert said.status == 2
+    assert "config.promt: There is no such field; the closest is 'prompt'" in said.err
+    assert "config.limits.wall_second: There is no such field; the closest is" in said.err
+    said = podium("agent", "add", "a", "--config", '{"unlike": 1}')
+    assert (said.status, "Give either" in said.err) == (2, True)
+
+
 def test_events(installation: Installation, podium: Run, echo: str) -> None:
     podium("ask", "x", "-a", echo)
     listed = podium("event", "list", "-t", "task.*", "--json").json

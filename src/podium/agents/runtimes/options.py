@@ -12,6 +12,8 @@ from podium.kernel.fields import told
 
 _MIB = 2**20
 _YEAR = 366 * 86400
+_MOST_COMPARED = 50
+"""Of so many wrong fields the closest real one is looked for: of a great many it takes long."""
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 
 
@@ -108,7 +110,13 @@ def validated(model: type[Options], config: Mapping[str, Any], runtime: str) -> 
         return model.model_validate(config)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
-        fields = [(".".join(map(str, ("config", *each["loc"]))), told(each)) for each in found]
+        fields = [
+            (
+                ".".join(map(str, ("config", *each["loc"]))),
+                told(each, model if number < _MOST_COMPARED else None),
+            )
+            for number, each in enumerate(found)
+        ]
         more = f" and {len(fields) - 1} more" if len(fields) > 1 else ""
         raise InvalidInput(
             f"This {runtime} agent cannot be used: {': '.join(fields[0])}{more}.",

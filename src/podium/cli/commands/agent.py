@@ -80,6 +80,9 @@ Clear = Annotated[
     ),
 ]
 
+_RUNTIMES = ("command", "function")
+"""Each is also the name of the field that says what such an agent runs."""
+
 app = application("agent", "Register and look after agents.")
 
 
@@ -106,6 +109,7 @@ def add(
     made = _config(command, function, prompt, output_mode, config)
     runtime = _runtime(made)
     if runtime is None:
+        _refuse_misspelt(made)
         raise wrong(
             "Give either a program after --, or --function, or a --config that holds one of them.",
             "For example: podium agent add reviewer --prompt stdin -- my-agent --review",
@@ -265,23 +269,42 @@ def _config(
     output_mode: OutputMode | None,
     config: str | None,
 ) -> dict[str, object]:
-    """The runtime's configuration: what ``--config`` holds, under what the options say."""
+    """The runtime's configuration: what ``--config`` holds and, besides, what the options say."""
     made = dict(json_object(config, "--config")) if config else {}
+    options = {
+        "command": ("a program after --", command),
+        "function": ("--function", function),
+        "prompt": ("--prompt", prompt),
+        "output": ("--output", output_mode),
+    }
+    for name, (option, value) in options.items():
+        if value and name in made:
+            raise wrong(
+                f"The field {name} is in --config, and {option} is given too.", "Give one of them."
+            )
+        if value:
+            made[name] = value
     if command:
-        made["command"] = command
         made.setdefault("prompt", "stdin")
-    if function:
-        made["function"] = function
-    if prompt:
-        made["prompt"] = prompt
-    if output_mode:
-        made["output"] = output_mode
     return made
+
+
+def _refuse_misspelt(config: Mapping[str, object]) -> None:
+    """Refuse a field that is nearly one of those which say what the agent runs."""
+    from difflib import get_close_matches
+
+    for name in config:
+        close = get_close_matches(name, _RUNTIMES, n=1)
+        if close and name not in _RUNTIMES:
+            raise wrong(
+                f"config.{name}: There is no such field; the closest is '{close[0]}'.",
+                "Correct it in --config.",
+            )
 
 
 def _runtime(config: Mapping[str, object]) -> str | None:
     """The runtime that a configuration is for, when it says so."""
-    named = [name for name in ("command", "function") if name in config]
+    named = [name for name in _RUNTIMES if name in config]
     return named[0] if len(named) == 1 else None
 
 
