@@ -67,6 +67,12 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def divide(text: str) -> None:
+    """On a terminal a dim line between parts of the output; none where a program may read it."""
+    if console().is_terminal:
+        console().print(styled(f"— {text} —", "dim"))
+
+
 def styled(text: object, style: str | None = None) -> "Text":
     """Text of others, safe to print, perhaps in a style."""
     from rich.text import Text

@@ -151,6 +151,29 @@ def test_a_table_takes_a_line_a_row_however_narrow(installation: Installation, s
     assert "Age" in wide.seen
 
 
+@pytest.mark.parametrize("follow", [[], ["-f"]])
+def test_a_log_shows_where_another_attempt_begins(
+    installation: Installation, slow: str, follow: list[str]
+) -> None:
+    name = f"oops-{len(follow)}"
+    script = "echo first $PODIUM_ATTEMPT; echo last $PODIUM_ATTEMPT; exit 1"
+    added = installation.podium("agent", "add", name, "-p", "terminal", "--", "sh", "-c", script)
+    assert added.status == 0, added
+    made = installation.podium(
+        "task", "create", "-a", name, "-p", "terminal", "--retries", "1", "--wait", "--json"
+    )
+    task_id = made.json["id"]
+    screen = terminal(installation, "task", "logs", task_id, *follow, NO_COLOR="1")
+    assert screen.end() == 0
+    shown = ["first 1", "last 1", "\x1b[2m— attempt 2 —\x1b[0m", "first 2", "last 2"]
+    assert [line for line in screen.seen.splitlines() if line] == shown
+    one = terminal(installation, "task", "logs", task_id, "--attempt", "2", NO_COLOR="1")
+    assert one.end() == 0
+    assert "attempt" not in one.seen
+    piped = installation.podium("task", "logs", task_id, *follow, "-p", "terminal")
+    assert piped.out.splitlines() == [line for line in shown if "attempt" not in line]
+
+
 def test_colour_can_be_refused(installation: Installation) -> None:
     for arguments, status in ((["task", "list"], 0), (["task", "show", "x"], 2)):
         coloured = terminal(installation, *arguments)

@@ -146,16 +146,21 @@ def logs(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Print what the agents of a task wrote."""
-    written = False
+    """Print what the agents of a task wrote.
+
+    On a terminal a line stands where another attempt begins; elsewhere the text is theirs alone.
+    """
+    shown = 0
     with connect(project) as client:
         for log in client.tasks.logs(whole_id(client, task_id), follow=follow, attempt=attempt):
-            written = True
             if json:
                 output.emit(log)
             else:
+                if log.attempt != (shown or attempt or 1):
+                    output.divide(f"attempt {log.attempt}")
                 print_log(log)
-    if not (written or json):
+            shown = log.attempt
+    if not (shown or json):
         output.note("Nothing was written." if attempt is None else f"Attempt {attempt} has no log.")
 
 
