@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from podium.cli.failures import Failure, Status
@@ -17,6 +17,7 @@ STOP_SECONDS = 60.0
 _SILENT_SECONDS = 1.0
 IDLE_SECONDS = "300"
 _LOOK_SECONDS = 0.05
+TO_APPLY = "To apply them: podium down, then podium up --detach."
 
 
 def argv(command: str, *options: str) -> list[str]:
@@ -135,8 +136,26 @@ def _has_ended(seconds: float) -> bool:
 
 def settings() -> list[dict[str, object]]:
     """The settings as the server's code reads them here, without a server."""
+    return cast("list[dict[str, object]]", _of_settings())
+
+
+def not_in_force() -> list[str]:
+    """The settings made here that the running server of this machine has otherwise."""
+    return cast("list[str]", _of_settings("--not-in-force"))
+
+
+def runs_without(settings: Sequence[str]) -> str:
+    """What to say of settings that are ``not_in_force``; then comes ``TO_APPLY``."""
+    return f"The server runs without these settings of this environment: {', '.join(settings)}."
+
+
+def _of_settings(*options: str) -> object:
     done = subprocess.run(
-        argv("settings", "--json"), capture_output=True, text=True, timeout=60, check=False
+        argv("settings", "--json", *options),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     if done.returncode:
         raise Failure(
@@ -145,4 +164,4 @@ def settings() -> list[dict[str, object]]:
             done.stderr.strip() or "The settings cannot be read, for no reason given.",
             "Check the PODIUM_* variables and settings.toml in the data directory.",
         )
-    return cast("list[dict[str, object]]", json.loads(done.stdout))
+    return json.loads(done.stdout)

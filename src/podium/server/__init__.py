@@ -5,7 +5,7 @@
 | ``up`` | all of a machine: the embedded servers, the API, workers |
 | ``server`` | the API alone, on ``PODIUM_DATABASE_URL`` and ``PODIUM_VALKEY_URL`` |
 | ``worker`` | one worker alone, on the same |
-| ``settings`` | prints the settings in force as JSON |
+| ``settings`` | prints the settings in force as JSON, or which of them a running ``up`` lacks |
 | ``upgrade`` | moves an embedded cluster of an older PostgreSQL major to ours |
 
 **Exit statuses** are those of ``exits.ExitStatus``.
@@ -15,6 +15,7 @@ stands, from its first moment to its last. ``run/server.json`` is there while th
 ``{"pid", "url", "version", "started_at", "detached", "home", "workers", "idle_seconds",
 "drain_seconds", "warning"}``; ``url`` is for this machine, ``warning`` says what other machines
 lack to use it, or is null. Whoever finds that file takes it for true only while the lock is held.
+``run/settings.json`` has a mark of each setting, no value, to compare others with (``in_force``).
 
 **Stopping.** SIGTERM, SIGINT or SIGHUP stop it in order: workers drain, then the API, Valkey and
 PostgreSQL end. A second signal lets workers hand back what they run at once.
@@ -22,7 +23,8 @@ PostgreSQL end. A second signal lets workers hand back what they run at once.
 **Detached.** ``up --detached`` returns when the stack is ready, or with the reason why it is not.
 It prints one JSON line: ``{"status": "started" | "running", ...server.json}``. When another one
 is starting on the same directory it waits for that one. One that runs with another port or another
-number of workers than are asked for is a refusal.
+number of workers than are asked for is a refusal. Without ``--idle`` the line for a running one has
+``not_in_force``: the names of the settings that are made here and that it has otherwise.
 
 **Idle.** With ``--idle SECONDS``, or rather the setting ``idle_shutdown_seconds`` where it is made,
 the API process asks ``podium.app.idle_for(app)`` (seconds since the last request, 0 while a task is

@@ -41,10 +41,10 @@ def _worker(options: argparse.Namespace) -> int:
     return run_worker(options.name, tied=options.tied, as_json=options.json)
 
 
-def _settings(_options: argparse.Namespace) -> int:
+def _settings(options: argparse.Namespace) -> int:
     from podium.server.commands import show_settings
 
-    return show_settings()
+    return show_settings(not_in_force=options.not_in_force)
 
 
 def _upgrade(options: argparse.Namespace) -> int:
@@ -86,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         child.add_argument("--tied", action="store_true", help=argparse.SUPPRESS)
     shown = commands.add_parser("settings", help="print the settings in force as JSON")
     shown.add_argument("--json", action="store_true", help="there is no other form")
+    shown.add_argument(
+        "--not-in-force", action="store_true", help="only the names of those the running up lacks"
+    )
     upgrade = commands.add_parser(
         "upgrade", help="upgrade an embedded PostgreSQL of an older major"
     )

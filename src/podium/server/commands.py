@@ -8,21 +8,26 @@ from pathlib import Path
 from podium.kernel.errors import PodiumError
 from podium.kernel.settings import load_settings
 from podium.kernel.settings_view import settings_in_force
+from podium.server import in_force
 from podium.server.exits import ExitStatus
 from podium.server.processes import explain
-from podium.server.runfiles import home
+from podium.server.runfiles import RunFiles, home
 
 
-def show_settings() -> int:
-    """Print every setting in force as JSON, secrets masked; on an error, one line that says it."""
+def show_settings(*, not_in_force: bool) -> int:
+    """Print every setting in force as JSON, secrets masked, or the names of those that the running
+    ``up`` does not have; on an error, one line that says it."""
     try:
-        settings = load_settings()
+        shown = in_force.not_in_force(RunFiles(home())) if not_in_force else _settings()
     except PodiumError as error:
         sys.stderr.write(f"{error.message}\n")
         return ExitStatus.FAILED
-    shown = [setting.model_dump(mode="json") for setting in settings_in_force(settings)]
     sys.stdout.write(json.dumps(shown) + "\n")
     return ExitStatus.DONE
+
+
+def _settings() -> list[dict[str, object]]:
+    return [setting.model_dump(mode="json") for setting in settings_in_force(load_settings())]
 
 
 def upgrade_cluster(old_programs: Path | None) -> int:

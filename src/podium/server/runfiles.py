@@ -1,4 +1,5 @@
-"""The files by which processes find a running ``up``: ``run/up.lock`` and ``run/server.json``."""
+"""The files by which processes find a running ``up``: ``run/up.lock`` and ``run/server.json``, and
+``run/settings.json`` by which they compare their settings with its own."""
 
 import fcntl
 import json
@@ -7,7 +8,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import TypedDict, cast
 
 from podium.kernel.errors import SettingsInvalid
 from podium.kernel.files import private_directory, write_private
@@ -19,6 +20,13 @@ _PROBE_SECONDS = 0.1
 def home() -> Path:
     """The data directory as the environment names it, absolute."""
     return Path(os.environ.get("PODIUM_HOME") or "~/.podium").expanduser().absolute()
+
+
+class KeptSettings(TypedDict):
+    """By name of the setting a mark of its value; see ``in_force``."""
+
+    key: str
+    marks: Mapping[str, str]
 
 
 @contextmanager
@@ -41,6 +49,7 @@ class RunFiles:
         self.data_dir = data_dir
         self._lock_file = data_dir / "run" / "up.lock"
         self._server_file = data_dir / "run" / "server.json"
+        self._settings_file = data_dir / "run" / "settings.json"
         self._descriptor: int | None = None
 
     def acquire(self) -> int | None:
@@ -78,6 +87,17 @@ class RunFiles:
     def publish(self, server: Mapping[str, object]) -> None:
         """Say that the server can be used now."""
         write_private(self._server_file, json.dumps(server) + "\n")
+
+    def keep_settings(self, settings: KeptSettings) -> None:
+        """Say what the settings are, before ``publish``."""
+        write_private(self._settings_file, json.dumps(settings) + "\n")
+
+    def kept_settings(self) -> KeptSettings | None:
+        """What the settings are of whoever published last; None when that one did not say."""
+        try:
+            return cast("KeptSettings", json.loads(self._settings_file.read_bytes()))
+        except FileNotFoundError:
+            return None
 
     def release(self) -> None:
         """Say that the server is gone, and let another one start."""

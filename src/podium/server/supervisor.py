@@ -16,6 +16,7 @@ from podium.kernel import background
 from podium.kernel.errors import PodiumError, Unavailable
 from podium.kernel.settings import Settings
 from podium.kernel.telemetry import rotate, rotate_in_place
+from podium.server import in_force
 from podium.server.children import Child, Ended, server_argv
 from podium.server.exits import ExitStatus
 from podium.server.network import (
@@ -113,6 +114,7 @@ class Supervisor:
         await self._wait_until_ready()
         self._watcher = asyncio.create_task(self._watch(self._api))
         self._server = self._description()
+        in_force.keep(self._files, self._settings)
         self._files.publish(self._server)
         log.info("ready", url=self._server["url"], workers=len(self._workers))
         self._order.tell_ready(self._server)

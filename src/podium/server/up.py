@@ -66,7 +66,7 @@ def run_detached(asked: Asked) -> int:
             _tell(_already_runs(files, other), as_json=asked.as_json)
             return ExitStatus.ALREADY_RUNS
         if server and (asked.idle is not None or server.get("idle_seconds") is None):
-            _print_json({"status": "running", **server})
+            _print_json({"status": "running", **server, **_compared(files, asked)})
             return ExitStatus.DONE
         if server:
             _ask_to_stay(server)
@@ -215,6 +215,16 @@ def _otherwise(server: Mapping[str, object], asked: Asked) -> str | None:
     if asked.port and asked.port != port:
         return f"with --port {port}, not {asked.port}"
     return None
+
+
+def _compared(files: RunFiles, asked: Asked) -> Mapping[str, object]:
+    """Which settings made here the server that runs does not have. Who only needs one until it is
+    idle does not ask, and many do so at once."""
+    if asked.idle is not None:
+        return {}
+    from podium.server.in_force import not_in_force
+
+    return {"not_in_force": not_in_force(files)}
 
 
 def _ask_to_stay(server: Mapping[str, object]) -> None:

@@ -334,3 +334,37 @@ def test_the_doctor_names_variables_that_nothing_reads(fresh: Installation) -> N
     told = fresh.podium("doctor", PODIUM_FOO="1")
     assert (told.status, "Did you mean" in told.out) == (0, False)
     assert "All is well." not in told.out
+
+
+def test_settings_that_a_running_server_lacks_are_told(fresh: Installation) -> None:
+    secret = "postgresql://somebody:hunter2@127.0.0.1:1/x"
+    assert fresh.podium("up", "--detach", "--workers", "1", PODIUM_PORT="0").status == 0
+    port = fresh.podium("up", "--detach", "--json").json["url"].rpartition(":")[2]
+    (fresh.home / "settings.toml").write_text("log_retention_days = 3\n")
+    other = {
+        "PODIUM_FUNCTION_MODULES": '["mine"]',
+        "PODIUM_DATABASE_URL": secret,
+        "PODIUM_WORKERS": "1",
+        "PODIUM_PORT": port,
+    }
+    said = fresh.podium("up", "--detach", **other)
+    assert said.status == 0
+    assert (
+        "without these settings of this environment: database_url, function_modules, " in said.err
+    )
+    assert "log_retention_days. To apply them: podium down, then podium up --detach" in said.err
+    assert "hunter2" not in said.out + said.err
+    names = ["database_url", "function_modules", "log_retention_days"]
+    assert fresh.podium("up", "-d", "--json", **other).json["not_in_force"] == names
+    port_too = fresh.podium("up", "-d", "--json", PODIUM_PORT="1").json["not_in_force"]
+    assert port_too == ["log_retention_days", "port"]
+    assert all(b"hunter2" not in path.read_bytes() for path in (fresh.home / "run").glob("*.json"))
+    checks = {c["check"]: c for c in fresh.podium("doctor", "--json", **other).json["checks"]}
+    assert checks["settings"]["outcome"] == "warning"
+    assert ", ".join(names) in checks["settings"]["detail"]
+    assert fresh.podium("up", "-d", PODIUM_LOG_RETENTION_DAYS="none").status == 1
+    fresh.stop()
+    fresh.start()
+    assert fresh.podium("up", "--detach").err == ""
+    assert fresh.podium("up", "--detach", "--json").json["not_in_force"] == []
+    assert "All is well" in fresh.podium("doctor").out

@@ -148,6 +148,8 @@ def _admin_token() -> Finding:
 def _settings() -> Finding:
     try:
         known = [str(setting["env"]) for setting in local.settings()]
+        own = not os.environ.get("PODIUM_URL") and local_server()
+        missing = local.not_in_force() if own else []
     except Failure as failure:
         return Finding("settings", "failed", failure.message, failure.hint or "")
     unknown = [
@@ -158,6 +160,8 @@ def _settings() -> Finding:
     if unknown:
         detail = f"Nothing reads {', '.join(unknown)}."
         return Finding("settings", "warning", detail, _meant(unknown, known))
+    if missing:
+        return Finding("settings", "warning", local.runs_without(missing), local.TO_APPLY)
     return Finding("settings", "ok", f"{len(known)} settings are valid")
 
 

@@ -1,6 +1,6 @@
 """``podium up``: PostgreSQL, Valkey, API and workers, on this machine."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -29,7 +29,8 @@ def up(
 
     All of it lives in the data directory (PODIUM_HOME, else ~/.podium). Ctrl-C stops it in order;
     with --detach 'podium down' does. A server that another command started until it is idle stays
-    when 'podium up --detach' is called. The exit status is 6 when another one runs with other
+    when 'podium up --detach' is called; where one runs, that says which settings of this
+    environment it does not have. The exit status is 6 when another one runs with other
     options, or this one is for the foreground, and 1 when it cannot start.
     """
     options = [
@@ -44,6 +45,8 @@ def up(
         return
     how = "is ready" if server["status"] == "started" else "already runs"
     output.say(f"Podium {how} at {server['url']}")
+    if missing := server.get("not_in_force"):
+        output.note(f"{local.runs_without(cast('list[str]', missing))} {local.TO_APPLY}")
     if server.get("warning"):
         output.say(f"{server['warning']}")
     output.say(f"Administrator's token: {data_dir() / 'admin-token'}")
