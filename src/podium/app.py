@@ -201,8 +201,9 @@ async def run_worker(
     stop: asyncio.Event,
     hurry: asyncio.Event,
     fence: Callable[[], None] | None = None,
-) -> None:
-    """Serve as a worker until ``stop`` is set; ``hurry`` hands back at once what still runs.
+) -> int:
+    """Serve as a worker until ``stop`` is set; ``hurry`` hands back at once what still runs. Gives
+    how many tasks were handed back because it stopped.
 
     ``fence`` ends what runs in this process past its lease.
     """
@@ -232,6 +233,6 @@ async def run_worker(
     )
     core.keeper.start()
     try:
-        await Worker(core.scheduler, core.wakeups, around, options).run(stop, hurry)
+        return await Worker(core.scheduler, core.wakeups, around, options).run(stop, hurry)
     finally:
         await core.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from podium.cli.failures import Failure, Status
-from podium.client.connection import local_server
+from podium.client.connection import data_dir, local_server
 
 STOP_SECONDS = 60.0
 """A server may take so long besides the time that it gives to running tasks."""
@@ -97,6 +97,15 @@ def stop(server: Mapping[str, object], takes_long: Callable[[], object]) -> None
     except KeyboardInterrupt:
         _ask_to_stop(server)
         _wait_for_end(server)
+
+
+def handed_back(server: Mapping[str, object]) -> int | None:
+    """How many running tasks a server that has ended handed back; None when it did not say."""
+    try:
+        word = json.loads((data_dir() / "run" / "stopped.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    return int(word["handed_back"]) if word["pid"] == server["pid"] else None
 
 
 def _ask_to_stop(server: Mapping[str, object]) -> None:

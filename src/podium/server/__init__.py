@@ -18,7 +18,8 @@ lack to use it, or is null. Whoever finds that file takes it for true only while
 ``run/settings.json`` has a mark of each setting, no value, to compare others with (``in_force``).
 
 **Stopping.** SIGTERM, SIGINT or SIGHUP stop it in order: workers drain, then the API, Valkey and
-PostgreSQL end. A second signal lets workers hand back what they run at once.
+PostgreSQL end. A second signal lets workers hand back what they run at once. ``run/stopped.json``
+then says how many tasks the workers handed back: ``{"pid", "handed_back"}``.
 
 **Detached.** ``up --detached`` returns when the stack is ready, or with the reason why it is not.
 It prints one JSON line: ``{"status": "started" | "running", ...server.json}``. When another one
@@ -34,6 +35,7 @@ that runs stay: it sends SIGUSR1 until ``idle_seconds`` in ``server.json`` is nu
 
 **Lifeline.** A child's standard input is one end of a socket pair. When its other end closes,
 because the supervisor stopped, crashed or was killed, the child stops by itself within
-``lifeline.GRACE_SECONDS``. Over the same socket a child that cannot start says why. The API is
-given the supervisor's listening socket, so its restart keeps the port and refuses nobody.
+``lifeline.GRACE_SECONDS``. Over the same socket a child that cannot start says why, and a worker
+that stops how many tasks it handed back. The API is given the
+supervisor's listening socket, so its restart keeps the port and refuses nobody.
 """

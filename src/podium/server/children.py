@@ -10,7 +10,7 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import structlog
 
@@ -45,7 +45,7 @@ class Ended:
     """How one life of a child ended. ``failure`` is what it said of it, if it did."""
 
     status: int
-    failure: Mapping[str, str | None] | None
+    failure: Mapping[str, Any] | None
 
 
 class Child:
@@ -66,6 +66,8 @@ class Child:
     ) -> None:
         self.name = name
         self.process: Process | None = None
+        self.last_words: Mapping[str, Any] = {}
+        """What it said before it ended last; complete once ``stop`` has returned."""
         self._argv = argv
         self._environment = environment
         self._pass_fds = pass_fds
@@ -97,6 +99,7 @@ class Child:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper], timeout=KILL_SECONDS)
+        self.last_words = self._said() or self.last_words
         self._drop_lifeline()
 
     def hurry(self) -> None:
@@ -173,14 +176,16 @@ class Child:
         if self._deadline is not None:  # the order to stop came while it was being started
             self._ask()
         status = await self.process.wait()
-        return Ended(status, self._said())
+        said = self._said()
+        self.last_words = said or {}
+        return Ended(status, said)
 
-    def _said(self) -> Mapping[str, str | None] | None:
+    def _said(self) -> Mapping[str, Any] | None:
         """What the child wrote into its lifeline before it ended."""
         if self._lifeline is None:
             return None
         try:
-            return cast("Mapping[str, str | None]", json.loads(self._lifeline.recv(65_536)))
+            return cast("Mapping[str, Any]", json.loads(self._lifeline.recv(65_536)))
         except (OSError, ValueError):
             return None
 

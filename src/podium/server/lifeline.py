@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 from podium.kernel.errors import PodiumError
@@ -63,8 +64,12 @@ class Lifeline:
         told = {"code": "internal", "message": f"{type(error).__name__}: {error}", "hint": None}
         if isinstance(error, PodiumError):
             told = {"code": error.code, "message": error.message, "hint": error.hint}
+        self.say(told)
+
+    def say(self, last_words: Mapping[str, object]) -> None:
+        """Tell the supervisor something before this process ends; only once."""
         with suppress(OSError):
-            self._socket.send(json.dumps(told).encode()[:65_000])
+            self._socket.send(json.dumps(last_words).encode()[:65_000])
 
     def _wait(self, loop: asyncio.AbstractEventLoop, order: StopOrder) -> None:
         with suppress(OSError):

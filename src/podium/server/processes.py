@@ -69,7 +69,7 @@ def run_worker(name: str | None = None, *, tied: bool = False, as_json: bool = F
     async def work(settings: Settings, order: StopOrder, lifeline: Lifeline | None) -> ExitStatus:
         _tell_if_overslept()
         await _prepare_worker(settings, tied=tied)
-        return await _work(settings, order, _fence(lifeline))
+        return await _work(settings, order, lifeline)
 
     return _run(name, work, tied=tied, as_json=as_json)
 
@@ -291,11 +291,13 @@ def _place_of_database(settings: Settings) -> Generator[None]:
         ) from error
 
 
-async def _work(settings: Settings, order: StopOrder, fence: Callable[[], None]) -> ExitStatus:
+async def _work(settings: Settings, order: StopOrder, lifeline: Lifeline | None) -> ExitStatus:
     from podium import app as composition
 
     log.info("worker starts")
-    worker = asyncio.create_task(composition.run_worker(settings, order.stop, order.hurry, fence))
+    worker = asyncio.create_task(
+        composition.run_worker(settings, order.stop, order.hurry, _fence(lifeline))
+    )
     hurry = asyncio.create_task(order.hurry.wait())
     await asyncio.wait({worker, hurry}, return_when=asyncio.FIRST_COMPLETED)
     await asyncio.wait({worker}, timeout=_HURRIED_WORKER_SECONDS)
@@ -305,8 +307,10 @@ async def _work(settings: Settings, order: StopOrder, fence: Callable[[], None])
         await asyncio.wait({worker}, timeout=_CANCELLED_WORKER_SECONDS)
     await _cancel([hurry])
     if worker.done() and not worker.cancelled():
-        worker.result()
-    log.info("worker stopped")
+        handed_back = worker.result()
+        log.info("worker stopped", handed_back=handed_back)
+        if lifeline is not None:
+            lifeline.say({"handed_back": handed_back})
     return ExitStatus.DONE
 
 

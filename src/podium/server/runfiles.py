@@ -1,5 +1,6 @@
-"""The files by which processes find a running ``up``: ``run/up.lock`` and ``run/server.json``, and
-``run/settings.json`` by which they compare their settings with its own."""
+"""The files by which processes find a running ``up``: ``run/up.lock`` and ``run/server.json``, with
+what they ask besides: ``run/settings.json`` and, of one that has stopped, ``run/stopped.json``.
+"""
 
 import fcntl
 import json
@@ -98,6 +99,10 @@ class RunFiles:
             return cast("KeptSettings", json.loads(self._settings_file.read_bytes()))
         except FileNotFoundError:
             return None
+
+    def leave_word(self, told: Mapping[str, object]) -> None:
+        """Say how it ended to whoever stopped it."""
+        write_private(self.data_dir / "run" / "stopped.json", json.dumps(told) + "\n")
 
     def release(self) -> None:
         """Say that the server is gone, and let another one start."""

@@ -228,6 +228,7 @@ class Supervisor:
         telling = asyncio.create_task(self._tell_of_waiting())
         try:
             await asyncio.gather(*(worker.stop(drain) for worker in self._workers))
+            self._tell_what_is_left()
             await background.end(telling, self._watcher)  # the API does not answer while it ends
             self._listener.close()
             if self._api is not None:
@@ -236,6 +237,14 @@ class Supervisor:
         finally:
             await self._servers.stop()
         log.info("stopped")
+
+    def _tell_what_is_left(self) -> None:
+        """Leave word of how many tasks the workers handed back, for whoever stops this."""
+        count = sum(worker.last_words.get("handed_back", 0) for worker in self._workers)
+        try:
+            self._files.leave_word({"pid": os.getpid(), "handed_back": count})
+        except OSError as error:  # the rest is to be stopped all the same
+            log.warning("cannot leave word of tasks handed back", reason=str(error))
 
     async def _tell_of_waiting(self) -> None:
         """Say why it takes so long, once it does."""

@@ -69,15 +69,16 @@ class Worker:
         self._late_usage = LateUsage(around.database)
         self._fence = Fence(options.fence) if options.fence else None
 
-    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> int:
         """Serve until ``stop`` is set, then drain. ``hurry`` ends the drain: what still runs is
-        handed back at once."""
+        handed back at once. Gives how many tasks the drain handed back."""
         try:
-            await self._serve(stop, hurry)
+            return await self._serve(stop, hurry)
         finally:
             await self._late_usage.close()
 
-    async def _serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    async def _serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> int:
+        handed_back = 0
         while not stop.is_set():
             try:
                 incarnation = await self._begin()
@@ -85,7 +86,8 @@ class Worker:
                 _log.warning("worker.cannot_register", error=error.message)
                 await faults.wait(stop, 1.0)
                 continue
-            await incarnation.serve(stop, hurry)
+            handed_back = await incarnation.serve(stop, hurry)
+        return handed_back
 
     async def _begin(self) -> "Incarnation":
         options = self._options
@@ -141,9 +143,9 @@ class Incarnation:
         database, look = around.database, asyncio.Event()
         self._reporter = Reporter(database, scheduler, wakeups, worker_id)
         executor = Executor(around, worker_id, lease, self._reporter)
-        settler = Settler(scheduler, self._reporter, worker_id, lease, late_usage)
+        self._settler = Settler(scheduler, self._reporter, worker_id, lease, late_usage)
         self._attempts = Attempts(
-            executor, settler, options.concurrency, options.processes, look.set
+            executor, self._settler, options.concurrency, options.processes, look.set
         )
         self._claiming = Claiming(
             scheduler, wakeups, self._attempts, worker_id, options.queues, look, self._lose
@@ -152,8 +154,9 @@ class Incarnation:
             database, wakeups, worker_id, lease, self._attempts, self._claiming, self._lose
         )
 
-    async def serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
-        """Run until ``stop`` is set or the lease is lost; everything that was begun has ended."""
+    async def serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> int:
+        """Run until ``stop`` is set or the lease is lost; everything that was begun has ended.
+        Gives how many tasks were handed back from then on."""
         helpers = [
             asyncio.create_task(faults.outlive("renew", self._renewal.keep)),
             asyncio.create_task(faults.outlive("obey", self._renewal.obey)),
@@ -162,9 +165,11 @@ class Incarnation:
         ends = [asyncio.create_task(event.wait()) for event in (stop, self._ended)]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            before = self._settler.handed_back
             helpers.append(asyncio.create_task(self._hasten(hurry)))
             await self._claiming.stop()
             await self._drain(hurry)
+            return self._settler.handed_back - before
         finally:
             self._attempts.give_up()
             for task in (*helpers, *ends):

@@ -38,6 +38,8 @@ class Settler:
         self._late_usage = late_usage
         self._batches: Batcher[Settlement, bool] = Batcher(self._settle_batch)
         self._insisting: set[asyncio.Task[None]] = set()
+        self.handed_back = 0
+        """So many tasks were released so far."""
 
     def settle(self, end: Settlement, then: Callable[[], None]) -> None:
         """Settle for certain, after all that the attempt said is kept. ``then`` is called when that
@@ -94,7 +96,9 @@ class Settler:
                 return
 
     def _counted(self, end: Settlement, *, counted: bool) -> None:
-        if not counted:
+        if counted:
+            self.handed_back += end.how == "released"
+        else:
             self.keep_usage((end.task_id, end.attempt), end.usage)
 
     def keep_usage(self, key: Key, usage: str | None) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,8 +42,8 @@ def test_up_and_down(fresh: Installation) -> None:
     assert (said.status, said.out) == (0, f"No Podium runs on {fresh.home}.\n")
     said = fresh.podium("up", "-d", "--json")
     assert said.json["status"] == "started"
-    assert fresh.podium("down", "--json").json == {"stopped": True}
-    assert fresh.podium("down", "--json").json == {"stopped": False}
+    assert fresh.podium("down", "--json").json == {"stopped": True, "handed_back": 0}
+    assert fresh.podium("down", "--json").json == {"stopped": False, "handed_back": 0}
 
 
 def test_the_way_back_in_after_the_own_token_was_revoked(fresh: Installation) -> None:
@@ -90,7 +91,8 @@ def test_down_says_what_it_waits_for_and_hurries_on_ctrl_c(fresh: Installation) 
     assert process.stderr.readline() == expected
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
-    assert (process.returncode, out) == (0, "Podium is stopped.\n")
+    left = "1 running task was handed back; it runs again with the next start."
+    assert (process.returncode, out) == (0, f"Podium is stopped. {left}\n")
     log = (fresh.home / "logs" / "podium.log").read_text()
     assert "waiting for running tasks" in log
     assert "does not answer" not in log
@@ -341,7 +343,7 @@ def test_settings_that_a_running_server_lacks_are_told(fresh: Installation) -> N
     assert fresh.podium("up", "--detach", "--workers", "1", PODIUM_PORT="0").status == 0
     port = fresh.podium("up", "--detach", "--json").json["url"].rpartition(":")[2]
     (fresh.home / "settings.toml").write_text("log_retention_days = 3\n")
-    other = {
+    other: dict[str, Any] = {
         "PODIUM_FUNCTION_MODULES": '["mine"]',
         "PODIUM_DATABASE_URL": secret,
         "PODIUM_WORKERS": "1",

@@ -75,7 +75,7 @@ async def idle_for(app: Application) -> float:
 
 async def run_worker(
     settings: Settings, stop: asyncio.Event, hurry: asyncio.Event, fence: Callable[[], None]
-) -> None:
+) -> int:
     note(f"worker-starts:{settings.worker_name}")
     if "worker-oversleeps" in BEHAVIOUR and starts() == 1:
         fence()
@@ -91,3 +91,4 @@ async def run_worker(
         await asyncio.sleep(60 if "worker-deaf" in BEHAVIOUR else 0.05)
     finally:
         note("worker-ends")
+    return 0

@@ -63,7 +63,7 @@ async def test_the_whole_stack_lives_through_the_death_of_each_part(stack: Stack
     assert sorted(stack.children()) == names
 
     again = await stack.detach()
-    assert again == {**told, "status": "running"}
+    assert again == {**told, "status": "running", "not_in_force": []}
     status, _, err = await stack.run()
     assert status == ExitStatus.ALREADY_RUNS
     assert f"process {told['pid']}) at {url}" in err
@@ -189,7 +189,7 @@ async def test_an_idle_stack_stays_when_it_is_asked_for_without_an_end(stack: St
     assert told["idle_seconds"] == 1.5
     assert (await stack.detach("--idle", "1.5"))["idle_seconds"] == 1.5
     again = await stack.detach()
-    assert again == {**told, "status": "running", "idle_seconds": None}
+    assert again == {**told, "status": "running", "idle_seconds": None, "not_in_force": []}
     assert local_server(stack.home) == {k: v for k, v in again.items() if k != "status"}
     api = stack.children()["server"].pid
     await asyncio.sleep(3)

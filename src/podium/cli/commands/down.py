@@ -21,10 +21,21 @@ def down(json: Json = False) -> None:
         if not json:
             output.note(f"Stopping process {server['pid']} …")
         local.stop(server, lambda: json or output.note(_why_it_takes_long(server)))
+    count = local.handed_back(server) if server else 0
     if json:
-        output.emit({"stopped": server is not None})
+        output.emit({"stopped": server is not None, "handed_back": count})
+    elif server:
+        output.say(f"Podium is stopped.{_what_is_left(count)}")
     else:
-        output.say("Podium is stopped." if server else f"No Podium runs on {data_dir()}.")
+        output.say(f"No Podium runs on {data_dir()}.")
+
+
+def _what_is_left(count: int | None) -> str:
+    if not count:
+        return ""
+    if count == 1:
+        return " 1 running task was handed back; it runs again with the next start."
+    return f" {count} running tasks were handed back; they run again with the next start."
 
 
 def _why_it_takes_long(server: Mapping[str, object]) -> str:
