@@ -19,12 +19,14 @@ class Setting(BaseModel):
 
 
 def settings_in_force(settings: Settings) -> list[Setting]:
-    """Every setting with its value, secrets masked."""
+    """Every setting with its value, secrets masked. The URL of an embedded server, which ``up``
+    gives to its children, is nobody's setting and shown as unset."""
+    embedded = {"database_url": settings.embedded_postgres, "valkey_url": settings.embedded_valkey}
     return [
         Setting(
             name=name,
             env=f"PODIUM_{name.upper()}",
-            value=_shown(getattr(settings, name)),
+            value=None if embedded.get(name) else _shown(getattr(settings, name)),
             default=_shown(field.get_default(call_default_factory=True)),
             description=field.description or "",
         )

@@ -295,6 +295,9 @@ def test_the_servers_own_commands(installation: Installation) -> None:
     assert "podium" not in str([s["value"] for s in settings if s["name"] == "database_url"])
     shown = installation.podium("config", "show").out
     assert "changed" in shown
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["database_url", "unset", "default"] in rows
+    assert ["valkey_url", "unset", "default"] in rows
     assert shown.splitlines()[0].split() == ["Setting", "Value"]
     assert "PODIUM_PORT" in installation.podium("config", "docs").out
     assert installation.podium("config", "path").out == f"{installation.home}/settings.toml\n"
