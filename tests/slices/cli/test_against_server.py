@@ -40,6 +40,16 @@ def test_agents(podium: Run, echo: str) -> None:
 def test_registering_agents(podium: Run, echo: str) -> None:
     added = podium("agent", "add", "gone", "--", "/no/such/program")
     assert (added.out, "podium ask" in added.err) == ("gone is registered\n", True)
+    assert "/no/such/program is not found from here" in added.err
+    assert "podium agent probe gone" in added.err
+    for found in (
+        ["--", "cat"],
+        ["--", "./cat"],
+        ["--config", '{"env": {"PATH": "/x"}}', "--", "x"],
+    ):
+        said = podium("agent", "add", f"found-{uuid4().hex}", *found)
+        assert (said.status, "not found" in said.err) == (0, False)
+        podium("agent", "remove", said.out.split()[0], "-y")
     assert podium("agent", "edit", "gone", "-c", "x").out == "gone is changed, at version 1\n"
     assert podium("agent", "probe", "gone").status == 1
     assert podium("agent", "probe", "gone", "--json").json["ok"] is False

@@ -1,6 +1,7 @@
 """``podium agent``: register and look after agents."""
 
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -131,6 +132,11 @@ def add(
         return
     output.say(f"{agent.name} is registered")
     here = "" if project is None else f" --project {project}"
+    if missing := _not_found(agent.config):
+        output.note(
+            f"The program {missing} is not found from here. Whether the server finds it says: "
+            f"podium agent probe {agent.name}{here}"
+        )
     output.note(f'Try: podium ask "hello" --agent {agent.name}{here}')
 
 
@@ -300,6 +306,17 @@ def _refuse_misspelt(config: Mapping[str, object]) -> None:
                 f"config.{name}: There is no such field; the closest is '{close[0]}'.",
                 "Correct it in --config.",
             )
+
+
+def _not_found(config: Mapping[str, Any]) -> str | None:
+    """The program of an agent, when this machine has none of that name. Where it is looked for
+    otherwise, by a shell, in a folder or on a PATH of its own, this cannot be known here."""
+    command: object = config.get("command")
+    if not isinstance(command, list) or "PATH" in config.get("env", {}):
+        return None
+    program = str(cast("list[object]", command)[0])
+    relative = "/" in program and not program.startswith("/")
+    return None if relative or shutil.which(program) else program
 
 
 def _runtime(config: Mapping[str, object]) -> str | None:
