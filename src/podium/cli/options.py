@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
+from podium.cli import completion
 from podium.cli.failures import Failure, Status
 from podium.cli.text import line
 
@@ -34,8 +35,16 @@ ID_HELP = (
     "Id of the task, or as much of its beginning as no other task's has, 8 characters at least; "
     "tasks of the same minute share their first 8."
 )
-TaskId = Annotated[str, typer.Argument(metavar="ID", help=ID_HELP, show_default=False)]
-TaskIds = Annotated[list[str], typer.Argument(metavar="ID...", help=ID_HELP, show_default=False)]
+TaskId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help=ID_HELP, show_default=False, autocompletion=completion.tasks),
+]
+TaskIds = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID...", help=ID_HELP, show_default=False, autocompletion=completion.tasks
+    ),
+]
 
 _ALIKE = 5
 """So many tasks are listed when the beginning of an id is not enough."""

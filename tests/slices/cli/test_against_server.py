@@ -331,3 +331,24 @@ def test_the_log_is_followed(installation: Installation) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 130
+
+
+def test_a_shell_is_offered_agents_and_tasks(podium: Run, echo: str) -> None:
+    def offered(line: str, **environment: str) -> list[str]:
+        words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+        said = podium(_PODIUM_COMPLETE="complete_bash", **words, **environment)
+        assert said.err == ""
+        return said.out.split()
+
+    podium("agent", "add", "other", "--", "cat")
+    task_id = podium("task", "create", "-a", echo).out.strip()
+    assert offered("podium ask x --agent ") == ["echo", "other"]
+    assert offered("podium agent show ot") == ["other"]
+    assert offered("podium agent show -p default ec") == []
+    assert offered("podium task show ") == [task_id]
+    assert offered(f"podium task wait {task_id[:20]}") == [task_id]
+    assert offered("podium task watch 9") == []
+    assert offered("podium task list --state que") == ["queued"]
+    nowhere = {"PODIUM_URL": "http://127.0.0.1:1", "PODIUM_TOKEN": "t"}
+    assert offered("podium ask x --agent ", **nowhere) == []
+    assert offered("podium ask x --agent ", PODIUM_HOME="/nonexistent") == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from podium.cli import output
+from podium.cli import completion, output
 from podium.cli.failures import Status
 from podium.cli.options import (
     Json,
@@ -38,7 +38,18 @@ class Clearable(StrEnum):
 
 Prompt = Literal["stdin", "argument", "none"]
 OutputMode = Literal["text", "json", "events"]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the agent.", show_default=False)]
+NewName = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the agent.", show_default=False)
+]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Name of the agent.",
+        show_default=False,
+        autocompletion=completion.agents,
+    ),
+]
 Config = Annotated[
     str | None,
     typer.Option(
@@ -89,7 +100,7 @@ app = application("agent", "Register and look after agents.")
 
 @app.command()
 def add(
-    name: Name,
+    name: NewName,
     command: Command = None,
     function: Function = None,
     prompt: PromptOption = None,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from podium.cli import output
+from podium.cli import completion, output
 from podium.cli.commands.task_follow import outcome
 from podium.cli.commands.task_look import tell_where_output_is
 from podium.cli.failures import Status
@@ -24,7 +24,12 @@ app = application()
 @app.command()
 def ask(
     prompt: Annotated[str, typer.Argument(help="What to do; - reads it from standard input.")],
-    agent: Annotated[str, typer.Option("--agent", "-a", metavar="NAME", help="Agent by name.")],
+    agent: Annotated[
+        str,
+        typer.Option(
+            "--agent", "-a", metavar="NAME", help="Agent by name.", autocompletion=completion.agents
+        ),
+    ],
     timeout: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Longest time to wait for a start, and to run."),

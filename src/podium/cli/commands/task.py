@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from podium.cli import output
+from podium.cli import completion, output
 from podium.cli.commands import task_follow, task_look
 from podium.cli.failures import Failure, Status, report
 from podium.cli.options import (
@@ -55,7 +55,10 @@ Input = Annotated[
     ),
 ]
 ForAgent = Annotated[
-    str | None, typer.Option("--agent", "-a", metavar="NAME", help="Agent by name.")
+    str | None,
+    typer.Option(
+        "--agent", "-a", metavar="NAME", help="Agent by name.", autocompletion=completion.agents
+    ),
 ]
 Capability = Annotated[
     list[str] | None,
@@ -182,7 +185,14 @@ def list_tasks(
         list[State] | None, typer.Option("--state", "-s", metavar="STATE", help="Only these.")
     ] = None,
     agent: Annotated[
-        str | None, typer.Option("--agent", "-a", metavar="NAME", help="Only this agent's.")
+        str | None,
+        typer.Option(
+            "--agent",
+            "-a",
+            metavar="NAME",
+            help="Only this agent's.",
+            autocompletion=completion.agents,
+        ),
     ] = None,
     queue: Annotated[str | None, typer.Option(metavar="NAME", help="Only this queue's.")] = None,
     label: Labels = None,

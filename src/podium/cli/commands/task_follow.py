@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from podium.cli import output
+from podium.cli import completion, output
 from podium.cli.board import ENDED, Board, Row, moves, row_of
 from podium.cli.failures import Failure, Status
 from podium.cli.options import ID_HELP, Json, Project, TaskIds, connect, seconds, whole_id
@@ -44,7 +44,10 @@ def wait(
 
 def watch(
     task_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID...]", help=ID_HELP, show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID...]", help=ID_HELP, show_default=False, autocompletion=completion.tasks
+        ),
     ] = None,
     project: Project = None,
     json: Json = False,
