@@ -53,6 +53,12 @@ class Worker(BaseModel):
     state: str = Field(description="active, draining, stopped or dead")
     concurrency: int = Field(description="Attempts that it runs at once, at most.")
     running: int = Field(description="Attempts that it runs now.")
+    processes: int = Field(
+        description="Attempts that it runs at once in processes of their own, at most."
+    )
+    running_processes: int = Field(
+        description="Attempts that it runs now in processes of their own."
+    )
     queues: list[str] = Field(description="Queues that it serves; empty means all.")
     runtimes: list[str]
     confinement: str | None = Field(description="How it keeps agents from Podium's own files.")

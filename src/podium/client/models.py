@@ -295,6 +295,10 @@ class Worker(Struct, kw_only=True):
     """Attempts that it runs at once, at most."""
     running: int
     """Attempts that it runs now."""
+    processes: int
+    """Attempts that it runs at once in processes of their own, at most."""
+    running_processes: int
+    """Attempts that it runs now in processes of their own."""
     queues: list[str]
     """Queues that it serves; empty means all."""
     runtimes: list[str]

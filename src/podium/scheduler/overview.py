@@ -25,8 +25,11 @@ _ENDED = (
 )
 _WORKER_STATES = "select state, count(*) as n from worker group by state"
 _WORKERS = """
-select w.*, (select count(*) from running r where r.worker_id = w.id) as running
+select w.*, r.running, r.running_processes
   from worker w
+ cross join lateral (
+       select count(*) as running, count(*) filter (where isolated) as running_processes
+         from running where worker_id = w.id) r
  where w.state in ('active', 'draining') or w.lease_until > now() - interval '1 hour'
  order by w.started_at desc, w.id limit 200
 """
@@ -34,7 +37,8 @@ select w.*, (select count(*) from running r where r.worker_id = w.id) as running
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One incarnation of a worker, and how many attempts it runs."""
+    """One incarnation of a worker, and how many attempts it runs, in all and in processes of their
+    own."""
 
     id: UUID
     name: str
@@ -44,6 +48,8 @@ class Worker:
     state: str
     concurrency: int
     running: int
+    processes: int
+    running_processes: int
     queues: list[str]
     runtimes: list[str]
     confinement: str | None

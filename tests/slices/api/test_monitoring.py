@@ -171,6 +171,27 @@ async def test_status_tells_of_servers_workers_and_tasks(
     assert (await api.get("/workers")).json()["items"] == status["workers"]
 
 
+async def test_a_worker_tells_how_many_processes_it_runs_and_may(
+    api: httpx.AsyncClient, database: Database
+) -> None:
+    """Its processes may be what holds tasks up long before its slots are taken."""
+    await database.call(
+        "insert into worker (id, name, host, pid, version, concurrency, processes, runtimes,"
+        " lease_until) values (gen_random_uuid(), 'w', 'h', 1, '1', 600, 2, '{command}',"
+        " now() + interval '1 min')"
+    )
+    await database.call(
+        "insert into running (task_id, lane_id, priority, attempt, failures, losses, gated,"
+        " worker_id, agent_id, agent_version, isolated, queued_at)"
+        " select gen_random_uuid(), 1, 0, 1, 0, 0, false, w.id, gen_random_uuid(), 1, x.isolated,"
+        " now()"
+        " from worker w, (values (true), (true), (false)) as x (isolated)"
+    )
+    (worker,) = (await api.get("/status")).json()["workers"]
+    assert (worker["running"], worker["concurrency"]) == (3, 600)
+    assert (worker["running_processes"], worker["processes"]) == (2, 2)
+
+
 async def test_public_paths_ask_for_no_token_and_so_for_no_good_one(api: httpx.AsyncClient) -> None:
     for credential in ("Bearer pat_unknown", "Basic eDp5", "Bearer "):
         headers = {"Authorization": credential}

@@ -294,7 +294,10 @@ def test_the_servers_own_commands(installation: Installation) -> None:
     assert said.status == 0
     for text in ("PostgreSQL", "embedded", "worker-1", "active"):
         assert text in said.out
-    assert installation.podium("status", "--json").json["database"]["ok"] is True
+    told = installation.podium("status", "--json").json
+    assert told["database"]["ok"] is True
+    (worker,) = told["workers"]
+    assert f" {worker['running_processes']}/{worker['processes']} " in said.out
     again = installation.podium("up", "--detach")
     assert "already runs" in again.out
     assert installation.podium("up").status == 6

@@ -46,15 +46,20 @@ def _show(found: "Status", url: str) -> None:
             worker.pid,
             output.state(worker.state),
             f"{worker.running}/{worker.concurrency}",
+            f"{worker.running_processes}/{worker.processes}",
             ", ".join(worker.queues) or "all",
             worker.confinement,
             worker.started_at,
         )
         for worker in found.workers
     ]
-    headers = ("Worker", "Host", "Process", "State", "Runs", "Queues", "Confinement", "Started")
+    headers = (
+        *("Worker", "Host", "PID", "State", "Runs", "Processes"),
+        *("Queues", "Confinement", "Started"),
+    )
     output.say("")
-    output.show_table(headers, rows, "No worker runs: tasks wait. Start one with 'podium worker'.")
+    nothing = "No worker runs: tasks wait. Start one with 'podium worker'."
+    output.show_table(headers, rows, nothing, drop=("Confinement",))  # it is told above, too
 
 
 def _server(ok: bool, embedded: bool) -> object:
