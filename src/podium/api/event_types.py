@@ -20,12 +20,17 @@ _NAMES = frozenset(each.name for each in CATALOGUE)
 
 
 def require_known(types: Iterable[str]) -> None:
-    """Raise ``InvalidInput`` for a type that no event ever has. Prefixes such as ``task.*`` are
-    also for types that are yet to come."""
+    """Raise ``InvalidInput`` for a type that no event ever has, or a prefix of none."""
     for name in types:
-        if not name.endswith(".*") and name not in _NAMES:
+        if not _is_known(name):
             raise InvalidInput(
                 f"No event has the type {name[:80]!r}.",
                 hint=f"Types are {', '.join(sorted(_NAMES))}; and prefixes such as task.*.",
                 field="type",
             )
+
+
+def _is_known(name: str) -> bool:
+    if name.endswith(".*"):
+        return any(each.startswith(name[:-1]) for each in _NAMES)
+    return name in _NAMES

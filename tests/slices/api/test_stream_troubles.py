@@ -70,7 +70,7 @@ class Followers:
 
     async def write(self, database: Database, count: int) -> None:
         for number in range(count):
-            name = f"n.{number:04d}".translate(str.maketrans("0123456789", "abcdefghij"))
+            name = f"worker.{number:04d}".translate(str.maketrans("0123456789", "abcdefghij"))
             async with database.transaction() as conn:
                 await store.append(conn, [NewEvent(name, uuid7())])
             self.written.append(name)
@@ -81,7 +81,7 @@ class Followers:
         cursor = self.start
         while not self.finished("sse"):
             try:
-                async with self.client.sse(project="*", after=cursor, type="n.*") as messages:
+                async with self.client.sse(project="*", after=cursor, type="worker.*") as messages:
                     async for message in messages:
                         cursor = message["id"]
                         if "event" in message:
@@ -96,7 +96,7 @@ class Followers:
         while not self.finished("websocket"):
             try:
                 async with self.client.websocket(
-                    project="*", after=cursor, types=["n.*"]
+                    project="*", after=cursor, types=["worker.*"]
                 ) as socket_:
                     while not self.finished("websocket"):
                         message = await received(socket_)
@@ -172,12 +172,12 @@ async def test_a_slow_client_is_given_time_and_a_hopeless_one_is_closed(
     async with connect(
         url, additional_headers=client.headers, sock=listener, max_queue=1, compression=None
     ) as socket_:
-        wish = {"type": "subscribe", "project": "*", "types": ["big.*"]}
+        wish = {"type": "subscribe", "project": "*", "types": ["worker.*"]}
         await socket_.send(orjson.dumps(wish).decode())
         cursor = (await received(socket_))["cursor"]
         async with database.transaction() as conn:
             await store.append(
-                conn, [NewEvent("big.one", uuid7(), data={"text": big}) for _ in range(200)]
+                conn, [NewEvent("worker.big", uuid7(), data={"text": big}) for _ in range(200)]
             )
         api.app.state.services[Wakeups].feed()
         await asyncio.sleep(2)
@@ -188,7 +188,7 @@ async def test_a_slow_client_is_given_time_and_a_hopeless_one_is_closed(
                 got += 1
         assert socket_.close_code == 4408
         assert 0 < got < 200
-    async with client.websocket(project="*", types=["big.*"], after=cursor) as again:
+    async with client.websocket(project="*", types=["worker.*"], after=cursor) as again:
         await received(again)
         for _ in range(200 - got):
             await received(again)
@@ -210,7 +210,7 @@ async def test_a_stuck_sse_client_is_closed_too(
     await reader.readuntil(b"retry:")
     async with database.transaction() as conn:
         data = {"text": "x" * 100_000}
-        await store.append(conn, [NewEvent("big.one", uuid7(), data=data) for _ in range(150)])
+        await store.append(conn, [NewEvent("worker.big", uuid7(), data=data) for _ in range(150)])
     api.app.state.services[Wakeups].feed()
     await asyncio.sleep(2)
     size, last = 0, b""

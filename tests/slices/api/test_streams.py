@@ -98,6 +98,7 @@ async def test_the_websocket_takes_the_token_in_its_message(
         ('{"type": "subscribe", "after": "x"}', 4400),
         ('{"type": "subscribe", "types": ["*"]}', 4400),
         ('{"type": "subscribe", "types": ["task.succeeded"]}', 4400),
+        ('{"type": "subscribe", "types": ["tsk.*"]}', 4400),
         ('{"type": "subscribe", "token": "x"}', 4401),
         ('{"type": "subscribe", "project": "nowhere"}', 4403),
         ('{"type": "subscribe", "after": "1.999999999999.0"}', 4410),
@@ -189,8 +190,8 @@ async def test_heartbeats_carry_a_cursor_that_moves_on(
     monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.1)
     monkeypatch.setattr(streams, "_WAIT_SECONDS", 0.1)
     async with (
-        client.sse(type="never.*") as messages,
-        client.websocket(types=["never.*"]) as socket_,
+        client.sse(type="agent.*") as messages,
+        client.websocket(types=["agent.*"]) as socket_,
     ):
         start = (await anext(messages))["id"]
         await received(socket_)

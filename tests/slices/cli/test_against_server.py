@@ -115,6 +115,7 @@ def test_events(installation: Installation, podium: Run, echo: str) -> None:
                   listed[0]["subject"], "-n", "1", "--json").json  # fmt: skip
     assert [e["cursor"] for e in rest] == [listed[1]["cursor"]]
     assert podium("event", "list", "--after", "nonsense").status == 2
+    assert podium("event", "list", "-t", "tsk.*").status == 2
     subject = listed[0]["subject"]
     of_one = podium("event", "list", "--subject", subject[:18], "--json").json
     assert of_one == podium("event", "list", "--subject", subject, "--json").json != []
