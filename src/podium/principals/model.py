@@ -1,6 +1,6 @@
 """Principals, the scopes that they hold, and tokens."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -101,9 +101,19 @@ class Principal:
         if missing:
             raise Forbidden(
                 f"This needs the scope {' and '.join(missing)}.",
-                hint="Use a token that holds it; `podium token create` makes one.",
+                hint=self._how_to_hold(missing),
                 missing=missing,
             )
+
+    def _how_to_hold(self, missing: Sequence[Scope]) -> str:
+        beyond = [scope for scope in missing if scope in GLOBAL_SCOPES]
+        if beyond and self.project_id is not None:
+            return (
+                f"A token of one project cannot hold {' and '.join(beyond)}: use one for all "
+                "projects, which `podium token create` makes without --project."
+            )
+        what = "it" if len(missing) == 1 else "them"
+        return f"Use a token that holds {what}; `podium token create` makes one."
 
     def demand_all(self) -> None:
         """Raise ``Forbidden`` for an attempt, which sees its own task but no list of others."""

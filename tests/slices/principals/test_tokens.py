@@ -25,6 +25,21 @@ async def test_a_token_does_what_its_scopes_allow(api: httpx.AsyncClient, make: 
     assert refused.json()["missing"] == ["agents:read"]
 
 
+async def test_who_lacks_a_scope_is_told_which_token_can_hold_it(
+    api: httpx.AsyncClient, make: Made
+) -> None:
+    """No token of one project ever holds what reaches beyond it."""
+    everywhere = await make("tasks:read")
+    bound = await make("tasks:read", project="default", name="bound")
+    for token, path, advice in (
+        (everywhere, "/status", "Use a token that holds it"),
+        (bound, "/status", "one for all projects"),
+        (bound, "/agents", "Use a token that holds it"),
+    ):
+        hint = (await as_token(api, token["token"], path)).json()["hint"]
+        assert advice in hint, hint
+
+
 async def test_the_secret_is_shown_once_and_only_its_hash_is_stored(
     api: httpx.AsyncClient, make: Made, database: Database
 ) -> None:
