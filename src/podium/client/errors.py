@@ -29,6 +29,12 @@ class NoServer(ConnectionFailed):
     code = "no_server"
 
 
+class ClientClosed(PodiumError):
+    """The client was closed before it was used, or meanwhile."""
+
+    code = "client_closed"
+
+
 class InvalidResponse(PodiumError):
     """What answered does not speak Podium's API as this version of the SDK knows it."""
 

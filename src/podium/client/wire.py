@@ -5,9 +5,11 @@ import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
+from types import NoneType
 from typing import Any, Final, Generic, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -23,6 +25,8 @@ _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 5.0
 _LONGEST_RETRY_AFTER = 60.0
 _LONGEST_LINE = 16 * 2**20
+_PLAIN = (str, int, NoneType, date, UUID)
+"""What goes as it is, and what goes as its text; ``datetime`` is a ``date``."""
 _UNKNOWN_PATH = frozenset({404, 405})
 _OTHER = (
     "Check the address: another program may answer there, or a Podium of another version than this "
@@ -101,23 +105,43 @@ def segment(value: object) -> str:
 def _encoded(body: object) -> bytes:
     """A body as JSON, or ``InvalidInput`` when it holds what JSON cannot."""
     try:
-        content = msgspec.json.encode(body)
+        if found := _misfit(body):
+            raise _no_json(*found)
+        return msgspec.json.encode(body)
     except (TypeError, RecursionError) as error:
         raise InvalidInput(f"What is sent must be JSON: {error}.") from None
-    if b"null" in content and _has_no_number(body):  # msgspec writes them as null
-        raise InvalidInput("What is sent must be JSON, which has no NaN and no infinities.")
-    return content
 
 
-def _has_no_number(value: object) -> bool:
-    """Whether a float that is NaN or infinite is anywhere in it."""
+def _misfit(value: object) -> tuple[str, object] | None:
+    """What msgspec would send as something else, with its place: it makes null of NaN, and a list
+    of a set."""
+    if isinstance(value, _PLAIN):
+        return None
     if isinstance(value, float):
-        return not math.isfinite(value)
+        return None if math.isfinite(value) else ("", value)
     if isinstance(value, Mapping):
-        return any(map(_has_no_number, cast("Mapping[object, object]", value).values()))
-    if isinstance(value, list | tuple):
-        return any(map(_has_no_number, cast("Sequence[object]", value)))
-    return False
+        items = cast("Mapping[object, object]", value).items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(cast("Sequence[object]", value))
+    else:
+        return "", value
+    for name, item in items:
+        if not isinstance(item, _PLAIN) and (found := _misfit(item)):
+            place, culprit = found
+            return (f"{name}.{place}" if place else str(name)), culprit
+    return None
+
+
+def _no_json(place: str, culprit: object) -> InvalidInput:
+    if isinstance(culprit, float):
+        message = f"Must be a finite number, not {culprit}"
+        hint = "JSON has no NaN and no infinities."
+    else:
+        message = f"Must be JSON, which has no form for the type {type(culprit).__name__}"
+        hint = "Send text, numbers, true, false, null, lists, or objects with text as names."
+    field = place or "body"
+    errors = [{"field": field, "message": message}]
+    return InvalidInput(f"{field}: {message}.", hint=hint, errors=errors)
 
 
 @contextmanager

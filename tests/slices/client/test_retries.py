@@ -1,8 +1,10 @@
 """What the SDK does when the server refuses, breaks or is not there."""
 
+import asyncio
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -211,3 +213,19 @@ async def test_a_refused_download_leaves_nothing(form: Form, tmp_path: Path) -> 
     with StandIn(problem(404, "not_found")) as it, pytest.raises(errors.NotFound):
         await call(form, it.url, lambda client: client.tasks.download("t", "a", tmp_path / "out"))
     assert names(tmp_path) == []
+
+
+async def test_a_closed_client_says_so(form: Form) -> None:
+    with StandIn(otherwise=answer(WHOAMI)) as server:
+        kept: list[Any] = []
+        await call(form, server.url, kept.append)
+        (client,) = kept
+        for use in (
+            client.whoami,
+            lambda: client.in_project("other").tasks.get("1"),
+            lambda: client.tasks.download("1", "name", "target"),
+            lambda: client.events().__enter__() if form == "sync" else client.events().__aenter__(),
+        ):
+            with pytest.raises(errors.ClientClosed):
+                await asyncio.to_thread(use) if form == "sync" else await use()
+    assert not server.seen

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,11 +210,34 @@ def test_a_line_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyP
         _ = [list(parser.feed(b"data: " + b"x" * 100)) for _ in range(20)]
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), [{"a": (1.5, float("-inf"))}]])
-def test_what_json_cannot_hold_is_refused(value: object) -> None:
+@pytest.mark.parametrize(
+    ("value", "place", "told"),
+    [
+        (object(), "input", "no form for the type object"),
+        (float("nan"), "input", "a finite number, not nan"),
+        ([{"a": (1.5, float("-inf"))}], "input.0.a.1", "a finite number, not -inf"),
+        ({"tags": {1, 2}}, "input.tags", "no form for the type set"),
+        ([b"raw"], "input.0", "no form for the type bytes"),
+    ],
+)
+def test_what_json_cannot_hold_is_refused_with_its_place(
+    value: object, place: str, told: str
+) -> None:
     request = wire.Request("POST", "tasks", body={"input": value, "title": None})
-    with pytest.raises(errors.InvalidInput, match="must be JSON"):
+    with pytest.raises(errors.InvalidInput, match=told) as caught:
         request.content()
+    assert caught.value.message.startswith(f"{place}: ")
+    assert caught.value.errors[0]["field"] == place
+
+
+def test_moments_and_ids_are_sent_as_their_text() -> None:
+    moment, task_id = datetime(2026, 1, 2, tzinfo=UTC), UUID(int=7)
+    body = {"start_at": moment, "depends_on": (task_id,), "input": {"day": moment.date()}}
+    assert msgspec.json.decode(wire.Request("POST", "tasks", body=body).content() or b"") == {
+        "start_at": "2026-01-02T00:00:00Z",
+        "depends_on": [str(task_id)],
+        "input": {"day": "2026-01-02"},
+    }
 
 
 def test_a_body_too_deep_for_json_is_refused() -> None:

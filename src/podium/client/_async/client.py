@@ -160,7 +160,7 @@ class AsyncPodium(AsyncInProject):
         return AsyncInProject(self._transport, name)
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections; every call from then on raises ``ClientClosed``."""
         await self._transport.aclose()
 
     async def __aenter__(self) -> Self:

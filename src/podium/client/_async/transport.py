@@ -11,7 +11,7 @@ import httpcore
 from podium import __version__
 from podium.client._async.runtime import sleep
 from podium.client.connection import Connection, found_again
-from podium.client.errors import ApiError, ConnectionFailed, InvalidResponse, NoServer
+from podium.client.errors import ApiError, ClientClosed, ConnectionFailed, InvalidResponse, NoServer
 from podium.client.wire import (
     Answer,
     Message,
@@ -49,9 +49,11 @@ class AsyncTransport:
         self._pool = httpcore.AsyncConnectionPool(
             max_connections=100, max_keepalive_connections=20, keepalive_expiry=20
         )
+        self._closed = False
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections; whatever is asked for from then on raises ``ClientClosed``."""
+        self._closed = True  # the pool would open new ones without a word
         await self._pool.aclose()
 
     async def call(self, request: Request, kind: type[T]) -> T:
@@ -108,6 +110,7 @@ class AsyncTransport:
         self, request: Request, read_timeout: float | None
     ) -> AsyncGenerator[httpcore.Response]:
         """An answer whose content is still to come. Sent once; ``httpcore``'s errors pass."""
+        self._require_open()
         async with self._pool.stream(
             request.method,
             request.url(self.connection),
@@ -148,7 +151,15 @@ class AsyncTransport:
         with suppress(NoServer):
             self.connection = found_again(self.connection, self._home)
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ClientClosed(
+                "The client was closed.",
+                hint="Use it before it is closed, inside its 'with' block, or make another one.",
+            )
+
     async def _send_once(self, request: Request) -> Answer:
+        self._require_open()
         response = await self._pool.request(
             request.method,
             request.url(self.connection),

@@ -161,7 +161,7 @@ class Podium(InProject):
         return InProject(self._transport, name)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; every call from then on raises ``ClientClosed``."""
         self._transport.close()
 
     def __enter__(self) -> Self:

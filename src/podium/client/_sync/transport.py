@@ -12,7 +12,7 @@ import httpcore
 from podium import __version__
 from podium.client._sync.runtime import sleep
 from podium.client.connection import Connection, found_again
-from podium.client.errors import ApiError, ConnectionFailed, InvalidResponse, NoServer
+from podium.client.errors import ApiError, ClientClosed, ConnectionFailed, InvalidResponse, NoServer
 from podium.client.wire import (
     Answer,
     Message,
@@ -50,9 +50,11 @@ class Transport:
         self._pool = httpcore.ConnectionPool(
             max_connections=100, max_keepalive_connections=20, keepalive_expiry=20
         )
+        self._closed = False
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; whatever is asked for from then on raises ``ClientClosed``."""
+        self._closed = True  # the pool would open new ones without a word
         self._pool.close()
 
     def call(self, request: Request, kind: type[T]) -> T:
@@ -107,6 +109,7 @@ class Transport:
     @contextmanager
     def _stream(self, request: Request, read_timeout: float | None) -> Generator[httpcore.Response]:
         """An answer whose content is still to come. Sent once; ``httpcore``'s errors pass."""
+        self._require_open()
         with self._pool.stream(
             request.method,
             request.url(self.connection),
@@ -146,7 +149,15 @@ class Transport:
         with suppress(NoServer):
             self.connection = found_again(self.connection, self._home)
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ClientClosed(
+                "The client was closed.",
+                hint="Use it before it is closed, inside its 'with' block, or make another one.",
+            )
+
     def _send_once(self, request: Request) -> Answer:
+        self._require_open()
         response = self._pool.request(
             request.method,
             request.url(self.connection),
