@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problems: the one place where Podium's errors become HTTP answers."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,12 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound, PodiumError, TooLarge
-from podium.kernel.fields import told
+from podium.kernel.fields import MOST_TOLD, and_more, told
 from podium.kernel.redaction import redact
 
 PROBLEM_TYPE = "application/problem+json"
 TYPE_URL = "https://podium.dev/errors/"
-_MOST_FIELDS = 50
 
 
 class MalformedRequest(PodiumError):
@@ -127,7 +126,7 @@ def handle_errors(app: FastAPI) -> None:
             return _answer(request, _not_allowed(request, allowed))
         if isinstance(error.body, bytes):  # it was not read, being declared as something else
             return _answer(request, _not_json(request))
-        return _answer(request, from_validation(error.errors()))
+        return _answer(request, from_validation(error.errors(), _body_of(request)))
 
     async def http_error(request: Request, error: HTTPException) -> Response:
         return _answer(request, from_http(request, error))
@@ -137,19 +136,31 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, http_error)  # pyright: ignore[reportArgumentType]
 
 
-def from_validation(found: Iterable[Mapping[str, Any]]) -> PodiumError:
-    """The error for what pydantic found; never repeats the input, which may hold secrets."""
-    errors = [{"field": _field(item["loc"]), "message": told(item)} for item in found]
+def from_validation(found: Sequence[Mapping[str, Any]], body: Any = None) -> PodiumError:
+    """The error for what pydantic found; never repeats the input, which may hold secrets.
+
+    Locations begin with the part of the request; ``body`` is the type of its body.
+    """
+    errors = [
+        {"field": _field(item["loc"]), "message": told({**item, "loc": item["loc"][1:]}, body)}
+        for item in found[:MOST_TOLD]
+    ]
     if any(item["message"] == "JSON decode error" for item in errors):
         return MalformedRequest(
             "The body is no valid JSON.",
             hint="Send one JSON document in UTF-8; NaN, infinities and lone surrogates are none.",
         )
     first = errors[0]
-    more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
     return InvalidInput(
-        f"{first['field']}: {first['message']}{more}.", errors=errors[:_MOST_FIELDS]
+        f"{first['field']}: {first['message']}{and_more(len(found) - 1)}.", errors=errors
     )
+
+
+def _body_of(request: Request) -> Any:
+    """The type of the body that the route of a request takes."""
+    route = request.scope.get("route")
+    body = route.body_field if isinstance(route, APIRoute) else None
+    return body.field_info.annotation if body else None
 
 
 def _not_json(request: Request) -> PodiumError:

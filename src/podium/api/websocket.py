@@ -115,7 +115,8 @@ class _Session:
         try:
             subscribe = Subscribe.model_validate_json(data)
         except ValidationError as error:
-            raise from_validation([dict(item) for item in error.errors()]) from None
+            found = [{**item, "loc": ("message", *item["loc"])} for item in error.errors()]
+            raise from_validation(found, Subscribe) from None
         if holds_nul(subscribe.model_dump_json().encode()):
             raise InvalidInput("The subscription holds a NUL character.", hint="Remove it.")
         return subscribe

@@ -138,13 +138,15 @@ def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:
 
 
 def _fields(told: "Mapping[str, object]") -> list[str]:
-    """What was wrong with which field, unless the message says just that."""
+    """What was wrong with which field, as far as the message does not say it."""
     errors = cast("list[dict[str, str]]", told.get("errors") or [])
+    message = str(told["message"])
+    if len(errors) == 1 and errors[0]["message"].removesuffix(".") in message:
+        field = errors[0]["field"]
+        # The name of a field says no more than the sentence; its place within something does.
+        return [clean(f"at {field}")] if "." in field and field not in message else []
     lines = [f"{item['field']}: {item['message']}" for item in errors]
-    message = str(told["message"]).removesuffix(".")
-    if len(lines) == 1 and message.endswith(lines[0].removesuffix(".")):
-        return []
-    return [clean(line) for line in lines]
+    return [clean(line) for line in lines if f" {line}" not in f" {message}"]
 
 
 def _coloured() -> bool:

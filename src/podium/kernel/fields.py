@@ -4,16 +4,26 @@ Apart from ``web``, because not only routes know them and workers do without Fas
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, LiteralString, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
 Item = TypeVar("Item")
 _words: dict[str, str] = {}
 _MOST_CHARS = 500
 _LONG_NAME = 100
+MOST_TOLD = 50
+"""So many wrong fields of one request are told: to find what each was meant to be takes time."""
 
 
 def _pattern(pattern: str, words: str) -> Any:
@@ -22,13 +32,16 @@ def _pattern(pattern: str, words: str) -> Any:
     return Field(pattern=pattern)
 
 
-def told(finding: Mapping[str, Any], model: type[BaseModel] | None = None) -> str:
+def told(finding: Mapping[str, Any], model: Any = None) -> str:
     """What pydantic found wrong with a field, in plain words. The input, which may hold secrets, is
-    not repeated. Of a field that ``model`` does not have, the closest that it has is named."""
+    not repeated.
+
+    ``model`` is the type that was validated, which tells the name that a wrong one is like.
+    """
     match finding["type"]:
         case "extra_forbidden":
-            *place, name = finding["loc"]
-            return f"There is no such field{closest(name, _fields_at(model, place))}"
+            *path, name = finding["loc"]
+            return f"There is no such field{closest(str(name), _fields_at(model, path))}"
         case "missing":
             return "Must be given"
         case "string_pattern_mismatch" if words := _words.get(finding["ctx"]["pattern"]):
@@ -38,19 +51,58 @@ def told(finding: Mapping[str, Any], model: type[BaseModel] | None = None) -> st
             return message.replace("Input should", "Must", 1)[:_MOST_CHARS]
 
 
-def closest(name: str, known: Collection[str]) -> str:
-    """Of known names the one that was probably meant, as the end of a sentence; "" for none."""
+def and_more(others: int) -> str:
+    """Words behind the first of several wrong fields."""
+    if not others:
+        return ""
+    return f"; {others} more field{' is' if others == 1 else 's are'} wrong"
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Words that name the known name which a wrong one is most like; none when it is like none."""
     close = get_close_matches(name[:_LONG_NAME], known, n=1)
     return f"; the closest is '{close[0]}'" if close else ""
 
 
-def _fields_at(model: Any, place: Iterable[Any]) -> Collection[str]:
-    """The fields of a model, or of the model in its field at ``place``; none where it has none."""
-    for name in place:
-        fields = getattr(model, "model_fields", {})
-        model = fields[name].annotation if name in fields else None
-    return getattr(model, "model_fields", {})
+def _fields_at(model: Any, path: Sequence[str | int]) -> list[str]:
+    """The names of the fields at a place of what is validated as ``model``."""
+    models = [*_models(model)]
+    for part in path:
+        inner = [each.model_fields[str(part)] for each in models if str(part) in each.model_fields]
+        if inner:  # else it is a place in a list, or a name in an object
+            models = [each for field in inner for each in _models(field.annotation)]
+    return [name for each in models for name in each.model_fields]
 
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _told_in_seconds(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(value)
+    except ValidationError as error:
+        (found,) = error.errors(include_url=False, include_input=False)
+        limit = (found.get("ctx") or {}).get(_LIMITS.get(found["type"], ""))
+        if limit is None:
+            raise
+        days = f" ({limit / 86400:g} days)" if limit and limit % 86400 == 0 else ""
+        message = cast("LiteralString", f"{found['msg']} seconds{days}")
+        raise PydanticCustomError("out_of_limits", message) from None
+
+
+_LIMITS = {
+    "greater_than": "gt",
+    "greater_than_equal": "ge",
+    "less_than": "lt",
+    "less_than_equal": "le",
+}
+IN_SECONDS = WrapValidator(_told_in_seconds)
+"""Behind the limits of a number: whoever passes them is told that they are seconds."""
 
 Name = Annotated[
     str,

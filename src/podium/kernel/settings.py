@@ -231,7 +231,7 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         wrong = "; ".join(
-            f"{_place(item['loc'])}: {told(item)}"
+            f"{_place(item['loc'])}: {told(item, Settings)}"
             for item in error.errors(include_input=False, include_url=False)
         )
         raise SettingsInvalid(f"Settings cannot be used: {wrong}.", hint=_CORRECT) from None

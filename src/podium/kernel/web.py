@@ -131,13 +131,13 @@ def unknown_parameters(given: Iterable[str], known: Collection[str]) -> list[Map
     very many, for the first."""
     unknown = [name for name in given if name not in known]
     return [
-        {"type": "unknown_parameter", "loc": ("query", name), "msg": _no_parameter(name, known)}
+        {
+            "type": "unknown_parameter",
+            "loc": ("query", name),
+            "msg": f"There is no such parameter{closest(name, known)}",
+        }
         for name in unknown[:_MOST_UNKNOWN]
     ]
-
-
-def _no_parameter(name: str, known: Collection[str]) -> str:
-    return f"There is no such parameter{closest(name, known)}"
 
 
 def _too_deep(value: Any) -> bool:

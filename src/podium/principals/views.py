@@ -1,11 +1,12 @@
 """Tokens and principals as clients see and send them."""
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from podium.kernel.fields import Body, Line, Name, Page
+from podium.kernel.fields import IN_SECONDS, Body, Line, Name, Page
 from podium.principals import model
 from podium.principals.model import Kind, Preset, Scope
 
@@ -25,10 +26,8 @@ class TokenNew(Body):
     project: Name | None = Field(
         default=None, description="Bind the token to this project; otherwise it reaches all."
     )
-    expires_in: float | None = Field(
+    expires_in: Annotated[float, Field(gt=0, le=10 * 366 * 86400), IN_SECONDS] | None = Field(
         default=None,
-        gt=0,
-        le=10 * 366 * 86400,
         description="Seconds until it expires; unset, it does not. No token outlives the one that "
         "it is made with, nor the revocation of that one.",
     )

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from podium.events.model import EventType
+from podium.kernel.fields import IN_SECONDS
 
 DependencyPolicy = Literal["cancel", "run", "hold"]
 Backoff = Literal["fixed", "linear", "exponential", "fibonacci"]
@@ -37,9 +38,13 @@ class RetryPolicy(BaseModel):
 
     max_retries: int = Field(default=0, ge=0, le=1000, description="Attempts after the first.")
     backoff: Backoff = Field(default="exponential", description="How the wait grows.")
-    initial: float = Field(default=1.0, ge=0, le=86400, description="First wait in seconds.")
+    initial: Annotated[float, Field(ge=0, le=86400), IN_SECONDS] = Field(
+        default=1.0, description="First wait in seconds."
+    )
     factor: float = Field(default=2.0, ge=1, le=100, description="Growth of exponential backoff.")
-    max_delay: float = Field(default=300.0, ge=0, le=604800, description="Longest wait, seconds.")
+    max_delay: Annotated[float, Field(ge=0, le=604800), IN_SECONDS] = Field(
+        default=300.0, description="Longest wait, seconds."
+    )
     jitter: float = Field(
         default=0.2, ge=0, le=1, description="Share of the wait that is random, so peers spread."
     )
@@ -66,19 +71,18 @@ def _fibonacci(n: int) -> int:
     return a
 
 
+_Limit = Annotated[float, Field(gt=0, le=31536000), IN_SECONDS]
+
+
 class Timeouts(BaseModel):
     """How long a task may wait, run and be silent; None means no limit."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    queue: float | None = Field(
-        default=None, gt=0, le=31536000, description="Seconds until it must have started."
-    )
-    run: float | None = Field(
-        default=None, gt=0, le=31536000, description="Seconds that one attempt may run."
-    )
-    heartbeat: float | None = Field(
-        default=None, gt=0, le=31536000, description="Seconds that an attempt may be silent."
+    queue: _Limit | None = Field(default=None, description="Seconds until it must have started.")
+    run: _Limit | None = Field(default=None, description="Seconds that one attempt may run.")
+    heartbeat: _Limit | None = Field(
+        default=None, description="Seconds that an attempt may be silent."
     )
 
 

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from podium.kernel.fields import Body, Labels, Line, Page, Prose, Word
+from podium.kernel.fields import IN_SECONDS, Body, Labels, Line, Page, Prose, Word
 from podium.scheduler.model import DependencyPolicy, RetryPolicy, TaskState, Timeouts
 
 MAX_BULK = 10_000
@@ -76,8 +76,8 @@ class TaskNew(Body):
         description="When a dependency does not succeed: cancel this task, run it all the same, "
         "or hold it until the dependency was retried and succeeded.",
     )
-    delay: float | None = Field(
-        default=None, ge=0, le=31536000, description="Seconds before which it does not start."
+    delay: Annotated[float, Field(ge=0, le=31536000), IN_SECONDS] | None = Field(
+        default=None, description="Seconds before which it does not start."
     )
     start_at: Moment | None = Field(
         default=None, description="Time before which it does not start; excludes delay."

@@ -116,6 +116,57 @@ async def test_wrong_fields_are_named_and_never_repeated(api: httpx.AsyncClient)
     assert "CANARY-" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/tasks", {"agnet": "a"}, "agnet: There is no such field; the closest is 'agent'"),
+        ("/tasks", {"retry": {"max_retry": 1}}, "the closest is 'max_retries'"),
+        ("/tasks", {"timeouts": {"hertbeat": 1}}, "the closest is 'heartbeat'"),
+        ("/tasks", {"zzzzzz": 1}, "zzzzzz: There is no such field."),
+        (
+            "/tasks/bulk",
+            {"tasks": [{"agent": "a"}, {"agent": "a", "lables": {}}]},
+            "tasks.1.lables: There is no such field; the closest is 'labels'.",
+        ),
+    ],
+)
+async def test_a_misspelt_field_is_told_the_one_that_is_meant(
+    api: httpx.AsyncClient, path: str, body: object, told: str
+) -> None:
+    answer = await api.post(path, json=body)
+    assert (answer.status_code, told in answer.json()["detail"]) == (422, True), answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("/tasks", {"timeouts": {"queue": 0}}, "timeouts.queue: Must be greater than 0 seconds."),
+        (
+            "/tasks",
+            {"delay": 1e9},
+            "delay: Must be less than or equal to 31536000 seconds (365 days).",
+        ),
+        (
+            "/tasks",
+            {"retry": {"initial": -1}},
+            "retry.initial: Must be greater than or equal to 0 seconds.",
+        ),
+        ("/tasks", {"timeouts": {"run": "1"}}, "timeouts.run: Must be a valid number."),
+        ("/tokens", {"name": "a", "expires_in": 0}, "expires_in: Must be greater than 0 seconds."),
+        (
+            "/tasks",
+            {"timeouts": {"queue": 0, "run": 0}, "priority": "x"},
+            "priority: Must be a valid integer; 2 more fields are wrong.",
+        ),
+    ],
+)
+async def test_limits_are_told_with_their_unit(
+    api: httpx.AsyncClient, path: str, body: object, told: str
+) -> None:
+    answer = await api.post(path, json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (422, told)
+
+
 async def test_query_parameters_that_a_route_does_not_know_are_refused(
     api: httpx.AsyncClient,
 ) -> None:

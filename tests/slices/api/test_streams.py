@@ -118,6 +118,16 @@ async def test_a_wrong_subscription_is_told_and_closed(
         assert socket_.close_code == code
 
 
+async def test_a_misspelt_field_of_a_subscription_is_told_the_one_that_is_meant(
+    client: Client,
+) -> None:
+    async with client.websocket(typs=["task.*"], subjects=["x"]) as socket_:
+        errors = (await received(socket_))["problem"]["errors"]
+    told = {each["field"]: each["message"] for each in errors}
+    assert told["typs"] == "There is no such field; the closest is 'types'"
+    assert "subjects.0" in told
+
+
 async def test_a_websocket_takes_no_query_parameters(client: Client) -> None:
     url = client.api.url.replace("http", "ws") + "/ws/orchestration?types=task.dead"
     async with connect(url, additional_headers=client.headers) as socket_:

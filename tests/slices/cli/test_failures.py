@@ -77,10 +77,15 @@ def test_one_wrong_field_is_told_once(capsys: pytest.CaptureFixture[str]) -> Non
         return capsys.readouterr().err.splitlines()[:-1]
 
     assert told("agent", detail="agent: is missing.") == ["Error: agent: is missing."]
-    assert told("a", "b", detail="a: is missing and 1 more.") == [
-        "Error: a: is missing and 1 more.",
+    assert told("agent", detail="The agent is missing.") == ["Error: The agent is missing."]
+    assert told("tasks.3.agent", detail="The agent is missing.") == [
+        "Error: The agent is missing.",
+        "  at tasks.3.agent",
+    ]
+    assert told("b.a", "a", "c", detail="b.a: is missing; 2 more fields are wrong.") == [
+        "Error: b.a: is missing; 2 more fields are wrong.",
         "  a: is missing",
-        "  b: is missing",
+        "  c: is missing",
     ]
 
 

@@ -8,12 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from podium.agents.runtimes import environment
 from podium.kernel.errors import InvalidInput, NeedsAdmin
-from podium.kernel.fields import told
+from podium.kernel.fields import MOST_TOLD, and_more, told
 
 _MIB = 2**20
 _YEAR = 366 * 86400
-_MOST_COMPARED = 50
-"""Of so many wrong fields the closest real one is looked for: of a great many it takes long."""
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 
 
@@ -111,13 +109,10 @@ def validated(model: type[Options], config: Mapping[str, Any], runtime: str) -> 
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
         fields = [
-            (
-                ".".join(map(str, ("config", *each["loc"]))),
-                told(each, model if number < _MOST_COMPARED else None),
-            )
-            for number, each in enumerate(found)
+            (".".join(map(str, ("config", *each["loc"]))), told(each, model))
+            for each in found[:MOST_TOLD]
         ]
-        more = f" and {len(fields) - 1} more" if len(fields) > 1 else ""
+        more = and_more(len(found) - 1)
         raise InvalidInput(
             f"This {runtime} agent cannot be used: {': '.join(fields[0])}{more}.",
             hint=f"Correct it; the fields of {runtime} agents are in the documentation.",
