@@ -147,7 +147,7 @@ def json_value(given: str, option: str) -> object:
 
     try:
         if given == "-":
-            text = sys.stdin.read()
+            text = _standard_input(option)
         elif given.startswith("@"):
             text = Path(given[1:]).read_text("utf-8")
         else:
@@ -166,6 +166,19 @@ def json_value(given: str, option: str) -> object:
             "Quote text inside the shell's quotes: '\"text\"'; @FILE reads a file, - standard "
             "input.",
         ) from None
+
+
+def _standard_input(option: str) -> str:
+    why: str | None = "it is closed"
+    if sys.stdin is not None:  # pyright: ignore[reportUnnecessaryComparison] - it may be closed
+        try:
+            return sys.stdin.read()
+        except OSError as error:
+            why = error.strerror
+    raise wrong(
+        f"{option}: standard input cannot be read: {why}.",
+        "Pipe the JSON into the command, or name a file as @FILE.",
+    )
 
 
 def json_object(given: str, option: str) -> Mapping[str, object]:

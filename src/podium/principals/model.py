@@ -105,7 +105,7 @@ class Principal:
                 missing=missing,
             )
 
-    def _how_to_hold(self, missing: Sequence[Scope]) -> str:
+    def _how_to_hold(self, missing: Sequence[str]) -> str:
         beyond = [scope for scope in missing if scope in GLOBAL_SCOPES]
         if beyond and self.project_id is not None:
             return (

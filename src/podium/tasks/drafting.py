@@ -164,6 +164,7 @@ def _error(finding: Finding, schema: str) -> PodiumError:
     where = finding.place or "its top"
     return SchemaMismatch(
         f"The input does not match input_schema at {where}: {finding.message}",
+        hint="Correct the input, or the task's input_schema.",
         field=_place("input", finding),
     )
 

@@ -166,5 +166,10 @@ def _end_of(attempt: Attempt, run: asyncio.Task[Settlement | None]) -> Settlemen
 def _cancelled(attempt: Attempt) -> Settlement | None:
     if attempt.stop_reason is not None:
         return outcome.stopped(attempt)
-    message = "The agent cancelled the task that runs it."
-    return outcome.failed(attempt, AttemptFailed(ErrorClass.AGENT, "exception", message))
+    failure = AttemptFailed(
+        ErrorClass.AGENT,
+        "exception",
+        "The agent cancelled the task that runs it.",
+        hint="Let its function return or raise; it may cancel only asyncio tasks that it began.",
+    )
+    return outcome.failed(attempt, failure)

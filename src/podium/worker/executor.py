@@ -204,5 +204,7 @@ def _unexpected(error: BaseException) -> AttemptFailed:
         ErrorClass.UNKNOWN,
         "runtime_crashed",
         f"The runtime failed: {kind}: {beginning(str(error), 1000)}",
-        hint="This is a fault of the runtime's adapter, not of the agent; see the worker's log.",
+        hint="Have the function return or raise; it must not exit."
+        if isinstance(error, SystemExit)
+        else "This is a fault of the runtime's adapter, not of the agent; see the worker's log.",
     )

@@ -95,7 +95,12 @@ def _asked(seconds: float | None) -> float:
 def unexpected(task_id: UUID, attempt: int, error: BaseException) -> Settlement:
     """The attempt ended in a way that nobody thought of: it failed for good, and says why."""
     return _plainly_failed(
-        task_id, attempt, "runtime_crashed", f"The attempt ended with {_told(error)}"
+        task_id,
+        attempt,
+        "runtime_crashed",
+        f"The attempt ended with {_told(error)}",
+        "If its function raised that, have it raise an ordinary exception; the worker's log tells "
+        "where it came from.",
     )
 
 
@@ -106,12 +111,13 @@ def unsettleable(end: Settlement, error: BaseException) -> Settlement:
         end.attempt,
         "output_refused",
         f"The output could not be stored: {_told(error)}",
+        "Have the agent return less, or plainer data.",
     )
 
 
-def _plainly_failed(task_id: UUID, attempt: int, code: str, message: str) -> Settlement:
+def _plainly_failed(task_id: UUID, attempt: int, code: str, message: str, hint: str) -> Settlement:
     """Nothing of the agent's is in it that could be refused once more."""
-    failure = AttemptFailed(ErrorClass.AGENT, code, message)
+    failure = AttemptFailed(ErrorClass.AGENT, code, message, hint=hint)
     return Settlement(task_id, attempt, "failed", error=error_json(failure))
 
 

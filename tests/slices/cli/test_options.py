@@ -1,6 +1,8 @@
 """Values on the command line."""
 
 import io
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,6 +56,19 @@ def test_what_is_no_json_is_told(given: str, advice: str) -> None:
         json_value(given, "--input")
     assert "--input" in usage(caught)
     assert advice in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("redirection", ["0> /dev/null", "<&-"])
+def test_standard_input_that_cannot_be_read_is_named(redirection: str) -> None:
+    """One that is there to be written to, or none at all."""
+    code = "from podium.cli.options import json_value; json_value('-', '--input')"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -c "$1" {redirection}', sys.executable, code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "--input: standard input cannot be read: " in done.stderr, done.stderr
 
 
 def test_an_object_is_wanted_where_one_is_needed() -> None:

@@ -247,6 +247,7 @@ async def test_inputs_must_match_their_schema(
     body = {"agent": "echo", "input_schema": schema, "input": given}
     problem = await desk.call("POST", "tasks", 422, json=body)
     assert (problem["code"], problem["errors"][0]["field"]) == ("schema_mismatch", field)
+    assert "input_schema" in problem["hint"]
 
 
 @pytest.mark.parametrize("name", ["input_schema", "output_schema"])

@@ -29,10 +29,10 @@ from slices.worker.conftest import Shop
         ("strange exception", "exception", "a\ufffdb\ufffdc", ""),
         ("strange failure", "c\ufffd\ufffd", "m\ufffd", ""),
         ("strange wish", "later", "Later.", ""),
-        ("no error class", "runtime_crashed", "AttributeError", ""),
-        ("exit", "runtime_crashed", "SystemExit", ""),
-        ("tantrum", "runtime_crashed", "Tantrum", ""),
-        ("cancels itself", "exception", "cancelled", ""),
+        ("no error class", "runtime_crashed", "AttributeError", "worker's log"),
+        ("exit", "runtime_crashed", "SystemExit", "must not exit"),
+        ("tantrum", "runtime_crashed", "Tantrum", "an ordinary exception"),
+        ("cancels itself", "exception", "cancelled", "return or raise"),
     ],
 )
 async def test_an_odd_agent_fails_once_and_is_told_why(
