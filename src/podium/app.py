@@ -7,7 +7,7 @@ without the API's libraries, and only who upgrades the schema loads Alembic.
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,7 @@ from podium.storage.embedded.paths import Layout
 from podium.storage.valkey import Valkey
 from podium.tasks.service import TaskService
 from podium.worker.executor import Surroundings
+from podium.worker.fence import Fence
 from podium.worker.kept import ArtifactLimits
 from podium.worker.loop import Worker, WorkerOptions
 
@@ -196,16 +197,11 @@ async def idle_for(app: "FastAPI") -> float:
     return time.monotonic() - cast("float", app.state.last_request)
 
 
-async def run_worker(
-    settings: Settings,
-    stop: asyncio.Event,
-    hurry: asyncio.Event,
-    fence: Callable[[], None] | None = None,
-) -> int:
+async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -> int:
     """Serve as a worker until ``stop`` is set; ``hurry`` hands back at once what still runs. Gives
     how many tasks were handed back because it stopped.
 
-    ``fence`` ends what runs in this process past its lease.
+    This process ends when a step of an agent in it outlasts the worker's lease.
     """
     core = build_core(settings)
     around = Surroundings(
@@ -229,7 +225,7 @@ async def run_worker(
         queues=tuple(settings.worker_queues),
         lease_seconds=settings.lease_seconds,
         drain_seconds=settings.drain_seconds,
-        fence=fence,
+        fence=Fence(),
     )
     core.keeper.start()
     try:

@@ -37,6 +37,12 @@ class TestLease:
         self.until = boottime() + seconds
         self.inside = 0
 
+    def enter(self) -> None:
+        self.inside += 1
+
+    def leave(self) -> None:
+        self.inside -= 1
+
     def deadline(self) -> float:
         return self.until
 

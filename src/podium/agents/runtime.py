@@ -57,11 +57,20 @@ class Dependency:
 class Lease(Protocol):
     """Until when the worker may let its attempts run."""
 
-    inside: int
-    """How many of them run inside this process, where only its end stops a step for certain."""
-
     def deadline(self) -> float:
         """The moment on ``kernel.clock.boottime`` after which nothing may run; moves on renewal."""
+        ...
+
+
+class WorkerLease(Lease, Protocol):
+    """The lease of a worker that may run attempts inside its own process."""
+
+    def enter(self) -> None:
+        """Something begins to run in this process, which must not outlast the lease."""
+        ...
+
+    def leave(self) -> None:
+        """It has ended."""
         ...
 
 
@@ -91,7 +100,7 @@ class AttemptContext(Protocol):
         ...
 
     @property
-    def lease(self) -> Lease: ...
+    def lease(self) -> WorkerLease: ...
 
     def log(self, text: str, stream: Stream = "agent") -> None:
         """Append output. ``text`` may hold several lines; it is stored as it is, redacted."""
@@ -133,7 +142,8 @@ class Runtime(Protocol):
     * When the task that awaits ``run`` is cancelled, everything that the attempt started has
       ended before ``run`` returns, within ``grace`` seconds of its configuration.
     * Nothing that the attempt started outlives ``ctx.lease.deadline()``, even if this process
-      is stopped or killed.
+      is stopped or killed. Of an attempt inside this process that is said of its own tasks, not
+      of threads and processes that these begin.
     * ``run`` keeps no state between attempts; one adapter serves many attempts at once.
     """
 

@@ -20,6 +20,7 @@ from podium.checkup.context import (
     string,
     strings,
 )
+from podium.checkup.earlier import report_in
 from podium.checkup.graph import PARTS, SURVEY
 from podium.checkup.headlines import headline
 from podium.checkup.output import SEVERITIES
@@ -166,6 +167,7 @@ def _short(part: dict[str, Json]) -> Json:
 
 def _write(directory: Path, files: Mapping[str, str]) -> list[Path]:
     """Write the files, each at once: a reader never sees half of one."""
+    report_in(directory)  # what no checkup wrote is nothing to replace
     written: list[Path] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)

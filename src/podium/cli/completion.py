@@ -1,10 +1,11 @@
 """What a shell offers after Tab that only the server knows.
 
-A shell waits for it at every Tab, and shows whatever is written: so it is asked once, for a second
-at most, and where there is no answer nothing is offered.
+A shell waits for it at every Tab, and shows whatever is written: so there is one call, which waits
+a second for an answer, and where there is none nothing is offered.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from podium.client import Podium
 
 _SECONDS = 1.0
-_NEWEST = 50
-"""So many tasks are looked at."""
+_MOST = 50
+"""So many agents, or newest tasks, are looked at: one call brings them."""
 
 Offer = tuple[str, str]
 """A word, and what shells that can do so show beside it."""
@@ -47,11 +48,10 @@ def _asked(
 
 
 def _agents(client: "Podium") -> Sequence[Offer]:
-    return [(agent.name, line(agent.description, 60)) for agent in client.agents.list()]
+    found = islice(client.agents.list(), _MOST)
+    return [(agent.name, line(agent.description, 60)) for agent in found]
 
 
 def _tasks(client: "Podium") -> Sequence[Offer]:
-    return [
-        (task.id, line(f"{task.state} {task.title}", 60))
-        for task in client.tasks.list(limit=_NEWEST)
-    ]
+    found = client.tasks.list(limit=_MOST)
+    return [(task.id, line(f"{task.state} {task.title}", 60)) for task in found]

@@ -105,7 +105,7 @@ def handed_back(server: Mapping[str, object]) -> int | None:
         word = json.loads((data_dir() / "run" / "stopped.json").read_bytes())
     except FileNotFoundError:
         return None
-    return int(word["handed_back"]) if word["pid"] == server["pid"] else None
+    return cast("int | None", word["handed_back"]) if word["pid"] == server["pid"] else None
 
 
 def _ask_to_stop(server: Mapping[str, object]) -> None:

@@ -7,8 +7,8 @@ import time
 def boottime() -> float:
     """Seconds since boot, counting the time that the machine was suspended.
 
-    A lease must run out while a laptop sleeps, which ``time.monotonic`` on Linux would not notice.
+    A lease must run out while a laptop sleeps, which ``time.monotonic`` would not notice.
     """
     if sys.platform == "linux":
         return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()  # on macOS this clock goes on during sleep
+    return time.clock_gettime(time.CLOCK_MONOTONIC)  # on macOS it goes on during sleep

@@ -90,7 +90,7 @@ def _told_in_seconds(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         limit = (found.get("ctx") or {}).get(_LIMITS.get(found["type"], ""))
         if limit is None:
             raise
-        days = f" ({limit / 86400:g} days)" if limit and limit % 86400 == 0 else ""
+        days = f" ({limit / 86400:g} days)" if limit > 86400 and limit % 86400 == 0 else ""
         message = cast("LiteralString", f"{found['msg']} seconds{days}")
         raise PydanticCustomError("out_of_limits", message) from None
 

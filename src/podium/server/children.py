@@ -15,6 +15,7 @@ from typing import Any, cast
 import structlog
 
 from podium.server.exits import ExitStatus
+from podium.worker.fence import SIGNALS
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,10 +43,17 @@ class Pauses:
 
 @dataclass(frozen=True)
 class Ended:
-    """How one life of a child ended. ``failure`` is what it said of it, if it did."""
+    """How one life of a child ended, and what it said in the end, if it did."""
 
     status: int
-    failure: Mapping[str, Any] | None
+    said: Mapping[str, Any] | None
+
+    @property
+    def reason(self) -> Mapping[str, Any] | str | None:
+        """Why it died, as far as that is known."""
+        if -self.status in SIGNALS:
+            return "its lease ended in the middle of a step of an agent's function"
+        return self.said
 
 
 class Child:
@@ -140,7 +148,7 @@ class Child:
                 "process died and is started again",
                 child=self.name,
                 exit_status=ended.status,
-                reason=ended.failure,
+                reason=ended.reason,
                 deaths_in_a_row=deaths,
                 after_seconds=pause,
             )

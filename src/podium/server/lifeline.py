@@ -47,10 +47,6 @@ class Lifeline:
         os.dup2(empty, 0)
         os.close(empty)
 
-    def give_back(self) -> None:
-        """Put the socket back for a fresh image of this process, which takes it from there."""
-        os.dup2(self._socket.fileno(), 0)
-
     def watch(self, order: StopOrder) -> None:
         """Stop when the supervisor goes away, in order if that can be done in time.
 

@@ -67,7 +67,6 @@ def run_worker(name: str | None = None, *, tied: bool = False, as_json: bool = F
     """
 
     async def work(settings: Settings, order: StopOrder, lifeline: Lifeline | None) -> ExitStatus:
-        _tell_if_overslept()
         await _prepare_worker(settings, tied=tied)
         return await _work(settings, order, lifeline)
 
@@ -239,24 +238,6 @@ async def _prepare_worker(settings: Settings, *, tied: bool) -> None:
         )
 
 
-def _fence(lifeline: Lifeline | None) -> Callable[[], None]:
-    """What a worker does in which something runs past its lease: it starts anew, tied as it was."""
-    from podium.worker.fence import start_anew
-
-    def fence() -> None:
-        if lifeline is not None:
-            lifeline.give_back()
-        start_anew()
-
-    return fence
-
-
-def _tell_if_overslept() -> None:
-    from podium.worker.fence import tell_if_overslept
-
-    tell_if_overslept()
-
-
 async def _wait_until_current(require: Callable[[], Awaitable[None]]) -> None:
     """Give a server that starts beside this worker the time to bring the database up to date."""
     deadline = time.monotonic() + CURRENT_SECONDS
@@ -295,9 +276,7 @@ async def _work(settings: Settings, order: StopOrder, lifeline: Lifeline | None)
     from podium import app as composition
 
     log.info("worker starts")
-    worker = asyncio.create_task(
-        composition.run_worker(settings, order.stop, order.hurry, _fence(lifeline))
-    )
+    worker = asyncio.create_task(composition.run_worker(settings, order.stop, order.hurry))
     hurry = asyncio.create_task(order.hurry.wait())
     await asyncio.wait({worker, hurry}, return_when=asyncio.FIRST_COMPLETED)
     await asyncio.wait({worker}, timeout=_HURRIED_WORKER_SECONDS)

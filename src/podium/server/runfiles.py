@@ -51,6 +51,7 @@ class RunFiles:
         self._lock_file = data_dir / "run" / "up.lock"
         self._server_file = data_dir / "run" / "server.json"
         self._settings_file = data_dir / "run" / "settings.json"
+        self._stopped_file = data_dir / "run" / "stopped.json"
         self._descriptor: int | None = None
 
     def acquire(self) -> int | None:
@@ -71,6 +72,7 @@ class RunFiles:
             time.sleep(_PROBE_SECONDS / 10)
         os.truncate(descriptor, 0)
         self._server_file.unlink(missing_ok=True)
+        self._stopped_file.unlink(missing_ok=True)
         self._descriptor = descriptor
         return descriptor
 
@@ -102,7 +104,7 @@ class RunFiles:
 
     def leave_word(self, told: Mapping[str, object]) -> None:
         """Say how it ended to whoever stopped it."""
-        write_private(self.data_dir / "run" / "stopped.json", json.dumps(told) + "\n")
+        write_private(self._stopped_file, json.dumps(told) + "\n")
 
     def release(self) -> None:
         """Say that the server is gone, and let another one start."""

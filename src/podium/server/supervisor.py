@@ -153,7 +153,7 @@ class Supervisor:
             return False
         if self._is_ready:
             return True
-        told = ended.failure or {}
+        told = ended.said or {}
         self._failure = Unavailable(
             told.get("message") or f"The API ended with status {ended.status} while it started.",
             hint=told.get("hint") or f"See {self._settings.data_dir / 'logs'}.",
@@ -240,7 +240,9 @@ class Supervisor:
 
     def _tell_what_is_left(self) -> None:
         """Leave word of how many tasks the workers handed back, for whoever stops this."""
-        count = sum(worker.last_words.get("handed_back", 0) for worker in self._workers)
+        words = [worker.last_words for worker in self._workers]
+        said = all("handed_back" in each for each in words)  # one that was killed says nothing
+        count = sum(each["handed_back"] for each in words) if said else None
         try:
             self._files.leave_word({"pid": os.getpid(), "handed_back": count})
         except OSError as error:  # the rest is to be stopped all the same

@@ -222,9 +222,13 @@ def _compared(files: RunFiles, asked: Asked) -> Mapping[str, object]:
     idle does not ask, and many do so at once."""
     if asked.idle is not None:
         return {}
+    from podium.kernel.errors import SettingsInvalid
     from podium.server.in_force import not_in_force
 
-    return {"not_in_force": not_in_force(files)}
+    try:
+        return {"not_in_force": not_in_force(files)}
+    except SettingsInvalid as error:  # no reason not to use the server that runs
+        return {"warning": f"It would not start again. {error.message}"}
 
 
 def _ask_to_stay(server: Mapping[str, object]) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import platform
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -48,8 +47,8 @@ class WorkerOptions:
     queues: tuple[str, ...]
     lease_seconds: float
     drain_seconds: float
-    fence: Callable[[], None] | None = None
-    """What ends this process when something runs in it past its lease; see ``Fence``."""
+    fence: Fence | None = None
+    """What ends this process when something runs in it past its lease."""
 
 
 class Worker:
@@ -67,7 +66,6 @@ class Worker:
         self._around = around
         self._options = options
         self._late_usage = LateUsage(around.database)
-        self._fence = Fence(options.fence) if options.fence else None
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> int:
         """Serve until ``stop`` is set, then drain. ``hurry`` ends the drain: what still runs is
@@ -107,7 +105,7 @@ class Worker:
         async with self._around.database.transaction() as conn:
             await leases.register(conn, who, options.lease_seconds)
         self._wakeups.feed()
-        lease = LeaseClock(options.lease_seconds, self._fence)
+        lease = LeaseClock(options.lease_seconds, options.fence)
         lease.renewed(asked_at)
         _log.info("worker.started", worker_id=str(who.id), name=who.name)
         return Incarnation(

@@ -47,14 +47,23 @@ def test_a_repository_that_was_moved_is_the_same(repo: Repo, tmp_path: Path) -> 
         assert replaced(tmp_path, repository) == str(gone)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"[" * 100_000, b'{"generator": 1}', None])
-def test_what_no_checkup_wrote_is_refused(
-    repo: Repo, tmp_path: Path, content: bytes | None
-) -> None:
-    if content is None:
-        (tmp_path / "report.json").mkdir()
-    else:
-        (tmp_path / "report.json").write_bytes(content)
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"[" * 100_000, b'{"generator": 1}'])
+def test_what_no_checkup_wrote_is_refused(repo: Repo, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "report.json").write_bytes(content)
     with pytest.raises(CheckupError, match="that no checkup wrote") as raised:
         replaced(tmp_path, open_repository(repo.path))
     assert raised.value.code == "out_taken"
+
+
+def test_what_cannot_be_read_is_refused(repo: Repo, tmp_path: Path) -> None:
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(CheckupError, match="that cannot be read: Is a directory"):
+        replaced(tmp_path, open_repository(repo.path))
+
+
+@pytest.mark.parametrize("head", ["\ud800", "a\0b", "--all", "x" * 5000, ""])
+def test_a_report_is_not_believed(repo: Repo, tmp_path: Path, head: str) -> None:
+    """Neither its commit nor its place is what git or the system can take."""
+    repo.commit({"a": "1"})
+    write(tmp_path, Path("/" + "x" * 5000), head)
+    assert replaced(tmp_path, open_repository(repo.path)) == "/" + "x" * 5000

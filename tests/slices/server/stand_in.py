@@ -13,8 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from podium.kernel.clock import boottime
 from podium.kernel.errors import SettingsInvalid
 from podium.kernel.settings import Settings
+from podium.worker.fence import Fence
 
 BEHAVIOUR = os.environ.get("BEHAVIOUR", "").split()
 NOTES = Path(os.environ.get("NOTES", os.devnull))
@@ -73,12 +75,11 @@ async def idle_for(app: Application) -> float:
     return time.monotonic() - app.state.last_request
 
 
-async def run_worker(
-    settings: Settings, stop: asyncio.Event, hurry: asyncio.Event, fence: Callable[[], None]
-) -> int:
+async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Event) -> int:
     note(f"worker-starts:{settings.worker_name}")
     if "worker-oversleeps" in BEHAVIOUR and starts() == 1:
-        fence()
+        Fence().arm(boottime())
+        time.sleep(10)  # noqa: ASYNC251 - it does not come to its end
     if "worker-fails" in BEHAVIOUR:
         raise RuntimeError("no work today")
     await stop.wait()

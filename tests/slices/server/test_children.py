@@ -172,8 +172,8 @@ async def test_a_child_that_has_no_words_is_told_by_its_error(notes: Notes) -> N
 
     async with child(notes, script, on_ended=decide):
         await eventually(lambda: bool(seen))
-    assert seen[0].failure is not None
-    assert seen[0].failure["message"] == "KeyError: 'x'"
+    assert seen[0].said is not None
+    assert seen[0].said["message"] == "KeyError: 'x'"
 
 
 async def test_stop_lets_it_finish(notes: Notes) -> None:

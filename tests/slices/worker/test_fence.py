@@ -1,45 +1,71 @@
 """What a worker's lease does to a process that does not look at it, with real processes."""
 
+import signal
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-ENDED = 7
+from podium.worker import fence
+
+TIMERS = [
+    pytest.param("thread", marks=pytest.mark.skipif(sys.platform != "linux", reason="of Linux")),
+    "process",
+]
 
 
-def _busy(*, inside: int, renewed: str = "", timer: str = "thread") -> int:
-    """The exit status of a process that is busy for 1.5 s under a lease of 0.5 s."""
+def _busy(what: str, timer: str = "thread") -> int:
+    """The exit status of a process that is busy for 1.5 s under a lease of 0.5 s; ``what`` is done
+    all the time."""
     script = f"""
-        import os, time
+        import time
         from podium.kernel.clock import boottime
         from podium.worker import fence
         from podium.worker.lease import LeaseClock
 
         if {timer == "process"}:
-            fence._thread_timer = lambda rings: None
-        lease = LeaseClock(0.5, fence.Fence(lambda: os._exit({ENDED})))
-        lease.inside = {inside}
+            fence._thread_timer = lambda: None
+        else:
+            assert fence._thread_timer() is not None
+        lease = LeaseClock(0.5, fence.Fence())
         lease.renewed(boottime())
+        lease.enter()
         until = time.monotonic() + 1.5
         while time.monotonic() < until:
-            {renewed or "pass"}
+            {what}
     """
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)], timeout=30, check=False
     ).returncode
 
 
-@pytest.mark.parametrize("timer", ["thread", "process"])
+@pytest.mark.parametrize("timer", TIMERS)
 def test_what_runs_inside_ends_with_the_lease(timer: str) -> None:
-    assert _busy(inside=1, timer=timer) == ENDED
+    used = signal.SIGALRM if timer == "process" else signal.SIGRTMIN
+    assert _busy("pass", timer) == -used
+    assert used in fence.SIGNALS
 
 
-@pytest.mark.parametrize("timer", ["thread", "process"])
+@pytest.mark.parametrize("timer", TIMERS)
+def test_a_call_into_c_is_no_shelter(timer: str) -> None:
+    assert _busy("sum(range(10**9))", timer) < 0
+
+
+@pytest.mark.parametrize("timer", TIMERS)
 def test_a_renewal_moves_the_end_on(timer: str) -> None:
-    assert _busy(inside=1, renewed="lease.renewed(boottime())", timer=timer) == 0
+    assert _busy("lease.renewed(boottime())", timer) == 0
 
 
-def test_a_process_in_which_no_agent_runs_stays() -> None:
-    assert _busy(inside=0) == 0
+def test_a_process_whose_agents_have_ended_lives_on() -> None:
+    """Once it is known that the lease is lost, and with the next renewal else."""
+    assert _busy("lease.leave(); lease.lost(); time.sleep(1.5)") == 0
+    assert _busy("lease.leave(); lease.renewed(boottime()); time.sleep(1.5)") == 0
+
+
+def test_what_does_not_end_when_the_lease_is_lost_is_ended_with_it() -> None:
+    assert _busy("lease.lost()") == -signal.SIGRTMIN
+
+
+def test_what_ended_after_the_lease_was_lost_ends_nobody() -> None:
+    assert _busy("lease.lost(); lease.leave(); time.sleep(1.5)") == 0

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
-from podium.agents.runtime import AttemptContext, Lease, Stream
+from podium.agents.runtime import AttemptContext, Lease, Stream, WorkerLease
 from podium.kernel.clock import boottime
 
 _STUBBORN_STEPS = 100
@@ -105,7 +105,7 @@ async def _waited(tasks: set["asyncio.Future[Any]"], seconds: float) -> None:
 _scope: ContextVar[_Scope | None] = ContextVar("podium_inline_scope", default=None)
 
 
-async def run_leased(coroutine: Coroutine[Any, Any, Any], lease: Lease, grace: float) -> Any:
+async def run_leased(coroutine: Coroutine[Any, Any, Any], lease: WorkerLease, grace: float) -> Any:
     """The coroutine's result. Tasks that it left running are cancelled, for ``grace`` seconds.
 
     Raises ``LeaseExpired`` when the lease ran out before it ended, ``CancelIgnored`` when it did
@@ -114,7 +114,7 @@ async def run_leased(coroutine: Coroutine[Any, Any, Any], lease: Lease, grace: f
     _install(asyncio.get_running_loop())
     scope = _Scope(lease, grace)
     token = _scope.set(scope)
-    lease.inside += 1
+    lease.enter()
     try:
         return await _Leased(coroutine, scope, is_main=True)
     finally:
@@ -122,7 +122,7 @@ async def run_leased(coroutine: Coroutine[Any, Any, Any], lease: Lease, grace: f
         try:
             await scope.end()
         finally:
-            lease.inside -= 1
+            lease.leave()
 
 
 class _Leased:

@@ -28,12 +28,11 @@ _KEPT_BYTES = 64 * 1024
 _SPARE_SECONDS = 5.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Until:
     """A lease that is not renewed."""
 
     moment: float
-    inside: int = 0
 
     def deadline(self) -> float:
         return self.moment

@@ -140,9 +140,12 @@ def add(
         agent = client.agents.create(**new)
     if json:
         output.emit(agent)
-        return
+    else:
+        _tell_registered(agent, "" if project is None else f" --project {project}")
+
+
+def _tell_registered(agent: "Agent", here: str) -> None:
     output.say(f"{agent.name} is registered")
-    here = "" if project is None else f" --project {project}"
     if missing := _not_found(agent.config):
         output.note(
             f"The program {missing} is not found from here. Whether the server finds it says: "

@@ -129,7 +129,7 @@ def _is_own(client: "Podium", token_id: str) -> bool:
 
 def _tell_if_locked_out(client: "Podium") -> None:
     """Say how to go on where the command's own token was revoked, or one it was made with."""
-    from podium.client.errors import Unauthenticated
+    from podium.client.errors import PodiumError, Unauthenticated
 
     try:
         client.whoami()
@@ -142,6 +142,8 @@ def _tell_if_locked_out(client: "Podium") -> None:
         )
         sys.stdout.flush()
         output.note(f"That was the token that commands work with here, or one it came from. {way}")
+    except PodiumError:  # the token is revoked; only this could not be looked at
+        return
 
 
 def _id(client: "Podium", given: str) -> str:
