@@ -60,7 +60,7 @@ docs: $(STAMP) ## Write openapi.json and the generated reference pages
 
 test: check ## Run every check and test, with branch coverage of at least 90 %
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not long"
+	$(BIN)/coverage run -m pytest -m "not long" --numprocesses 2 --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=90
 

@@ -174,6 +174,7 @@ class Incarnation:
                 task.cancel()
             await asyncio.gather(*helpers, *ends, return_exceptions=True)
             await self._reporter.close()
+            self._lease.lost()  # nothing is left to be ended with it
 
     def _lose(self, why: str) -> None:
         """Without a lease nothing may run on: others may have begun the same tasks."""
