@@ -1,5 +1,6 @@
 """Real PostgreSQL and Valkey for every test; a database of its own for each that asks."""
 
+import os
 import signal
 import tempfile
 import warnings
@@ -28,6 +29,8 @@ from podium.storage.valkey import Valkey
 from servers import LiveApi, ValkeyProcess
 
 PREFIX = "/api/v1/orchestration"
+_NOT_RUN = "NOT RUN"
+_not_run: list[str] = []
 
 
 def pytest_configure() -> None:
@@ -39,6 +42,18 @@ def pytest_configure() -> None:
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     processors = structlog.get_config()["processors"]
     structlog.configure(processors=[*processors[:-1], plain])
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what could not run here."""
+    if report.skipped and _NOT_RUN in str(report.longrepr):
+        _not_run.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything must run, as in CI, what could not run is a failure."""
+    if _not_run and os.environ.get("EVERY_TEST_MUST_RUN") and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
