@@ -80,11 +80,11 @@ async def test_servers_that_die_while_the_disk_is_full_come_back(
         for _ in range(rounds):
             async with full(home):
                 failed = _failed_starts(tmp_path)
-                for kind in ("postgres", "valkey"):
-                    assert running.kill(kind)
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(90):
                     while _failed_starts(tmp_path) < failed + 4:
-                        await asyncio.sleep(0.2)
+                        for kind in ("postgres", "valkey"):
+                            running.kill(kind)  # again: it may have found room for an instant
+                        await asyncio.sleep(5)
                 with pytest.raises((ApiError, ConnectionFailed)):
                     await ledger.submit(client, "inside", 0)
             await _accepted_again(client, ledger)
