@@ -83,6 +83,12 @@ def ends_when_idle() -> float | None:
     return float(idle) if isinstance(idle, int | float) else None
 
 
+def keeps_workers() -> bool:
+    """Whether the server that commands use is of this machine and starts workers that ended."""
+    server = None if os.environ.get("PODIUM_URL") else local_server()
+    return bool(server and server.get("workers"))
+
+
 def stop(server: Mapping[str, object], takes_long: Callable[[], object]) -> None:
     """Ask a server to end in order and wait until it has.
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -53,6 +54,8 @@ class Ended:
         """Why it died, as far as that is known."""
         if -self.status in SIGNALS:
             return "its lease ended in the middle of a step of an agent's function"
+        if self.status < 0:
+            return f"ended by {signal.strsignal(-self.status)}"
         return self.said
 
 

@@ -70,6 +70,8 @@ def _ended(row: Any, state: TaskState) -> str:
         TaskState.CANCELLED: "It was cancelled",
         TaskState.DEAD: "It used up its retries and is dead",
     }[state]
+    if state == TaskState.DEAD and row.error and row.error.get("code") == "worker_lost":
+        verb = "It lost its worker as often as max_losses allows and is dead"
     message = str(row.error["message"]) if row.error else ""
     return f"{' '.join(filter(None, (verb, tries)))}: {message}" if message else f"{verb}."
 

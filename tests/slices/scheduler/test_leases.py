@@ -118,7 +118,8 @@ async def test_three_losses_make_a_task_dead(engine: Engine) -> None:
         assert (claimed.failures, claimed.losses) == (0, loss)
         await engine.die(worker)
     assert await engine.states(task, dependent) == ["dead", "cancelled"]
-    assert (await engine.error(task))["code"] == "worker_lost"
+    error = await engine.error(task)
+    assert (error["code"], "'podium logs'" in error["hint"]) == ("worker_lost", True)
     assert (await engine.events(task))[-3:] == ["task.started", "task.lost", "task.dead"]
     [row] = await engine.run("select data from event where type = 'task.dead'")
     assert row.data["attempt"] == 3

@@ -369,6 +369,16 @@ async def test_ended_tasks_say_how(own_desk: Desk) -> None:
     assert (await desk.explain(cancelled))["why"] == "It was cancelled: Enough."
 
 
+async def test_a_task_that_lost_its_workers_did_not_use_up_its_retries(own_desk: Desk) -> None:
+    desk = own_desk
+    await occupy(desk, await add_worker(desk))
+    await desk.run("update worker set lease_until = now() - interval '1 minute'")
+    await desk.run("select reap_workers(1, 10)")
+    [row] = (await desk.call("GET", "tasks", params={"state": "dead"}))["items"]
+    why = (await desk.explain(row))["why"]
+    assert why.startswith("It lost its worker as often as max_losses allows and is dead: ")
+
+
 async def test_what_is_said_is_what_happens(own_desk: Desk) -> None:
     """Following the advice lets the task run."""
     desk = own_desk

@@ -146,7 +146,8 @@ def _entry_point(name: str) -> Any:
     return _unusable(
         "function_not_found",
         f"No installed package publishes the function {name!r}.",
-        f"Install it on this worker, or publish it in the entry point group {ENTRY_POINTS}.",
+        f"Install it on this worker, or publish it in the entry point group {ENTRY_POINTS}; a "
+        "function of a module is written MODULE:FUNCTION.",
     )
 
 

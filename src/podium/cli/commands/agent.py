@@ -151,6 +151,8 @@ def _tell_registered(agent: "Agent", here: str) -> None:
             f"The program {missing} is not found from here. Whether the server finds it says: "
             f"podium agent probe {agent.name}{here}"
         )
+    elif agent.runtime == "function":
+        output.note(f"Whether the server can load it says: podium agent probe {agent.name}{here}")
     output.note(f'Try: podium ask "hello" --agent {agent.name}{here}')
 
 

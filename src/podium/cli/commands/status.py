@@ -59,6 +59,8 @@ def _show(found: "Status", url: str) -> None:
     )
     output.say("")
     nothing = "No worker runs: tasks wait. Start one with 'podium worker'."
+    if local.keeps_workers():
+        nothing = "No worker runs now; it is being started again. 'podium logs' says why it ended."
     output.show_table(headers, rows, nothing, drop=("Confinement",))  # it is told above, too
 
 

@@ -70,8 +70,10 @@ begin
 end $$;
 
 create or replace function lost_error() returns jsonb language sql immutable as $$
-    select '{"class": "resource", "code": "worker_lost", "message":
-             "The worker that ran this attempt stopped renewing its lease."}'::jsonb
+    select ('{"class": "resource", "code": "worker_lost", "message": '
+            '"The worker that ran this attempt stopped renewing its lease.", "hint": '
+            '"''podium logs'' on its machine says how it ended. An async function that blocks '
+            'its worker needs the isolation ''process''."}')::jsonb
 $$;
 
 -- Makes a process the only one of its role until its lease runs out.
