@@ -121,6 +121,13 @@ def test_it_waits_for_the_lock_until_it_is_told_to_stop(tmp_path: Path) -> None:
     assert not (tmp_path / "lock").exists()
 
 
+def test_an_order_that_comes_before_it_has_begun_counts(tmp_path: Path) -> None:
+    """The supervisor finds it right behind what to run."""
+    with start(launched(tmp_path, "sleep", "60"), boottime() + 20) as supervisor:
+        supervisor.say("stop", "0")
+        assert supervisor.report().reason == "stopped"
+
+
 def test_the_lease_ends_a_grace_that_is_longer(tmp_path: Path) -> None:
     script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
     with start(launched(tmp_path, "sh", "-c", script), boottime() + 20) as supervisor:

@@ -42,15 +42,15 @@ class Lifeline:
         self.stop_grace: float | None = None
 
     def launch(self) -> "Launch":
-        """Wait for the launch records, which ``go`` ends."""
+        """Wait for the launch records, which ``go`` ends. Orders may have come right behind."""
         found: Records = {}
         while not self.closed:
             for word, value in self._records():
-                if word == b"go":
-                    os.set_blocking(LIFELINE, False)
-                    return Launch(found)
                 self._obey(word, value)
                 found.setdefault(word, []).append(value)
+            if b"go" in found:
+                os.set_blocking(LIFELINE, False)
+                return Launch(found)
         raise Ended("worker_gone")
 
     def listen(self) -> None:
