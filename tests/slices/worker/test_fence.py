@@ -7,7 +7,9 @@ import textwrap
 
 import pytest
 
+from podium.agents.runtimes.inline import LeaseExpired, run_leased
 from podium.worker import fence
+from podium.worker.lease import LeaseClock
 
 TIMERS = [
     pytest.param("thread", marks=pytest.mark.skipif(sys.platform != "linux", reason="of Linux")),
@@ -69,3 +71,15 @@ def test_what_does_not_end_when_the_lease_is_lost_is_ended_with_it() -> None:
 
 def test_what_ended_after_the_lease_was_lost_ends_nobody() -> None:
     assert _busy("lease.lost(); lease.leave(); time.sleep(1.5)") == 0
+
+
+async def test_what_comes_too_late_does_not_begin() -> None:
+    class Lost(LeaseClock):
+        def enter(self) -> None:
+            pytest.fail("the fence would end this process")
+
+    async def never() -> None:
+        pytest.fail("it has begun")
+
+    with pytest.raises(LeaseExpired):
+        await run_leased(never(), Lost(1), 0)

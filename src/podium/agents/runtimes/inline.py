@@ -113,6 +113,9 @@ async def run_leased(coroutine: Coroutine[Any, Any, Any], lease: WorkerLease, gr
     """
     _install(asyncio.get_running_loop())
     scope = _Scope(lease, grace)
+    if verdict := scope.verdict():  # too late to begin: there is nothing to be ended with the lease
+        coroutine.close()
+        raise verdict
     token = _scope.set(scope)
     lease.enter()
     try:
