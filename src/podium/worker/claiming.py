@@ -59,6 +59,11 @@ class Claiming:
         self._wakeups.work(self._queues)  # for others, if one was taken meanwhile
         await self._claims
 
+    def give_up(self) -> None:
+        """This process ends: what a claim under way brings is left to the reaper."""
+        self._claims.cancel()
+        self._wakes.cancel()
+
     async def _claim(self) -> None:
         idle = _IDLE_SECONDS[0]
         while self._serving:

@@ -169,6 +169,7 @@ class Incarnation:
             await self._drain(hurry)
             return self._settler.handed_back - before
         finally:
+            self._claiming.give_up()
             self._attempts.give_up()
             for task in (*helpers, *ends):
                 task.cancel()

@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 import pytest
 
+import worker_agents
 from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in
 from podium.agents.service import AgentService
@@ -109,6 +110,7 @@ class Shop:
 
 @pytest.fixture
 async def shop(database: Database, valkey: Valkey, tmp_path: Path) -> AsyncIterator[Shop]:
+    worker_agents.calls.clear()
     engine = await Engine.create(database)
     wakeups = Wakeups(valkey)
     engine.scheduler = Scheduler(database, wakeups)

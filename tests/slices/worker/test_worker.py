@@ -193,10 +193,12 @@ async def test_in_a_hurry_hands_back_all_it_runs(shop: Shop) -> None:
 
 async def test_what_ends_with_its_process_did_not_fail(shop: Shop) -> None:
     task = await shop.submit("sleep", 41)
+    before = asyncio.all_tasks()
     with pytest.raises(asyncio.CancelledError):
         await _end_with_the_loop(shop, 41)
     assert ("ended", 41) in worker_agents.calls
     await asyncio.sleep(0.2)
+    assert asyncio.all_tasks() <= before
     assert await shop.rows("running", task)
     assert not await shop.rows("attempt", task)
 
