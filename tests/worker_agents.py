@@ -49,6 +49,18 @@ async def flaky(given: int, ctx: Any) -> int:
     return ctx.attempt
 
 
+async def hog(given: float, ctx: Any) -> int:
+    """Keeps the worker from everything else in its first attempt, and takes another step."""
+    if ctx.attempt == 1:
+        _block(given)
+        await asyncio.sleep(1)
+    return ctx.attempt
+
+
+def _block(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 async def sleep(given: float) -> str:
     calls.append(("started", given))
     try:

@@ -107,8 +107,10 @@ async def test_a_step_does_not_outlast_the_lease(tmp_path: Path) -> None:
             assert (await client.tasks.wait(task, timeout=60)).state == "succeeded"
         for worker in filter(_is_stopped, running.pids("worker")):
             os.kill(worker, signal.SIGCONT)
+        errors = [(await client.tasks.attempts(task))[0].error for task in tasks]
         await asyncio.sleep(2)
     assert ledger.lost() == set(tasks)
+    assert [error and error["code"] for error in errors] == ["worker_lost", "worker_blocked"]
 
 
 def _is_stopped(process: int) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import podium.agents.runtimes.launch as launch_module
-from podium.agents.runtime import AgentSpec, Dependency, Json, Stream
+from podium.agents.runtime import AgentSpec, AttemptContext, Dependency, Json, Stream, WorkerLease
 from podium.kernel.clock import boottime
 
 COVERAGE = tuple(name for name in os.environ if name.startswith("COVERAGE_"))
@@ -36,6 +36,8 @@ class TestLease:
     def __init__(self, seconds: float = 300) -> None:
         self.until = boottime() + seconds
         self.inside = 0
+        self.stepping: AttemptContext | None = None
+        self.steps = 0
 
     def enter(self) -> None:
         self.inside += 1
@@ -62,7 +64,7 @@ class RecordingContext:
     dependencies: Mapping[str, Dependency] = field(default_factory=dict)
     token: str = "token-of-this-attempt"
     server_url: str = "http://127.0.0.1:1"
-    lease: TestLease = field(default_factory=TestLease)
+    lease: WorkerLease = field(default_factory=TestLease)
     reports: list[tuple[Any, ...]] = field(default_factory=list)
     artifacts: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     logged: int = 0

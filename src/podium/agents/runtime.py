@@ -65,6 +65,11 @@ class Lease(Protocol):
 class WorkerLease(Lease, Protocol):
     """The lease of a worker that may run attempts inside its own process."""
 
+    stepping: "AttemptContext | None"
+    """The attempt of which a step is under way inside this process."""
+    steps: int
+    """How many steps have begun so far."""
+
     def enter(self) -> None:
         """Something begins to run in this process, which must not outlast the lease."""
         ...

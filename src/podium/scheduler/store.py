@@ -288,6 +288,19 @@ async def renew(database: Database, worker_id: UUID, seconds: float) -> list[Hel
     return [Held(*row) for row in rows]
 
 
+async def accuse(database: Database, worker_id: UUID, task_id: UUID, attempt: int, at: str) -> None:
+    """Note which attempt keeps a worker from renewing its lease, and ``at`` what; the next renewal
+    takes it back."""
+    await database.call(
+        "update worker set blocked_by = jsonb_build_object("
+        "'task_id', $2::uuid, 'attempt', $3::int, 'at', $4::text) where id = $1",
+        worker_id,
+        task_id,
+        attempt,
+        at,
+    )
+
+
 async def now(database: Database) -> datetime:
     """The database's time."""
     return (await database.call("select clock_timestamp() as now"))[0]["now"]

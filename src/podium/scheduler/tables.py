@@ -169,4 +169,5 @@ worker = sa.Table(
     _column("confinement", sa.Text, null=True),
     _column("started_at", _Time),
     _column("lease_until", _Time),
+    _column("blocked_by", JSONB, null=True),
 )

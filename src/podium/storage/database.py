@@ -133,6 +133,10 @@ class Database:
                     raw.terminate()  # the next user would wait for this answer
                     raise
 
+    def apart(self) -> "Database":
+        """The same database for the event loop of another thread."""
+        return Database(self.engine.url.render_as_string(hide_password=False), pool_size=1)
+
     async def close(self) -> None:
         await self.engine.dispose()
 

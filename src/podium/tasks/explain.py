@@ -15,6 +15,8 @@ from podium.scheduler.tables import attempt, running, worker
 from podium.tasks import held, queued, store
 from podium.tasks.model import AgentChoice, Blocker, Explanation
 
+_LOST = {"worker_lost", "worker_blocked"}
+
 
 async def explain(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) -> Explanation:
     """One sentence, the blockers behind it, and the choice of agent once there is one."""
@@ -70,7 +72,7 @@ def _ended(row: Any, state: TaskState) -> str:
         TaskState.CANCELLED: "It was cancelled",
         TaskState.DEAD: "It used up its retries and is dead",
     }[state]
-    if state == TaskState.DEAD and row.error and row.error.get("code") == "worker_lost":
+    if state == TaskState.DEAD and row.error and row.error.get("code") in _LOST:
         verb = "It lost its worker as often as max_losses allows and is dead"
     message = str(row.error["message"]) if row.error else ""
     return f"{' '.join(filter(None, (verb, tries)))}: {message}" if message else f"{verb}."

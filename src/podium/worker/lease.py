@@ -2,6 +2,7 @@
 
 import math
 
+from podium.agents.runtime import AttemptContext
 from podium.kernel.clock import boottime
 from podium.worker.fence import Fence
 
@@ -18,6 +19,8 @@ class LeaseClock:
 
     def __init__(self, seconds: float, fence: Fence | None = None) -> None:
         self.seconds = seconds
+        self.stepping: AttemptContext | None = None
+        self.steps = 0
         self._inside = 0
         self._fence = fence
         self._deadline = 0.0

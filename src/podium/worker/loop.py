@@ -27,6 +27,7 @@ from podium.worker.lease import LeaseClock
 from podium.worker.renewal import Renewal
 from podium.worker.reporter import Reporter
 from podium.worker.settling import Settler
+from podium.worker.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
 
@@ -139,6 +140,7 @@ class Incarnation:
         self._lease = lease
         self._ended = asyncio.Event()
         database, look = around.database, asyncio.Event()
+        self._watchdog = Watchdog(database, worker_id, lease)
         self._reporter = Reporter(database, scheduler, wakeups, worker_id)
         executor = Executor(around, worker_id, lease, self._reporter)
         self._settler = Settler(scheduler, self._reporter, worker_id, lease, late_usage)
@@ -160,6 +162,7 @@ class Incarnation:
             asyncio.create_task(faults.outlive("obey", self._renewal.obey)),
             asyncio.create_task(faults.outlive("sweep", self._sweep)),
         ]
+        self._watchdog.start()
         ends = [asyncio.create_task(event.wait()) for event in (stop, self._ended)]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -176,6 +179,7 @@ class Incarnation:
             await asyncio.gather(*helpers, *ends, return_exceptions=True)
             await self._reporter.close()
             self._lease.lost()  # nothing is left to be ended with it
+            self._watchdog.close()
 
     def _lose(self, why: str) -> None:
         """Without a lease nothing may run on: others may have begun the same tasks."""

@@ -126,6 +126,39 @@ async def test_three_losses_make_a_task_dead(engine: Engine) -> None:
     assert row.data["error"]["class"] == "resource"
 
 
+async def test_only_who_blocked_the_worker_pays_for_its_loss(engine: Engine, worker: UUID) -> None:
+    culprit, other, stopped = await engine.submit_many(3)
+    await engine.claim(worker)
+    await engine.cancel(stopped)
+    await store.accuse(engine.database, worker, culprit, 1, "hog (agents.py:7)")
+    await engine.die(worker, max_losses=1)
+    assert await engine.states(culprit, other, stopped) == ["dead", "ready", "cancelled"]
+    error = await engine.error(culprit)
+    assert (error["code"], "hog (agents.py:7)" in error["message"]) == ("worker_blocked", True)
+    assert await engine.attempts(other) == [(1, "lost")]
+    assert (await engine.events(other))[-2:] == ["task.started", "task.lost"]
+    [again] = await engine.claim(await engine.worker())
+    assert (again.task_id, again.attempt, again.losses) == (other, 2, 0)
+
+
+async def test_a_worker_that_renews_is_blocked_no_longer(engine: Engine, worker: UUID) -> None:
+    first, second = await engine.submit_many(2)
+    await engine.claim(worker)
+    await store.accuse(engine.database, worker, first, 1, "hog (agents.py:7)")
+    await store.renew(engine.database, worker, 5)
+    await engine.die(worker, max_losses=1)
+    assert await engine.states(first, second) == ["dead", "dead"]
+
+
+async def test_an_attempt_that_is_over_is_not_to_blame(engine: Engine, worker: UUID) -> None:
+    first, second = await engine.submit_many(2)
+    claimed = {each.task_id: each for each in await engine.claim(worker)}
+    await store.accuse(engine.database, worker, first, 1, "hog (agents.py:7)")
+    await engine.settle(worker, claimed[first], "succeeded")
+    await engine.die(worker, max_losses=1)
+    assert await engine.states(first, second) == ["succeeded", "dead"]
+
+
 async def test_losses_and_failures_are_counted_apart(engine: Engine, worker: UUID) -> None:
     await engine.submit()
     await engine.run_one(worker, "retry")

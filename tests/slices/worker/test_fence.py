@@ -4,9 +4,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
+from contract.context import RecordingContext
+from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes.inline import LeaseExpired, run_leased
 from podium.worker import fence
 from podium.worker.lease import LeaseClock
@@ -73,7 +76,7 @@ def test_what_ended_after_the_lease_was_lost_ends_nobody() -> None:
     assert _busy("lease.lost(); lease.leave(); time.sleep(1.5)") == 0
 
 
-async def test_what_comes_too_late_does_not_begin() -> None:
+async def test_what_comes_too_late_does_not_begin(tmp_path: Path) -> None:
     class Lost(LeaseClock):
         def enter(self) -> None:
             pytest.fail("the fence would end this process")
@@ -81,5 +84,6 @@ async def test_what_comes_too_late_does_not_begin() -> None:
     async def never() -> None:
         pytest.fail("it has begun")
 
+    ctx = RecordingContext(tmp_path, AgentSpec("late", 1, "function", {}), lease=Lost(1))
     with pytest.raises(LeaseExpired):
-        await run_leased(never(), Lost(1), 0)
+        await run_leased(never(), ctx, 0)

@@ -193,7 +193,7 @@ async def _run_inline(ctx: AttemptContext, config: FunctionConfig, function: Fun
     limit = config.limits.wall_seconds
     try:
         coroutine = function(ctx.input, lambda: InlineContext(ctx))
-        leased = run_leased(coroutine, ctx.lease, config.grace_seconds)
+        leased = run_leased(coroutine, ctx, config.grace_seconds)
         return to_json(await (leased if limit is None else _bounded(leased, limit)))
     except LeaseExpired:
         raise LeaseRanOut from None

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
-from podium.agents.runtime import AttemptContext, Lease, Stream, WorkerLease
+from podium.agents.runtime import AttemptContext, Stream
 from podium.kernel.clock import boottime
 
 _STUBBORN_STEPS = 100
@@ -33,8 +33,9 @@ class CancelIgnored(BaseException):
 class _Scope:
     """One attempt: its lease, and the tasks that its coroutine started."""
 
-    def __init__(self, lease: Lease, grace: float) -> None:
-        self._lease = lease
+    def __init__(self, ctx: AttemptContext, grace: float) -> None:
+        self._ctx = ctx
+        self._lease = ctx.lease
         self._grace = grace
         self._tasks: set[asyncio.Future[Any]] = set()
         self._patience: asyncio.TimerHandle | None = None
@@ -43,6 +44,16 @@ class _Scope:
     def add(self, task: "asyncio.Future[Any]") -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def take(self, step: Callable[[Any], Any], value: Any) -> Any:
+        """Take a step of a coroutine; meanwhile the lease knows whose it is."""
+        lease = self._lease
+        lease.steps += 1
+        lease.stepping = self._ctx
+        try:
+            return step(value)
+        finally:
+            lease.stepping = None
 
     def verdict(self) -> BaseException | None:
         """Why no further step may be taken, or None."""
@@ -105,19 +116,20 @@ async def _waited(tasks: set["asyncio.Future[Any]"], seconds: float) -> None:
 _scope: ContextVar[_Scope | None] = ContextVar("podium_inline_scope", default=None)
 
 
-async def run_leased(coroutine: Coroutine[Any, Any, Any], lease: WorkerLease, grace: float) -> Any:
-    """The coroutine's result. Tasks that it left running are cancelled, for ``grace`` seconds.
+async def run_leased(coroutine: Coroutine[Any, Any, Any], ctx: AttemptContext, grace: float) -> Any:
+    """The coroutine's result, under the lease of ``ctx``. Tasks that it left running are cancelled,
+    for ``grace`` seconds.
 
     Raises ``LeaseExpired`` when the lease ran out before it ended, ``CancelIgnored`` when it did
     not end within ``grace`` seconds of a cancellation.
     """
     _install(asyncio.get_running_loop())
-    scope = _Scope(lease, grace)
+    scope = _Scope(ctx, grace)
     if verdict := scope.verdict():  # too late to begin: there is nothing to be ended with the lease
         coroutine.close()
         raise verdict
     token = _scope.set(scope)
-    lease.enter()
+    ctx.lease.enter()
     try:
         return await _Leased(coroutine, scope, is_main=True)
     finally:
@@ -125,7 +137,7 @@ async def run_leased(coroutine: Coroutine[Any, Any, Any], lease: WorkerLease, gr
         try:
             await scope.end()
         finally:
-            lease.leave()
+            ctx.lease.leave()
 
 
 class _Leased:
@@ -148,7 +160,7 @@ class _Leased:
             if verdict is not None:
                 self._end(verdict)
             try:
-                waited_for = step(value)
+                waited_for = self._scope.take(step, value)
             except StopIteration as end:
                 return end.value
             try:

@@ -27,7 +27,8 @@ end $$;
 -- Moves attempts of this worker out of running: to their records, and to where the tasks go next.
 -- Returns the tasks whose attempt was there, what became of each, and how many others were readied.
 -- Beside the ends that workers report there is lost: again, counted as a loss. Attempts that were
--- lost are recorded as such, also where their task ends by that, and the caller tells of the loss.
+-- lost are recorded as such, also where their task ends by that or the loss is not counted
+-- (released), and the caller tells of the loss.
 -- The caller holds the locks.
 create or replace function end_attempts(
     by_worker uuid, ids uuid[], attempts int[], hows text[], outputs text[], errors text[],
@@ -83,7 +84,7 @@ begin
                         'error', coalesce(cancelled_error(l.how, l.cancel), l.error::jsonb)))
                     end
           from live l join lane on lane.id = l.lane_id
-         where l.how <> 'lost'
+         where not was_lost or is_end(l.how)
     )
     -- Beside the report that counts there may be stale ones of the same task.
     select array_agg(task_id), array_agg(how), array_agg(delay), array_agg(park_key),

@@ -5,7 +5,8 @@ create or replace function renew_lease(by_worker uuid, seconds float8)
 returns table (task_id uuid, attempt int, cancel jsonb) language plpgsql as $$
 #variable_conflict use_column
 begin
-    update worker set lease_until = clock_timestamp() + make_interval(secs => seconds)
+    update worker set lease_until = clock_timestamp() + make_interval(secs => seconds),
+                      blocked_by = null
      where id = by_worker and state in ('active', 'draining');
     if not found then
         raise exception 'worker % has no lease', by_worker using errcode = 'PD001';
@@ -44,36 +45,56 @@ begin
     return query select c.id, take_back(c.id, max_losses) from unnest(corpses) as c (id);
 end $$;
 
--- Ends the attempts of a dead worker; those to be stopped anyway are cancelled. Returns how many.
+-- Ends the attempts of a dead worker; those to be stopped anyway are cancelled. When one of them
+-- blocked the worker, it is the only one whose loss is counted. Returns how many there were.
 create or replace function take_back(corpse uuid, max_losses int) returns int
 language plpgsql as $$
 #variable_conflict use_column
 declare
-    ids uuid[]; attempts int[]; hows text[]; nothing text[];
+    culprit jsonb := (select blocked_by from worker where id = corpse);
+    ids uuid[]; attempts int[]; hows text[]; errors text[]; nothing text[];
 begin
+    with mine as (
+        select r.*, (culprit ->> 'task_id')::uuid is not distinct from r.task_id
+                    and (culprit ->> 'attempt')::int is not distinct from r.attempt as guilty
+          from running r where worker_id = corpse order by task_id for update
+    ), judged as (
+        select *, exists (select from mine where guilty) and not guilty as innocent from mine
+    )
     select array_agg(task_id), array_agg(attempt),
-           array_agg(case when cancel is null and losses + 1 >= max_losses then 'dead'
+           array_agg(case when innocent then 'released'
+                          when cancel is null and losses + 1 >= max_losses then 'dead'
                           else 'lost' end),
+           array_agg(lost_error(guilty, innocent, culprit ->> 'at')::text),
            array_agg(null::text)
-      into ids, attempts, hows, nothing
-      from (select * from running where worker_id = corpse order by task_id for update) r;
+      into ids, attempts, hows, errors, nothing from judged;
     if ids is null then return 0; end if;
     insert into event (type, project_id, subject, data)
     select 'task.lost', lane.project_id, r.task_id,
            jsonb_build_object('attempt', r.attempt, 'worker_id', corpse)
       from running r join lane on lane.id = r.lane_id where r.worker_id = corpse;
     perform from end_attempts(
-        corpse, ids, attempts, hows, nothing,
-        array_fill(lost_error()::text, array[cardinality(ids)]),
-        nothing::float8[], nothing, nothing, was_lost => true);
+        corpse, ids, attempts, hows, nothing, errors, nothing::float8[], nothing, nothing,
+        was_lost => true);
     return cardinality(ids);
 end $$;
 
-create or replace function lost_error() returns jsonb language sql immutable as $$
-    select ('{"class": "resource", "code": "worker_lost", "message": '
-            '"The worker that ran this attempt stopped renewing its lease.", "hint": '
-            '"''podium logs'' on its machine says how it ended. An async function that blocks '
-            'its worker needs the isolation ''process''."}')::jsonb
+create or replace function lost_error(guilty boolean, innocent boolean, at text) returns jsonb
+language sql immutable as $$
+    select case
+        when guilty then jsonb_build_object(
+            'class', 'agent', 'code', 'worker_blocked',
+            'message', 'The function blocked its worker until the lease ended: ' || at || '.',
+            'hint', 'Await what takes long, or give the agent the isolation ''process''.')
+        when innocent then jsonb_build_object(
+            'class', 'resource', 'code', 'worker_lost',
+            'message', 'Another task blocked the worker that ran this attempt until its lease '
+                       'ended. The loss is not counted.')
+        else jsonb_build_object(
+            'class', 'resource', 'code', 'worker_lost',
+            'message', 'The worker that ran this attempt stopped renewing its lease.',
+            'hint', '''podium logs'' on its machine says how it ended.')
+        end
 $$;
 
 -- Makes a process the only one of its role until its lease runs out.

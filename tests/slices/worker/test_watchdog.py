@@ -1,0 +1,60 @@
+"""A function that keeps its worker from everything else is told of, and it alone is to blame."""
+
+import time
+from typing import cast
+from uuid import uuid4
+
+from structlog.testing import capture_logs
+
+from podium.agents.runtime import AttemptContext
+from podium.worker.lease import LeaseClock
+from podium.worker.watchdog import Watchdog
+from slices.worker.conftest import Shop
+
+
+async def test_the_loss_is_counted_for_the_task_that_blocked_the_worker(shop: Shop) -> None:
+    async with shop.worker(lease=3):
+        others = [await shop.submit("sleep", 5), await shop.submit("sleep", 6)]
+        for task in others:
+            await shop.until(lambda task=task: shop.rows("running", task))
+        culprit = await shop.submit("hog", 4)
+        ended = await shop.ended(culprit)
+        again = [await shop.until(lambda task=task: shop.rows("running", task)) for task in others]
+    [lost, _] = await shop.rows("attempt", culprit)
+    assert (ended.outcome, lost.outcome) == ("succeeded", "lost")
+    assert lost.error["code"] == "worker_blocked"
+    assert "hog (worker_agents.py:" in lost.error["message"]
+    assert "_block (worker_agents.py:" in lost.error["message"]
+    for task, [now] in zip(others, again, strict=True):
+        first = (await shop.rows("attempt", task))[0]
+        assert (first.outcome, first.error["code"]) == ("lost", "worker_lost")
+        assert "not counted" in first.error["message"]
+        assert now.losses == 0
+
+
+async def test_who_gives_way_in_time_is_told_of_and_loses_nothing(shop: Shop) -> None:
+    async with shop.worker(lease=6):
+        culprit = await shop.submit("hog", 3)
+        with capture_logs() as logs:
+            assert (await shop.ended(culprit)).output == 1
+    [told] = [each for each in logs if each["event"] == "worker.blocked"]
+    assert (told["agent"], told["task_id"]) == ("hog", str(culprit))
+
+
+async def test_many_short_steps_in_a_row_are_no_ones_fault(shop: Shop) -> None:
+    """Nor is what the worker does on its own behalf."""
+    lease = LeaseClock(3)
+    watchdog = Watchdog(shop.around.database, uuid4(), lease)
+    watchdog.start()
+    with capture_logs() as logs:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            lease.steps += 1
+            lease.stepping = cast("AttemptContext", "one of many")
+            time.sleep(0.01)  # noqa: ASYNC251 - it blocks the event loop
+        assert not logs
+        lease.stepping = None
+        time.sleep(2)  # noqa: ASYNC251
+        watchdog.close()
+    assert [(each["event"], "task_id" in each) for each in logs] == [("worker.blocked", False)]
+    assert logs[0]["frames"][-1].startswith("test_many_short_steps")
