@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -56,13 +57,14 @@ class Watchdog:
             self._await(alive)
 
     def _await(self, alive: threading.Event) -> None:
-        told, before = -1, self._lease.steps
+        told, before, asked = -1, self._lease.steps, time.monotonic()
         while not alive.wait(self._seconds) and not self._closed.is_set():
             attempt, now = self._lease.stepping, self._lease.steps
-            if now == before and told != now:
+            stood_still = time.monotonic() - asked > 2 * self._seconds  # all of this process
+            if now == before and told != now and not stood_still:
                 told = now
                 self._tell(attempt)
-            before = now
+            before, asked = now, time.monotonic()
 
     def _tell(self, attempt: AttemptContext | None) -> None:
         # There is no public way to another thread's frames.

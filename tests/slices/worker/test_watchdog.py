@@ -1,5 +1,6 @@
 """A function that keeps its worker from everything else is told of, and it alone is to blame."""
 
+import threading
 import time
 from typing import cast
 from uuid import uuid4
@@ -58,3 +59,17 @@ async def test_many_short_steps_in_a_row_are_no_ones_fault(shop: Shop) -> None:
         watchdog.close()
     assert [(each["event"], "task_id" in each) for each in logs] == [("worker.blocked", False)]
     assert logs[0]["frames"][-1].startswith("test_many_short_steps")
+
+
+async def test_a_process_that_stood_still_blames_nobody(shop: Shop) -> None:
+    class Late(threading.Event):
+        """Comes back too late at first, as where the whole process was stopped meanwhile."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            first, self.waited = not hasattr(self, "waited"), True
+            time.sleep(3 * (timeout or 0) if first else 0)
+            return not first
+
+    with capture_logs() as logs:
+        Watchdog(shop.around.database, uuid4(), LeaseClock(1))._await(Late())
+    assert not logs
