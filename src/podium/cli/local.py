@@ -95,13 +95,14 @@ def stop(server: Mapping[str, object], takes_long: Callable[[], object]) -> None
     After a second ``takes_long`` is called. Ctrl-C asks again, which hurries it; then another one
     ends the waiting.
     """
-    _ask_to_stop(server)
+    _ask_to_stop(server, signal.SIGTERM)
     try:
         if not _has_ended(_SILENT_SECONDS):
             takes_long()
             _wait_for_end(server)
     except KeyboardInterrupt:
-        _ask_to_stop(server)
+        # A server that has not come to heed the first finds two of one kind as one.
+        _ask_to_stop(server, signal.SIGINT)
         _wait_for_end(server)
 
 
@@ -114,10 +115,10 @@ def handed_back(server: Mapping[str, object]) -> int | None:
     return cast("int | None", word["handed_back"]) if word["pid"] == server["pid"] else None
 
 
-def _ask_to_stop(server: Mapping[str, object]) -> None:
+def _ask_to_stop(server: Mapping[str, object], sig: signal.Signals) -> None:
     process = cast("int", server["pid"])
     try:
-        os.kill(process, signal.SIGTERM)
+        os.kill(process, sig)
     except ProcessLookupError:
         return
     except PermissionError:

@@ -96,7 +96,7 @@ class Child:
     async def stop(self, seconds: float) -> None:
         """Ask it to end in order, wait up to ``seconds``, then kill it."""
         self._deadline = time.monotonic() + seconds
-        self._ask()
+        self._ask(signal.SIGTERM)
         asked_twice = False
         while self.process is not None and self.process.returncode is None:
             if time.monotonic() >= self._deadline:
@@ -106,7 +106,7 @@ class Child:
             if self._hurried and not asked_twice:
                 asked_twice = True
                 self._deadline = min(self._deadline, time.monotonic() + HURRY_SECONDS)
-                self._ask()
+                self._ask(signal.SIGINT)  # two of one kind that it finds together count as one
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper], timeout=KILL_SECONDS)
@@ -129,10 +129,10 @@ class Child:
         with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), KILL_SECONDS)
 
-    def _ask(self) -> None:
+    def _ask(self, sig: signal.Signals) -> None:
         if self.process is not None:
             with suppress(ProcessLookupError):
-                self.process.terminate()
+                self.process.send_signal(sig)
 
     async def _keep(self) -> None:
         deaths = 0
@@ -185,7 +185,7 @@ class Child:
                 pass_fds=self._pass_fds,
             )
         if self._deadline is not None:  # the order to stop came while it was being started
-            self._ask()
+            self._ask(signal.SIGTERM)
         status = await self.process.wait()
         said = self._said()
         self.last_words = said or {}

@@ -215,6 +215,21 @@ async def test_hurry_may_come_just_before_the_stop(notes: Notes) -> None:
         assert notes.count("hurried") == 1
 
 
+async def test_hurry_counts_though_both_orders_arrive_together(notes: Notes) -> None:
+    """A process that the machine does not let run for a moment finds them both at once."""
+    async with child(notes, WAITS, "await order.hurry.wait(); note('hurried')") as made:
+        await eventually(lambda: notes.count("started") == 1)
+        process = psutil.Process(notes.all()[0][1])
+        process.suspend()
+        await eventually(lambda: process.status() == psutil.STATUS_STOPPED)
+        made.hurry()
+        stopping = asyncio.create_task(made.stop(60))
+        await asyncio.sleep(0.2)
+        process.resume()
+        await asyncio.wait_for(stopping, 10)
+        assert notes.count("hurried") == 1
+
+
 async def test_stop_while_it_is_between_two_lives(notes: Notes) -> None:
     made = Child("test", argv("note('x')"), {"NOTES": str(notes.path)}, pauses=Pauses(first=(60,)))
     made.start()
