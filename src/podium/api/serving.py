@@ -1,8 +1,9 @@
 """Serves the application: uvicorn, set up for long streams and clients that misbehave."""
 
+import asyncio
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _MOST_HEADER_BYTES = 64 * 1024
+_HURRIED_SECONDS = 3.0
+"""How long the application may take to end when it is hurried; then it is cancelled."""
 _HEAD = "Address and headers may have 64 KiB together."
 
 
@@ -96,7 +99,14 @@ class ApiServer(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams first: uvicorn waits for connections, and streams never end alone."""
+        """End the streams first: uvicorn waits for connections, and streams never end alone.
+
+        In a hurry uvicorn leaves the application to be cancelled, and logs that as an error.
+        """
         stop: Any = self._app.state.stop
         stop()
         await super().shutdown(sockets)
+        if self.force_exit:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_HURRIED_SECONDS):
+                    await self.lifespan.shutdown()
