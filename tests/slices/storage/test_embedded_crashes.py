@@ -156,6 +156,26 @@ async def test_backends_that_outlived_their_postmaster_are_ended(
     connection.terminate()
 
 
+async def test_a_last_checkpoint_that_takes_too_long_is_told_and_given_up(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        Postgres,
+        "stop_steps",
+        ((signal.SIGINT, 0.5), (signal.SIGQUIT, 0.5), (signal.SIGKILL, 5)),
+    )
+    servers = EmbeddedServers(home, valkey=False)
+    urls = await servers.start()
+    await query(urls, "create table kept as select 1 as number")
+    checkpointer = next(p for p in all_processes(home) if "checkpointer" in " ".join(p.cmdline()))
+    checkpointer.suspend()  # as if the disk stood still
+    await servers.stop()
+    logged = capsys.readouterr().out
+    async with running(home) as (_, again):
+        assert await query(again, "select number from kept") == 1
+    assert [logged.count(word) for word in ("SIGINT", "SIGQUIT", "SIGKILL")] == [1, 1, 0]
+
+
 async def test_recycled_process_ids_and_stale_files_do_not_block(home: Path) -> None:
     async with running(home) as (servers, _):
         layout = servers.layout

@@ -13,8 +13,11 @@ from functools import cache
 from pathlib import Path
 
 import psutil
+import structlog
 
 from podium.storage.embedded.account import Account
+
+log = structlog.stdlib.get_logger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
@@ -141,8 +144,9 @@ def tail(path: Path, lines: int = 15) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-async def stop(process: Process, steps: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Send each signal in turn and wait its seconds, until the process has ended."""
+async def stop(process: Process, name: str, steps: Sequence[tuple[signal.Signals, float]]) -> None:
+    """Send each signal in turn and wait its seconds, until the process has ended. ``name`` is what
+    the log calls it when it takes longer."""
     for sig, seconds in steps:
         if process.returncode is None:
             with suppress(ProcessLookupError):
@@ -152,4 +156,6 @@ async def stop(process: Process, steps: Sequence[tuple[signal.Signals, float]]) 
                 await process.wait()
                 return
         except TimeoutError:
-            continue
+            log.warning(
+                "embedded server does not end in time", server=name, sent=sig.name, seconds=seconds
+            )

@@ -43,7 +43,7 @@ class Server(ABC):
     async def stop(self) -> None:
         """End the process, softly first. Does nothing when it does not run."""
         if self.process is not None:
-            await stop(self.process, self.stop_steps)
+            await stop(self.process, self.name, self.stop_steps)
             self.process = None
 
     @property
