@@ -1,6 +1,7 @@
 """Commands that start, stop and examine a Podium, each on a data directory of its own."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -207,6 +208,25 @@ def test_the_doctor_finds_what_is_wrong_with_a_server() -> None:
         "clock": "warning",
     }
     assert all(finding.advice for finding in found.values())
+
+
+def test_the_doctor_tells_of_workers_that_died(fresh: Installation) -> None:
+    assert fresh.podium("up", "-d", PODIUM_LEASE_SECONDS="5").status == 0
+    assert "All is well." in fresh.podium("doctor").out
+    dead = fresh.podium("status", "--json").json["workers"][0]
+    os.kill(dead["pid"], signal.SIGKILL)
+
+    until(lambda: "worker.lost" in fresh.podium("event", "list", "-p", "*").out)
+    until(lambda: bool(fresh.podium("status", "--json").json["workers"]))
+    said = fresh.podium("doctor")
+    assert said.status == 0, said
+    assert f"1 worker died within the hour: worker-1 at {dead['host']} (process" in said.out
+    assert "'podium logs' on the worker's machine tells why" in said.out
+    assert "All is well." not in said.out
+    checks = {c["check"]: c for c in fresh.podium("doctor", "--json").json["checks"]}
+    assert checks["workers"]["detail"].startswith("1 alive")
+    assert checks["dead workers"]["outcome"] == "warning"
+    assert f"process {dead['pid']}), lost at 20" in checks["dead workers"]["detail"]
 
 
 @pytest.mark.parametrize(("free", "outcome"), [(0, "failed"), (2**29, "warning"), (2**40, "ok")])

@@ -13,13 +13,14 @@ from podium import __version__
 from podium.cli import local, output
 from podium.cli.failures import Failure, Status
 from podium.cli.options import Json, application, connect
-from podium.cli.text import duration, size
+from podium.cli.text import duration, local_time, size
 from podium.client.connection import data_dir, local_server
 from podium.client.errors import Forbidden, PodiumError
 
 if TYPE_CHECKING:
     from podium.client import Podium
     from podium.client.models import Status as ServerStatus
+    from podium.client.models import Worker
 
 app = application()
 
@@ -34,6 +35,11 @@ _LITTLE_BYTES = 2 * 2**30
 _LEAST_BYTES = 2**28
 _MOST_SKEW = 5.0
 _MOST_LAG = 5.0
+_MOST_DEATHS = 3
+_WHY_THEY_DIED = (
+    "'podium logs' on the worker's machine tells why. What they ran was given to others, or waits "
+    "for a worker."
+)
 
 Outcome = Literal["ok", "warning", "failed"]
 
@@ -186,6 +192,7 @@ def _server() -> Iterator[Finding]:
     try:
         with connect() as client:
             status, skew = client.status(), client.clock_skew()
+            died = [worker for worker in client.workers.list() if worker.state == "dead"]
             yield _reached(status, client)
     except Forbidden as error:
         detail = f"It answers, but does not tell this token how it is. {error.message}"
@@ -195,7 +202,7 @@ def _server() -> Iterator[Finding]:
     except PodiumError as error:
         yield Finding("server", "failed", error.message, error.hint or "See 'podium logs'.")
         return
-    yield from _of_server(status, skew)
+    yield from _of_server(status, skew, died)
 
 
 def _reached(status: "ServerStatus", client: "Podium") -> Finding:
@@ -206,7 +213,9 @@ def _reached(status: "ServerStatus", client: "Podium") -> Finding:
     return Finding("server", "ok", detail)
 
 
-def _of_server(status: "ServerStatus", skew: float) -> Iterator[Finding]:
+def _of_server(
+    status: "ServerStatus", skew: float, died: "Sequence[Worker]" = ()
+) -> Iterator[Finding]:
     for name, server in (("PostgreSQL", status.database), ("Valkey", status.valkey)):
         place = "embedded" if server.embedded else "external"
         if server.ok:
@@ -216,12 +225,14 @@ def _of_server(status: "ServerStatus", skew: float) -> Iterator[Finding]:
             yield Finding(name, "warning", f"out of reach, {place}", advice)
         else:
             yield Finding(name, "failed", f"out of reach, {place}", "See 'podium logs'.")
-    alive = [worker for worker in status.workers if worker.state not in {"stopped", "lost"}]
+    alive = status.workers
     if alive:
         running = sum(worker.running for worker in alive)
         yield Finding("workers", "ok", f"{len(alive)} alive, {running} tasks running")
     else:
         yield Finding("workers", "failed", "No worker is alive.", "Start one: 'podium worker'.")
+    if died:
+        yield _deaths(died)
     if alive:  # else nobody knows
         yield _confinement(status.confinement)
     lag = status.feed_lag_seconds or 0.0
@@ -235,6 +246,20 @@ def _of_server(status: "ServerStatus", skew: float) -> Iterator[Finding]:
         yield Finding("clock", "warning", f"{abs(skew):.0f} s apart from the server's.", advice)
     else:
         yield Finding("clock", "ok", "agrees with the server's")
+
+
+def _deaths(died: "Sequence[Worker]") -> Finding:
+    """What to say of workers whose leases ended, which those that stop in order give back."""
+    named = "; ".join(_death(worker) for worker in died[:_MOST_DEATHS])
+    more = f"; and {len(died) - _MOST_DEATHS} more" if len(died) > _MOST_DEATHS else ""
+    count = "1 worker" if len(died) == 1 else f"{len(died)} workers"
+    detail = f"{count} died within the hour: {named}{more}."
+    return Finding("dead workers", "warning", detail, _WHY_THEY_DIED)
+
+
+def _death(worker: "Worker") -> str:
+    at = local_time(worker.lease_until)
+    return f"{worker.name} at {worker.host} (process {worker.pid}), lost at {at}"
 
 
 def _confinement(kind: str | None) -> Finding:
