@@ -145,27 +145,53 @@ def json_value(given: str, option: str) -> object:
     """JSON from the command line, from a file (``@path``) or from standard input (``-``)."""
     import msgspec
 
+    text = _json_text(given, option)
     try:
-        if given == "-":
-            text = _standard_input(option)
-        elif given.startswith("@"):
-            text = Path(given[1:]).read_text("utf-8")
-        else:
-            text = given
         return msgspec.json.decode(text)
+    except RecursionError:
+        raise wrong(f"{option} is nested too deeply.", "Give its deep parts as text.") from None
+    except (ValueError, msgspec.DecodeError) as error:
+        if given.startswith("@"):
+            told = _place(text) or f"is no JSON: {error}"
+            raise wrong(f"{option}: {given[1:]} {told}.", "Correct it there.") from None
+        raise wrong(f"{option} is no JSON: {error}.", _how_to_write(given)) from None
+
+
+def _json_text(given: str, option: str) -> str:
+    if given == "-":
+        return _standard_input(option)
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text("utf-8")
     except OSError as error:
         raise wrong(
             f"{option}: {given[1:]} cannot be read: {error.strerror}.",
             "Give a file's path, from the current directory or from /; shells expand no ~ after @.",
         ) from None
-    except RecursionError:
-        raise wrong(f"{option} is nested too deeply.", "Give its deep parts as text.") from None
-    except (ValueError, msgspec.DecodeError) as error:
-        raise wrong(
-            f"{option} is no JSON: {error}.",
-            "Quote text inside the shell's quotes: '\"text\"'; @FILE reads a file, - standard "
-            "input.",
-        ) from None
+    except ValueError as error:
+        raise wrong(f"{option}: {given[1:]} is no JSON: {error}.", "Give a file of JSON.") from None
+
+
+def _place(text: str) -> str | None:
+    """Where a text is no JSON, as editors count; None when the place is not known."""
+    import json
+
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"is no JSON at line {error.lineno}, column {error.colno}: {error.msg}"
+    return None  # such as a number that is too large for us
+
+
+def _how_to_write(given: str) -> str:
+    try:
+        is_file = given.endswith(".json") or Path(given).is_file()
+    except OSError:  # it is too long for a name
+        is_file = False
+    if is_file:
+        return f"To read that file write @{given}."
+    return "Quote text inside the shell's quotes: '\"text\"'; @FILE reads a file, - standard input."
 
 
 def _standard_input(option: str) -> str:

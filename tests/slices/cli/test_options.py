@@ -58,6 +58,39 @@ def test_what_is_no_json_is_told(given: str, advice: str) -> None:
     assert advice in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize("name", ["words.json", "words"])
+def test_a_file_that_is_named_without_the_sign_is_recognised(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("{}")
+    with pytest.raises(Failure) as caught:
+        json_value(name, "--config")
+    assert caught.value.hint == f"To read that file write @{name}."
+    with pytest.raises(Failure) as caught:
+        json_value("x" * 5000, "--config")
+    assert "Quote text" in usage(caught)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b'{\n "\xc3\xa4": no}', "is no JSON at line 2, column 7: Expecting value"),
+        (b'{"a":', "is no JSON at line 1, column 6: Expecting value"),
+        (b"1e999", "is no JSON: Number out of range"),
+        (b"\xff", "is no JSON: 'utf-8' codec"),
+    ],
+)
+def test_a_file_that_is_no_json_is_named_with_the_place(
+    text: bytes, told: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "broken.json"
+    file.write_bytes(text)
+    with pytest.raises(Failure) as caught:
+        json_value(f"@{file}", "--config")
+    assert f"--config: {file} {told}" in usage(caught)
+
+
 @pytest.mark.parametrize("redirection", ["0> /dev/null", "<&-"])
 def test_standard_input_that_cannot_be_read_is_named(redirection: str) -> None:
     """One that is there to be written to, or none at all."""
