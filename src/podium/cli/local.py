@@ -54,14 +54,19 @@ def start(*options: str) -> Mapping[str, object]:
 
 
 def _not_started(status: int, said: str) -> Failure:
-    try:
-        told = cast("dict[str, str]", json.loads(said.rpartition("\n")[2])["error"])
-    except (ValueError, KeyError, TypeError):  # it broke before it could tell
-        gave_no_reason = f"The server ended with status {status} and gave no reason."
-        told = {"code": "not_started", "message": said or gave_no_reason}
+    gave_no_reason = f"The server ended with status {status} and gave no reason."
+    told = _error_in(said) or {"code": "not_started", "message": said or gave_no_reason}
     hint = told.get("hint") or "'podium logs' and 'podium doctor' may say more."
     ours = Status.CONFLICT if status == Status.CONFLICT else Status.FAILED
     return Failure(ours, told["code"], told["message"], hint)
+
+
+def _error_in(said: str) -> Mapping[str, str] | None:
+    """The error that a server process told as JSON; None when it broke before it could."""
+    try:
+        return cast("dict[str, str]", json.loads(said.rpartition("\n")[2])["error"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def ensure(starting: Callable[[], None]) -> None:
@@ -174,10 +179,13 @@ def _of_settings(*options: str) -> object:
         check=False,
     )
     if done.returncode:
+        said = done.stderr.strip()
+        told = _error_in(said) or {}
         raise Failure(
             Status.FAILED,
             "settings_invalid",
-            done.stderr.strip() or "The settings cannot be read, for no reason given.",
-            "Check the PODIUM_* variables and settings.toml in the data directory.",
+            told.get("message") or said or "The settings cannot be read, for no reason given.",
+            told.get("hint")
+            or "Check the PODIUM_* variables and settings.toml in the data directory.",
         )
     return json.loads(done.stdout)

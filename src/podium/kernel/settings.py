@@ -23,6 +23,7 @@ from podium.kernel.fields import told
 
 Seconds = Annotated[float, Field(gt=0)]
 _CORRECT = "Correct the value, or remove it to have the default."
+_AS_LIST = 'Write a list as ["first", "second"], in a variable within the shell\'s quotes.'
 
 
 def _begins_with(*schemes: str) -> Callable[[SecretStr], SecretStr]:
@@ -234,7 +235,9 @@ def load_settings(**overrides: Any) -> Settings:
             f"{_place(item['loc'])}: {told(item, Settings)}"
             for item in error.errors(include_input=False, include_url=False)
         )
-        raise SettingsInvalid(f"Settings cannot be used: {wrong}.", hint=_CORRECT) from None
+        no_list = any(item["type"] == "list_type" for item in error.errors())
+        hint = _AS_LIST if no_list else _CORRECT
+        raise SettingsInvalid(f"Settings cannot be used: {wrong}.", hint=hint) from None
     except SettingsError as error:
         raise _no_list() or SettingsInvalid(str(error), hint=_CORRECT) from None
     except (ValueError, OSError) as error:  # a settings.toml that is no TOML, or is closed to us

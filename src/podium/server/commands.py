@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from podium.kernel.errors import PodiumError
+from podium.kernel.redaction import redact
 from podium.kernel.settings import load_settings
 from podium.kernel.settings_view import settings_in_force
 from podium.server import in_force
@@ -16,11 +17,12 @@ from podium.server.runfiles import RunFiles, home
 
 def show_settings(*, not_in_force: bool) -> int:
     """Print every setting in force as JSON, secrets masked, or the names of those that the running
-    ``up`` does not have; on an error, one line that says it."""
+    ``up`` does not have; an error as JSON, too, on standard error."""
     try:
         shown = in_force.not_in_force(RunFiles(home())) if not_in_force else _settings()
     except PodiumError as error:
-        sys.stderr.write(f"{error.message}\n")
+        told = {"code": error.code, "message": error.message, "hint": error.hint}
+        sys.stderr.write(json.dumps({"error": redact(told)}) + "\n")
         return ExitStatus.FAILED
     sys.stdout.write(json.dumps(shown) + "\n")
     return ExitStatus.DONE

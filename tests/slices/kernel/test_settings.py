@@ -25,6 +25,15 @@ def test_a_list_that_is_no_json(value: str, meant: str, monkeypatch: pytest.Monk
     assert caught.value.hint == f"Write it as '{meant}'."
 
 
+@pytest.mark.parametrize("value", ['"mine"', "5", '{"a": 1}'])
+def test_json_that_is_no_list(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PODIUM_FUNCTION_MODULES", value)
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    assert "(PODIUM_FUNCTION_MODULES): Must be a valid list" in caught.value.message
+    assert 'Write a list as ["first", "second"]' in (caught.value.hint or "")
+
+
 def test_a_wrong_value_is_told_with_its_place(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "settings.toml").write_text("workers = 'many'\nprot = 1\n")
     monkeypatch.setenv("podium_lease_seconds", "soon")

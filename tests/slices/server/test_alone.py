@@ -171,8 +171,10 @@ async def test_settings_are_printed_without_secrets(environment: dict[str, str])
     environment["PODIUM_PORT"] = "many"
     status, _, err = await run(environment, "settings", "--json")
     assert status == ExitStatus.FAILED
-    assert len(err.splitlines()) == 1
-    assert "port" in err
+    told = json.loads(err)["error"]
+    assert told["code"] == "settings_invalid"
+    assert "port (PODIUM_PORT)" in told["message"]
+    assert "Correct the value" in told["hint"]
 
 
 async def test_there_is_nothing_to_upgrade(environment: dict[str, str]) -> None:
