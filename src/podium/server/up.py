@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 START_SECONDS = 180.0
 _LOOK_SECONDS = 0.05
+_NEXT_START = (
+    "The server that runs goes on as it is; the next start from this environment would fail."
+)
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,7 @@ def _compared(files: RunFiles, asked: Asked) -> Mapping[str, object]:
     try:
         return {"not_in_force": not_in_force(files)}
     except SettingsInvalid as error:  # no reason not to use the server that runs
-        return {"warning": f"It would not start again. {error.message}"}
+        return {"warning": f"{_NEXT_START} {error.message} {error.hint or ''}"}
 
 
 def _ask_to_stay(server: Mapping[str, object]) -> None:

@@ -159,6 +159,11 @@ def test_settings_are_told_without_a_server(fresh: Installation) -> None:
     said = fresh.podium("config", "show", PODIUM_LEASE_SECONDS="never")
     assert said.status == 1
     assert "lease_seconds" in said.err
+    assert "Hint: Correct the value" in said.err
+    for command in (["config", "show"], ["doctor"], ["up", "--detach"]):
+        said = fresh.podium(*command, PODIUM_FUNCTION_MODULES="mine")
+        assert said.status == 1
+        assert "Write it as '[\"mine\"]'." in said.out + said.err
 
 
 def test_the_doctor_without_a_server(fresh: Installation) -> None:
@@ -390,9 +395,19 @@ def test_settings_that_a_running_server_lacks_are_told(fresh: Installation) -> N
     assert ", ".join(names) in checks["settings"]["detail"]
     said = fresh.podium("up", "-d", PODIUM_LOG_RETENTION_DAYS="none")
     assert said.status == 0
-    assert "It would not start again. Settings cannot be used: log_retention_days" in said.out
+    assert "the next start from this environment would fail. Settings cannot be used: " in said.out
+    assert "log_retention_days (PODIUM_LOG_RETENTION_DAYS)" in said.out
+    assert "Correct the value" in said.out
+    shown = fresh.podium("config", "show", "--json", **other)
+    assert (shown.status, ", ".join(names) in shown.err) == (0, True)
+    assert {item["name"] for item in shown.json} > set(names)
+    said = fresh.podium("config", "show", PODIUM_LOG_RETENTION_DAYS="none")
+    assert (said.status, "log_retention_days " in said.out) == (0, True)
+    assert "a start from this environment would fail. Settings cannot be used: " in said.err
+    assert "log_retention_days (PODIUM_LOG_RETENTION_DAYS)" in said.err
     fresh.stop()
     fresh.start()
+    assert fresh.podium("config", "show").err.startswith("Settings come from")
     assert fresh.podium("up", "--detach").err == ""
     assert fresh.podium("up", "--detach", "--json").json["not_in_force"] == []
     assert "All is well" in fresh.podium("doctor").out

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from podium.cli import local, output
+from podium.cli.failures import Failure
 from podium.cli.options import Json, application, connect
 from podium.client.connection import data_dir, local_server
 
@@ -16,8 +17,13 @@ _VALUES = "Settings come from PODIUM_* variables, else from {}, else from their 
 
 @app.command()
 def show(json: Json = False) -> None:
-    """Show every setting in force: of the server if one can be reached, else as read here."""
+    """Show every setting in force: of the server if one can be reached, else as read here.
+
+    Beside those of this machine's server it says on standard error which settings of this
+    environment the server does not have, and which cannot be used.
+    """
     settings = _settings()
+    _tell_otherwise()
     if json:
         output.emit(settings)
         return
@@ -64,6 +70,20 @@ def _settings() -> Sequence[Mapping[str, object]]:
             found = [msgspec.to_builtins(item) for item in client.settings()]
         return cast("list[dict[str, object]]", found)
     return local.settings()
+
+
+def _tell_otherwise() -> None:
+    """Say what the settings of this environment would change, or that they cannot be used."""
+    if os.environ.get("PODIUM_URL") or not local_server():
+        return
+    try:
+        if missing := local.not_in_force():
+            output.note(f"{local.runs_without(missing)} {local.TO_APPLY}")
+    except Failure as failure:
+        output.note(
+            "These are the server's settings; a start from this environment would fail. "
+            f"{failure.message} {failure.hint}"
+        )
 
 
 def _changed(item: Mapping[str, object]) -> bool:
