@@ -16,12 +16,16 @@ _LAST_WORD_SECONDS = 1.0
 
 
 @contextmanager
-def explained(client: "Podium", task_id: str, *, quiet: bool) -> Generator[None]:
-    """While the body follows the task: say once, after a few seconds, why it has not started."""
+def explained(
+    client: "Podium", task_id: str, *, quiet: bool, within: float | None = None
+) -> Generator[None]:
+    """While the body follows the task: say once, after a few seconds, why it has not started; of
+    one that must start ``within`` less, before it is too late to know."""
     if quiet:
         yield
         return
-    timer = Timer(_PATIENCE_SECONDS, _explain, (client, task_id))
+    patience = _PATIENCE_SECONDS if within is None else min(_PATIENCE_SECONDS, within / 2)
+    timer = Timer(patience, _explain, (client, task_id))
     timer.daemon = True
     timer.start()
     try:

@@ -27,5 +27,6 @@ def test_without_workers_it_is_told_that_there_are_none(
     assert fresh.podium("up", "--detach", "--workers", "0").status == 0
     assert fresh.podium("agent", "add", "echo", "--", "cat").status == 0
     assert "worker" in reason(fresh.begin("ask", "x", "-a", "echo"))
+    assert "worker" in reason(fresh.begin("ask", "x", "-a", "echo", "--timeout", "2"))
     out = str(tmp_path / "out")
     assert "worker" in reason(fresh.begin("run", "checkup", "-r", str(tmp_path), "-o", out))

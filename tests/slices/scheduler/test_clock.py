@@ -55,20 +55,22 @@ async def test_a_task_that_does_not_start_in_time_fails(engine: Engine, worker: 
 
 
 async def test_a_task_that_expires_says_what_was_wrong_with_its_agent(engine: Engine) -> None:
-    agents = ("echo", "off", "ill", "gone")
+    agents = ("echo", "off", "ill", "lost", "gone")
     for name in agents[1:]:
         await engine.add_agent(name)
     tasks = [await engine.submit(agent=name, queue_timeout=60) for name in agents]
     await engine.run("update agent set enabled = false where name = 'off'")
-    await engine.run("update agent set healthy = false where name = 'ill'")
+    await engine.run("update agent set healthy = false where name in ('ill', 'lost')")
+    await engine.run("update agent set health_detail = 'No program.' where name = 'lost'")
     await engine.run("update agent set deleted_at = now() where name = 'gone'")
-    assert await engine.expire() == 4
+    assert await engine.expire() == 5
     told = [(await engine.error(task))["message"] for task in tasks]
     late = "The task did not start within its queue timeout"
     assert told == [
         f"{late}.",
         f"{late}; agent off is disabled.",
         f"{late}; agent ill is not healthy.",
+        f"{late}; agent lost is not healthy: No program.",
         f"{late}; agent gone was deleted.",
     ]
 

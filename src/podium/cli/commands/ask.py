@@ -51,7 +51,7 @@ def ask(
         if not json:
             output.note(f"Task {task.id}")
         try:
-            with explained(client, task.id, quiet=json):
+            with explained(client, task.id, quiet=json, within=limit):
                 written = _follow(client, task.id, quiet=json)
             task = client.tasks.get(task.id)
         except KeyboardInterrupt:

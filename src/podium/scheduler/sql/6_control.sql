@@ -275,7 +275,8 @@ begin
                    'message', 'The task did not start within its queue timeout' || case
                        when a.deleted_at is not null then format('; agent %s was deleted.', a.name)
                        when not a.enabled then format('; agent %s is disabled.', a.name)
-                       when not a.healthy then format('; agent %s is not healthy.', a.name)
+                       when not a.healthy then format('; agent %s is not healthy', a.name)
+                            || coalesce(': ' || nullif(a.health_detail, ''), '.')
                        else '.' end)
           from unnest(late) with ordinality as l (id, place)
           join task t on t.id = l.id
