@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from podium.cli.failures import Status, report
+from podium.cli.groups import Group
 from podium.cli.options import Json, hand_on
 from podium.cli.quick import quicken
 
@@ -46,7 +47,7 @@ _COMMANDS = {
 }
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """Shows all commands without loading them, and loads the one that is used."""
 
     def __init__(self, **attributes: Any) -> None:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from podium.cli import completion
 from podium.cli.failures import Failure, Status
+from podium.cli.groups import Group
 from podium.cli.text import line
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def application(name: str | None = None, about: str | None = None) -> typer.Type
     Help is plain text: Typer's coloured help takes longer to load than a command may take.
     """
     app = typer.Typer(
+        cls=Group,
         name=name,
         help=about,
         no_args_is_help=name is not None,

@@ -66,6 +66,8 @@ def test_registering_agents(podium: Run, echo: str) -> None:
     assert podium("agent", "remove", "shell", "-y").status == 0
     assert podium("agent", "add", "f", "--function", "os:getcwd").status != 0
     assert podium("agent", "remove", echo).status == 2
+    missing = podium("agent", "remove", "missing")
+    assert (missing.status, "--yes" in missing.err) == (4, False)
     assert podium("agent", "remove", echo, "-y").out == "echo is removed\n"
     assert podium("agent", "remove", "gone", "-y", "--json").json["removed"] is True
     assert podium("agent", "list").err.startswith("There are no agents.")
@@ -180,6 +182,8 @@ def test_projects(installation: Installation) -> None:
     assert "3" in installation.podium("project", "show", name).out
     assert installation.podium("project", "list", "--json").status == 0
     assert installation.podium("project", "delete", name).status == 2
+    missing = installation.podium("project", "delete", "missing")
+    assert (missing.status, "--yes" in missing.err) == (4, False)
     assert installation.podium("project", "delete", name, "-y").out == f"{name} is deleted\n"
     assert installation.podium("project", "show", name).status == 4
 

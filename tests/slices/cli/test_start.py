@@ -89,6 +89,34 @@ def test_wrong_usage_is_told_with_the_way_to_the_help(nowhere: Installation) -> 
     assert nowhere.podium("task", "list", "-n", "0").status == 2
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("agent delete", "'remove'"),
+        ("agent rm", "'remove'"),
+        ("token rm", "'revoke'"),
+        ("task get", "'show'"),
+        ("agent info", "'show'"),
+        ("task ls", "'list'"),
+        ("task canel", "'cancel'"),
+        ("stop", "'down'"),
+        ("agnt list", "'agent'"),
+    ],
+)
+def test_a_command_of_another_name_is_recognised(
+    nowhere: Installation, typed: str, meant: str
+) -> None:
+    said = nowhere.podium(*typed.split())
+    assert (said.status, said.out) == (2, "")
+    assert f"Did you mean {meant}?" in said.err
+
+
+def test_a_command_that_is_like_none_is_only_refused(nowhere: Installation) -> None:
+    for typed in (["event", "delete"], ["frobnicate"]):
+        said = nowhere.podium(*typed)
+        assert (said.status, "Did you mean" in said.err) == (2, False)
+
+
 def test_without_a_server_the_error_teaches(nowhere: Installation) -> None:
     said = nowhere.podium("task", "list")
     assert (said.status, said.out) == (3, "")

@@ -249,8 +249,10 @@ def remove(
     json: Json = False,
 ) -> None:
     """Remove an agent."""
-    confirm(f"Remove the agent {name}", yes=yes)
     with connect(project) as client:
+        if not yes:
+            client.agents.get(name)  # nobody need agree to what cannot be done
+        confirm(f"Remove the agent {name}", yes=yes)
         client.agents.delete(name)
     if json:
         output.emit({"name": name, "removed": True})

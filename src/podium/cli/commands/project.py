@@ -60,8 +60,10 @@ def delete(
     json: Json = False,
 ) -> None:
     """Delete a project that has no agents, tasks or tokens in force."""
-    confirm(f"Delete the project {name}", yes=yes)
     with connect() as client:
+        if not yes:
+            client.projects.get(name)  # nobody need agree to what cannot be done
+        confirm(f"Delete the project {name}", yes=yes)
         client.projects.delete(name)
     if json:
         output.emit({"name": name, "deleted": True})
