@@ -67,6 +67,12 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def watching(text: str) -> None:
+    """Tell somebody at a terminal what a command waits for that shows nothing yet."""
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        note(f"{text} Ctrl-C ends this.")
+
+
 def divide(text: str) -> None:
     """On a terminal a dim line between parts of the output; none where a program may read it."""
     if console().is_terminal:

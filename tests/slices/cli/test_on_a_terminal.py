@@ -95,6 +95,23 @@ def test_tasks_are_watched_live(installation: Installation, slow: str) -> None:
     assert screen.end() == 0
 
 
+def test_what_waits_without_end_says_so(installation: Installation, slow: str) -> None:
+    for arguments, told in (
+        (["event", "follow"], "Waiting for events. Ctrl-C ends this."),
+        (["task", "watch"], "Watching the tasks of the project as they come and change. Ctrl-C"),
+    ):
+        screen = terminal(installation, *arguments)
+        screen.expect(told)
+        screen.type("\x03")
+        assert screen.end() == 130
+    events = installation.podium("event", "list", "-p", "terminal", "--json").json
+    screen = terminal(installation, "event", "follow", "--json", "--after", events[0]["cursor"])
+    screen.expect(events[1]["cursor"])
+    screen.type("\x03")
+    assert screen.end() == 130
+    assert "Ctrl-C" not in screen.seen
+
+
 def test_ctrl_c_while_waiting_tells_what_goes_on(installation: Installation, slow: str) -> None:
     screen = terminal(installation, "task", "create", "-a", slow, "--wait")
     screen.expect("running")

@@ -93,6 +93,8 @@ def follow(
     """Print events as they happen, until Ctrl-C; none is lost when the server restarts."""
     with connect(project) as client:
         stream = client.events(types=type_ or (), subjects=_whole(client, subject), after=after)
+        if not json:
+            output.watching("Waiting for events.")
         for event in stream:
             if json:
                 output.emit(event)

@@ -160,6 +160,7 @@ def _end(tasks: "Sequence[Task]") -> None:
 
 
 def _watch_all(client: "Podium") -> None:
+    output.watching("Watching the tasks of the project as they come and change.")
     with client.events(types=["task.*"]) as stream:
         running = list(client.tasks.list(states=_BEGUN))
         queued = list(client.tasks.list(states=_WAITING, limit=_WATCHED))
