@@ -1,5 +1,6 @@
 """What commands print: tables and lines for people, JSON for programs."""
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -189,16 +190,30 @@ def show_table(
     """Print a table, or say on standard error that there is ``nothing``.
 
     ``cut``, ``fold``, ``shorten`` and ``drop`` are as for ``fitted``; without the first two every
-    column may fold.
+    column may fold. What is no terminal gets whole rows, and whole ids where COLUMNS narrows it.
     """
     if not rows:
         note(nothing)
         return
     if not (cut or fold):
         fold = headers
-    console().print(
-        fitted(console(), headers, rows, cut=cut, fold=fold, shorten=shorten, drop=drop)
-    )
+    if console().is_terminal:
+        on = console()
+        on.print(fitted(on, headers, rows, cut=cut, fold=fold, shorten=shorten, drop=drop))
+        return
+    on = _as_wide_as_asked()
+    with on.capture() as told:
+        on.print(fitted(on, headers, rows, cut=cut, fold=fold, drop=drop))
+    sys.stdout.write("".join(f"{row.rstrip()}\n" for row in told.get().splitlines()))
+
+
+def _as_wide_as_asked() -> "Console":
+    """For tables that no terminal limits: as wide as COLUMNS says, else as they come to be."""
+    from rich.console import Console
+
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() and int(columns) else _WIDE
+    return Console(width=width, markup=False, highlight=False, emoji=False)
 
 
 def show_fields(fields: Mapping[str, object]) -> None:

@@ -278,3 +278,14 @@ def test_explanations_and_hints_are_told_in_commands_and_once(podium: Run, echo:
     assert "`podium agent edit`" in podium("agent", "add", echo, "--", "cat").err
     said = podium("agent", "edit", echo, "--prompt", "argument")
     assert (said.status, "Give the program again" in said.err) == (2, True)
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_asked(podium: Run, echo: str) -> None:
+    task_id = made(podium("task", "create", "-a", echo, "--delay", "1h", "-t", "word " * 30))
+    whole = podium("task", "list", COLUMNS="").out
+    assert whole.count("word") == 12
+    assert all(line == line.rstrip() for line in whole.splitlines())
+    narrow = podium("task", "list", COLUMNS="80").out
+    assert task_id in narrow
+    assert all(len(line) <= 80 for line in narrow.splitlines())
+    assert 0 < narrow.count("word") < 12
