@@ -301,6 +301,23 @@ def test_a_log_is_readable_and_harmless(fresh: Installation) -> None:
     assert "old" not in said.out
 
 
+def test_a_log_is_shown_from_a_level_on(fresh: Installation) -> None:
+    (fresh.home / "logs").mkdir(parents=True)
+    levels = ("error", "warning", "info", "debug", "critical", "info")
+    text = "".join(f"{json.dumps({'level': level, 'event': 'x'})}\n" for level in levels)
+    (fresh.home / "logs" / "podium.log").write_text(f"Traceback\n{text}")
+
+    def shown(*options: str) -> list[str]:
+        lines = fresh.podium("logs", "--json", *options).out.splitlines()
+        return [json.loads(line)["level"] if "{" in line else line for line in lines]
+
+    assert shown() == ["Traceback", *levels]
+    assert shown("--level", "warning") == ["Traceback", "error", "warning", "critical"]
+    assert shown("--level", "warning", "-n", "2") == ["warning", "critical"]
+    assert shown("--level", "critical", "-n", "1") == ["critical"]
+    assert fresh.podium("logs", "--level", "loud").status == 2
+
+
 def test_a_log_is_followed_when_it_is_rotated(tmp_path: Path) -> None:
     path = tmp_path / "podium.log"
     seen: list[str] = []

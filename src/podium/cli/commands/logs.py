@@ -4,9 +4,9 @@ import json as jsonlib
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Annotated, cast
+from typing import IO, Annotated, Literal, cast, get_args
 
 import typer
 
@@ -18,7 +18,10 @@ from podium.client.connection import data_dir
 
 app = application()
 
+Level = Literal["debug", "info", "warning", "error", "critical"]
+
 _LOOK_SECONDS = 0.2
+_LEVELS = get_args(Level)
 _STYLES = {"warning": "yellow", "error": "red", "critical": "bold red", "debug": "dim"}
 _SHOWN_APART = {"time", "level", "event", "process", "logger", "pid", "exception"}
 
@@ -30,9 +33,16 @@ def logs(
         int,
         typer.Option("--lines", "-n", min=0, metavar="NUMBER", help="Last lines to begin with."),
     ] = 100,
+    level: Annotated[
+        Level, typer.Option("--level", help="Only what is of this level or above.")
+    ] = "debug",
     json: Json = False,
 ) -> None:
-    """Show the log of this machine's server."""
+    """Show the log of this machine's server.
+
+    With --level the lines are counted that are shown; what has no level, such as the end of a
+    process that crashed, is always shown.
+    """
     path = data_dir() / "logs" / "podium.log"
     if not path.exists() and not follow:
         raise Failure(
@@ -41,15 +51,18 @@ def logs(
             f"There is no log: {path}.",
             "It appears with the first 'podium up'. PODIUM_HOME names another data directory.",
         )
-    for line in _lines(path, lines, follow=follow):
+    for line in _lines(path, lines, follow=follow, wanted=lambda line: _is_of(line, level)):
         if json:
             output.say(line)
         else:
             _show(line)
 
 
-def _lines(path: Path, last: int, *, follow: bool) -> Iterator[str]:
-    """The last lines and, with ``follow``, those to come, also after the file was rotated."""
+def _lines(
+    path: Path, last: int, *, follow: bool, wanted: Callable[[str], bool] = lambda _line: True
+) -> Iterator[str]:
+    """The last lines that are wanted and, with ``follow``, those to come, also after the file was
+    rotated."""
     first = True
     while True:
         try:
@@ -60,11 +73,11 @@ def _lines(path: Path, last: int, *, follow: bool) -> Iterator[str]:
             continue
         with file:
             if first:
-                yield from (line.rstrip("\n") for line in deque(file, maxlen=last))
+                yield from (line.rstrip("\n") for line in deque(filter(wanted, file), last))
                 first = False
             if not follow:
                 return
-            yield from _growing(file, path)
+            yield from filter(wanted, _growing(file, path))
 
 
 def _growing(file: IO[str], path: Path) -> Iterator[str]:
@@ -83,16 +96,28 @@ def _growing(file: IO[str], path: Path) -> Iterator[str]:
         time.sleep(_LOOK_SECONDS)
 
 
-def _show(line: str) -> None:
-    """One record: time, level, process, event, what belongs to it."""
+def _record(line: str) -> dict[str, object] | None:
     try:
         found: object = jsonlib.loads(line)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        return None
+    return cast("dict[str, object]", found) if isinstance(found, dict) else None
+
+
+def _is_of(line: str, least: Level) -> bool:
+    """Whether a line is of that level or above, or of none that is known."""
+    if least == "debug":
+        return True
+    found = (_record(line) or {}).get("level")
+    return found not in _LEVELS or _LEVELS.index(str(found)) >= _LEVELS.index(least)
+
+
+def _show(line: str) -> None:
+    """One record: time, level, process, event, what belongs to it."""
+    record = _record(line)
+    if record is None:
         output.say(line)
         return
-    record = cast("dict[str, object]", found)
     rest = " ".join(
         f"{name}={value if isinstance(value, str | int | float) else jsonlib.dumps(value)}"
         for name, value in record.items()
