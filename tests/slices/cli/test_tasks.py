@@ -289,3 +289,11 @@ def test_a_table_in_a_pipe_is_as_wide_as_asked(podium: Run, echo: str) -> None:
     assert task_id in narrow
     assert all(len(line) <= 80 for line in narrow.splitlines())
     assert 0 < narrow.count("word") < 12
+
+
+def test_capabilities_are_not_shown_as_an_agent(podium: Run) -> None:
+    podium("agent", "add", "talker", "-c", "talk", "--", "cat")
+    task_id = made(podium("task", "create", "-c", "talk", "--delay", "1h"))
+    shown = [line.split() for line in podium("task", "show", task_id).out.splitlines()]
+    assert ["Capabilities", "talk"] in shown
+    assert "Agent" not in [fields[0] for fields in shown]
