@@ -106,14 +106,16 @@ class Principal:
             )
 
     def _how_to_hold(self, missing: Sequence[str]) -> str:
+        """What to do: who lacks a scope cannot make a token that holds it."""
+        ask = "Ask whoever administers this installation; `podium token create` makes it for them"
         beyond = [scope for scope in missing if scope in GLOBAL_SCOPES]
         if beyond and self.project_id is not None:
             return (
                 f"A token of one project cannot hold {' and '.join(beyond)}: use one for all "
-                "projects, which `podium token create` makes without --project."
+                f"projects. {ask}, without --project."
             )
         what = "it" if len(missing) == 1 else "them"
-        return f"Use a token that holds {what}; `podium token create` makes one."
+        return f"Use a token that holds {what}. {ask}."
 
     def demand_all(self) -> None:
         """Raise ``Forbidden`` for an attempt, which sees its own task but no list of others."""

@@ -342,7 +342,7 @@ def _require_grantable(granter: Principal, scopes: Sequence[str], *, bound: bool
     if missing:
         raise Forbidden(
             f"You cannot grant what you do not hold: {', '.join(missing)}.",
-            hint="`podium token create` with an administrator's token can.",
+            hint="Ask whoever administers this installation: an administrator's token can.",
             missing=missing,
         )
     if bound and (beyond := sorted(GLOBAL_SCOPES.intersection(scopes))):

@@ -21,7 +21,8 @@ class TokenNew(Body):
         description="A usual set of scopes, held besides `scopes`. viewer: look. member: also "
         "submit tasks, to whichever agents are registered, and edit, cancel, retry and delete "
         "them. operator: also register agents, and see metrics and settings. admin: everything. "
-        "Of a token of one project none sees the servers, metrics and settings.",
+        "With a project the first three leave out the servers, metrics and settings, and admin "
+        "holds nothing, so that alone it is refused.",
     )
     project: Name | None = Field(
         default=None, description="Bind the token to this project; otherwise it reaches all."

@@ -201,6 +201,7 @@ def test_tokens(installation: Installation) -> None:
     said = installation.podium("project", "create", "x", **as_viewer)
     assert said.status == 4
     assert "projects:write" in said.err
+    assert "Ask whoever administers this installation" in said.err
     listed = installation.podium("token", "list", "--json").json
     (token_id,) = [t["id"] for t in listed if t["name"] == "viewer"]
     assert token not in installation.podium("token", "list").out

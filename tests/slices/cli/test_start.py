@@ -61,6 +61,9 @@ def test_help_names_every_command(nowhere: Installation) -> None:
     assert said.status == 0
     for name in ("up", "down", "ask", "task", "doctor", "Exit statuses"):
         assert name in said.out
+    presets = " ".join(nowhere.podium("token", "create", "-h").out.split())
+    assert "With --project the first three do not see" in presets
+    assert "admin alone is refused" in presets
     assert "--depends-on" in nowhere.podium("task", "create", "-h").out
 
 

@@ -38,6 +38,7 @@ async def test_who_lacks_a_scope_is_told_which_token_can_hold_it(
     ):
         hint = (await as_token(api, token["token"], path)).json()["hint"]
         assert advice in hint, hint
+        assert "Ask whoever administers this installation" in hint
 
 
 async def test_the_secret_is_shown_once_and_only_its_hash_is_stored(

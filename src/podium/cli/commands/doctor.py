@@ -196,7 +196,10 @@ def _server() -> Iterator[Finding]:
             yield _reached(status, client)
     except Forbidden as error:
         detail = f"It answers, but does not tell this token how it is. {error.message}"
-        advice = "Use one for all projects: 'podium token create NAME --preset viewer'."
+        advice = (
+            "Use one for all projects. Ask whoever administers this installation; 'podium token "
+            "create NAME --preset viewer' makes it for them."
+        )
         yield Finding("server", "warning", detail, advice)
         return
     except PodiumError as error:

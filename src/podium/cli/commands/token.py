@@ -51,7 +51,8 @@ def create(
 
     viewer may look; member may also submit tasks, to whichever agents are registered, and change
     and delete them; operator may also register agents, and see metrics and settings; admin may do
-    everything. With --project, none of them sees the state of the servers, metrics and settings.
+    everything. With --project the first three do not see the state of the servers, metrics and
+    settings, and admin alone is refused: it holds nothing that is of one project.
     """
     if not (preset or scope):
         raise wrong(
