@@ -54,14 +54,15 @@ def test_ctrl_c_cancels_a_checkup(installation: Installation, podium: Run, tmp_p
     holder = made(podium("task", "create", "-a", "checkup-survey"))
     until(lambda: podium("task", "show", holder, "--json").json["state"] == "running")
     project = podium("task", "show", holder, "--json").json["project"]
-    repo, out = str(repository(tmp_path / "repo")), str(tmp_path / "out")
-    process = installation.begin("run", "checkup", "-r", repo, "-o", out, "-p", project)
+    repo, out_folder = str(repository(tmp_path / "repo")), str(tmp_path / "out")
+    process = installation.begin("run", "checkup", "-r", repo, "-o", out_folder, "-p", project)
     ours = ("task", "list", "--json", "-l", "checkup=report")
     until(lambda: bool(podium(*ours).json))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, ""), err
     assert "Cancelling the checkup" in err
+    assert not Path(out_folder).exists()
     states = {task["id"]: task["state"] for task in podium("task", "list", "--json").json}
     assert states.pop(holder) == "running"
     assert set(states.values()) == {"cancelled"}

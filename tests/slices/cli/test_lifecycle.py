@@ -122,6 +122,26 @@ def test_a_checkup_starts_what_it_needs(fresh: Installation, tmp_path: Path) -> 
     assert "without work" not in fresh.podium("status").out
 
 
+def test_a_server_that_an_interrupted_checkup_started_is_told_of(
+    fresh: Installation, tmp_path: Path
+) -> None:
+    repo, report = tmp_path / "empty", tmp_path / "report"
+    subprocess.run(["git", "init", "-q", str(repo)], check=True)
+    process = fresh.begin("run", "checkup", "-r", str(repo), "-o", str(report))
+    assert process.stderr is not None
+    assert process.stderr.readline() == "Starting Podium …\n"
+    process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "goes on in the background and stops after 5 min 0 s without work" in err
+    assert not report.exists()
+    assert "kept up" not in fresh.podium("status").out
+    fresh.podium("agent", "add", "echo", "--", "cat")
+    fresh.podium("task", "create", "-a", "echo", "--delay", "1h")
+    assert "kept up by tasks that have not ended: 1 pending" in fresh.podium("status").out
+
+
 def test_a_server_that_cannot_start_says_why(fresh: Installation) -> None:
     for arguments in (["up", "--detach"], ["up", "--detach", "--json"]):
         said = fresh.podium(*arguments, PODIUM_LEASE_SECONDS="never")

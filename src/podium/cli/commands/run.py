@@ -53,23 +53,33 @@ def checkup(
     tests side by side. Uses the server that runs, or starts one that ends when it is idle. The
     exit status is 0 when the report was written and no part failed.
     """
+    was_there = out.exists()
     options = _options(repo, out, head, skip or (), run_project_tools=run_project_tools)
+    drafts = cast("list[TaskInBulk]", graph.tasks(repo, options))
+    try:
+        well = _show(_run(drafts, project, quiet=json), json=json)
+    finally:
+        if not was_there:
+            with suppress(OSError):  # it holds something
+                out.rmdir()
+        if not json:
+            _tell_what_stays()
+    if not well:
+        raise typer.Exit(Status.FAILED)
+
+
+def _run(drafts: "list[TaskInBulk]", project: str | None, *, quiet: bool) -> "dict[str, Task]":
+    """The tasks once all have ended; Ctrl-C cancels them."""
     local.ensure(lambda: output.note("Starting Podium …"))
     with connect(project) as client:
         _register(client)
-        drafts = cast("list[TaskInBulk]", graph.tasks(repo, options))
         refs = client.tasks.create_many(drafts).refs
         try:
-            _follow(client, refs, quiet=json)
+            _follow(client, refs, quiet=quiet)
         except KeyboardInterrupt:
             _cancel(client, refs)
             raise
-        tasks = {ref: client.tasks.get(task_id) for ref, task_id in refs.items()}
-    well = _show(tasks, json=json)
-    if not json:
-        _tell_what_stays()
-    if not well:
-        raise typer.Exit(Status.FAILED)
+        return {ref: client.tasks.get(task_id) for ref, task_id in refs.items()}
 
 
 def _options(

@@ -7,9 +7,13 @@ from podium.cli.options import Json, application, connect
 from podium.cli.text import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from podium.client.models import Status
 
 app = application()
+
+_OPEN = ("running", "queued", "waiting", "pending")
 
 
 @app.command()
@@ -35,7 +39,7 @@ def _show(found: "Status", url: str) -> None:
             "Valkey": _server(found.valkey.ok, found.valkey.embedded),
             "Confinement": found.confinement,
             "Feed lag": duration(found.feed_lag_seconds),
-            "Stops": f"after {duration(idle)} without work" if idle is not None else None,
+            "Stops": None if idle is None else _stops(idle, found.counts),
             "Tasks": ", ".join(f"{count} {name}" for name, count in found.counts.items()) or "none",
         }
     )
@@ -62,6 +66,13 @@ def _show(found: "Status", url: str) -> None:
     if local.keeps_workers():
         nothing = "No worker runs now; it is being started again. 'podium logs' says why it ended."
     output.show_table(headers, rows, nothing, drop=("Confinement",))  # it is told above, too
+
+
+def _stops(idle: float, counts: "Mapping[str, int]") -> str:
+    """When a server ends by itself. Tasks that only wait keep it up, which nobody would guess."""
+    left = [f"{counts[name]} {name}" for name in _OPEN if counts.get(name)]
+    kept = f"; kept up by tasks that have not ended: {', '.join(left)}" if left else ""
+    return f"after {duration(idle)} without work{kept}"
 
 
 def _server(ok: bool, embedded: bool) -> object:
