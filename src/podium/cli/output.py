@@ -204,7 +204,8 @@ def show_table(
     on = _as_wide_as_asked()
     with on.capture() as told:
         on.print(fitted(on, headers, rows, cut=cut, fold=fold, drop=drop))
-    sys.stdout.write("".join(f"{row.rstrip()}\n" for row in told.get().splitlines()))
+    lines = told.get().removesuffix("\n").split("\n")
+    sys.stdout.write("".join(f"{each.rstrip()}\n" for each in lines))
 
 
 def _as_wide_as_asked() -> "Console":

@@ -165,7 +165,7 @@ class TokenNew(TypedDict):
         ]
     ]
     preset: NotRequired[Literal["viewer", "member", "operator", "admin"] | None]
-    """A usual set of scopes, held besides `scopes`. viewer: look. member: also submit tasks, to whichever agents are registered, and edit, cancel, retry and delete them. operator: also register agents, and see metrics and settings. admin: everything. Of a token of one project none sees the servers, metrics and settings."""
+    """A usual set of scopes, held besides `scopes`. viewer: look. member: also submit tasks, to whichever agents are registered, and edit, cancel, retry and delete them. operator: also register agents, and see metrics and settings. admin: everything. With a project the first three leave out the servers, metrics and settings, and admin holds nothing, so that alone it is refused."""
     project: NotRequired[str | None]
     """Bind the token to this project; otherwise it reaches all."""
     expires_in: NotRequired[float | None]
