@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import podium
 from podium.api.errors import TYPE_URL
@@ -62,9 +63,11 @@ def events_page() -> str:
 
 
 def settings_page() -> str:
-    """What every setting does."""
+    """What every setting does, and which values it takes."""
+    schemas = Settings.model_json_schema()["properties"]
     rows = [
-        f"| `{name}` | `PODIUM_{name.upper()}` | {_default(name)} | {field.description} |"
+        f"| `{name}` | `PODIUM_{name.upper()}` | {_values(name, schemas[name])} | {_default(name)} "
+        f"| {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(
@@ -75,8 +78,8 @@ def settings_page() -> str:
             "A setting comes from its environment variable, else from `settings.toml` in the data",
             "directory, else it has its default. Lists are JSON in the environment.",
             "",
-            "| setting | variable | default | meaning |",
-            "|---|---|---|---|",
+            "| setting | variable | values | default | meaning |",
+            "|---|---|---|---|---|",
             *rows,
             "",
         ]
@@ -122,6 +125,46 @@ def _event(kind: EventType) -> Iterator[str]:
     for name, meaning in kind.data.items():
         yield f"- `{name}`: {meaning}" if meaning else f"- `{name}`"
     yield ""
+
+
+def _values(name: str, schema: Mapping[str, Any]) -> str:
+    """Which values a setting takes, by its JSON Schema; the end of its name tells the unit."""
+    schema = schema.get("anyOf", [schema])[0]  # the other one is null, for unset
+    if "enum" in schema:
+        *others, last = (f"`{value}`" for value in schema["enum"])
+        return f"{', '.join(others)} or {last}"
+    unit = name.rpartition("_")[2]
+    kind = _KINDS.get(schema.get("format"), _KINDS[schema["type"]])
+    if unit == "url":
+        kind = "URL"
+    elif unit in _UNITS:
+        kind += f" of {unit}"
+    return ", ".join(filter(None, (kind, _range(schema))))
+
+
+_KINDS = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "path": "path",
+    "array": "list of texts",
+}
+_UNITS = {"bytes", "seconds", "hours", "days"}
+
+
+def _range(schema: Mapping[str, Any]) -> str:
+    """The limits of a number, or of the length of a text; empty where there are none."""
+    match schema:
+        case {"minimum": least, "maximum": most}:
+            return f"{least} to {most}"
+        case {"minLength": least, "maxLength": most}:
+            return f"{least} to {most} characters"
+        case {"minimum": least}:
+            return f"at least {least}"
+        case {"exclusiveMinimum": least}:
+            return f"more than {least}"
+        case _:
+            return ""
 
 
 def _default(name: str) -> str:

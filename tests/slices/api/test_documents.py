@@ -11,6 +11,7 @@ from podium.api import docs, openapi, websocket
 from podium.api.assembly import application
 from podium.api.event_types import CATALOGUE
 from podium.kernel.errors import PodiumError
+from podium.kernel.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 
@@ -115,3 +116,23 @@ def test_the_page_on_streams_names_every_close_code() -> None:
     used = {*websocket.CLOSE_CODES.values(), websocket.BAD_MESSAGE, websocket.SLOW}
     used |= {websocket.RESTARTING}
     assert documented == used
+
+
+def test_the_page_of_settings_tells_which_values_they_take() -> None:
+    rows = dict(
+        re.findall(r"^\| `(\w+)` \| `\w+` \| ([^|]*) \|", docs.settings_page(), re.MULTILINE)
+    )
+    assert set(rows) == set(Settings.model_fields)
+    assert rows["port"] == "whole number, 0 to 65535"
+    assert rows["lease_seconds"] == "number of seconds, more than 0"
+    assert rows["max_body_bytes"] == "whole number of bytes, at least 1024"
+    assert rows["worker_processes"] == "whole number, 1 to 10000"
+    assert rows["worker_name"] == "text, 1 to 100 characters"
+    assert rows["log_format"] == "`auto`, `text` or `json`"
+    assert (rows["home"], rows["valkey_url"], rows["host"]) == ("path", "URL", "text")
+    for name, schema in Settings.model_json_schema()["properties"].items():
+        limits = {**schema, **schema.get("anyOf", [{}])[0]}
+        for limit in limits.keys() - {"default", "title", "description", "type", "anyOf", "items"}:
+            told = limits[limit] if isinstance(limits[limit], list) else [limits[limit]]
+            if limit not in {"format", "writeOnly"}:
+                assert all(re.search(rf"\b{value}\b", rows[name]) for value in told), (name, limit)
