@@ -145,7 +145,7 @@ def from_validation(found: Sequence[Mapping[str, Any]], body: Any = None) -> Pod
         {"field": _field(item["loc"]), "message": told({**item, "loc": item["loc"][1:]}, body)}
         for item in found[:MOST_TOLD]
     ]
-    if any(item["message"] == "JSON decode error" for item in errors):
+    if any(item["type"] == "json_invalid" and item["loc"][0] == "body" for item in found):
         return MalformedRequest(
             "The body is no valid JSON.",
             hint="Send one JSON document in UTF-8; NaN, infinities and lone surrogates are none.",

@@ -104,7 +104,7 @@ def _client_error(error: PodiumError) -> "dict[str, object]":
 
 
 def _usage(error: TyperException, *, as_json: bool) -> Status:
-    message = error.format_message()
+    message = _of_typer(error)
     if type(error).__name__ == "NoArgsIsHelpError":
         if not as_json:
             sys.stderr.write(f"{message}\n")
@@ -116,6 +116,35 @@ def _usage(error: TyperException, *, as_json: bool) -> Status:
         told["hint"] = f"see '{context.command_path} --help'"
     _write(told, as_json=as_json)
     return Status.USAGE
+
+
+def _of_typer(error: TyperException) -> str:
+    """What Typer says, without the words of pydantic, with which it checks values."""
+    errors = getattr(error.__cause__, "errors", None)
+    if errors is None:
+        return error.format_message()
+    found = errors()[0]
+    match found["type"]:
+        case "int_parsing":
+            error.message = "it must be a whole number."
+        case "float_parsing":
+            error.message = "it must be a number."
+        case _:
+            wrong = str(found["msg"]).removeprefix("Value error, ").removesuffix(".")
+            wrong = wrong.replace("Input should", "it must", 1)
+            error.message = f"{wrong}{_closest(wrong, found['input'])}."
+    return error.format_message()
+
+
+def _closest(wrong: str, given: object) -> str:
+    """Words that name the one of the values which Typer lists that a wrong one is most like."""
+    import re
+    from difflib import get_close_matches
+
+    _, among, values = wrong.partition(" is not one of ")
+    known = re.findall(r"'([^']*)'", values) if among else []
+    close = get_close_matches(str(given).lower(), known, n=1)
+    return f"; the closest is '{close[0]}'" if close else ""
 
 
 def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:

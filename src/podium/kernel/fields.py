@@ -34,21 +34,75 @@ def _pattern(pattern: str, words: str) -> Any:
 
 def told(finding: Mapping[str, Any], model: Any = None) -> str:
     """What pydantic found wrong with a field, in plain words. The input, which may hold secrets, is
-    not repeated.
+    not repeated; of a wrong one of several values it tells the one that is meant.
 
     ``model`` is the type that was validated, which tells the name that a wrong one is like.
     """
-    match finding["type"]:
+    kind, context = finding["type"], finding.get("ctx") or {}
+    match kind:
         case "extra_forbidden":
             *path, name = finding["loc"]
             return f"There is no such field{closest(str(name), _fields_at(model, path))}"
-        case "missing":
-            return "Must be given"
-        case "string_pattern_mismatch" if words := _words.get(finding["ctx"]["pattern"]):
+        case "string_pattern_mismatch" if words := _words.get(context["pattern"]):
             return words
+        case "enum" | "literal_error":
+            return f"Must be {_among(context['expected'], finding.get('input'))}"
+        case "union_tag_invalid":
+            tags = _among(context["expected_tags"], context["tag"])
+            return f"{context['discriminator']} must be one of {tags}"
+        case "string_too_short" | "too_short" | "string_too_long" | "too_long":
+            return _length(kind, context)
+        case "json_invalid":
+            return f"Must be JSON: {context['error']}"
         case _:
             message = str(finding["msg"]).removeprefix("Value error, ")
-            return message.replace("Input should", "Must", 1)[:_MOST_CHARS]
+            return _PLAIN.get(kind, message.replace("Input should", "Must", 1)[:_MOST_CHARS])
+
+
+_INTEGER, _NUMBER = "Must be a whole number", "Must be a number"
+_OBJECT = "Must be an object"
+_ID = "Must be a whole id, such as 0199d3a8-5b1e-7c42-9f60-2d7e4b8a1c35"
+_MOMENT = "Must be a moment in ISO 8601 with its time zone, such as 2026-03-01T09:30:00Z"
+_PLAIN = {
+    "missing": "Must be given",
+    "int_type": _INTEGER,
+    "int_parsing": _INTEGER,
+    "int_from_float": _INTEGER,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "string_type": "Must be text",
+    "bool_type": "Must be true or false",
+    "bool_parsing": "Must be true or false",
+    "list_type": "Must be a list",
+    "dict_type": _OBJECT,
+    "model_type": _OBJECT,
+    "model_attributes_type": _OBJECT,
+    "uuid_type": _ID,
+    "uuid_parsing": _ID,
+    "datetime_type": _MOMENT,
+    "datetime_parsing": _MOMENT,
+    "datetime_from_date_parsing": _MOMENT,
+    "timezone_aware": _MOMENT,
+}
+"""By pydantic's types of findings, what is told where its own words are those of its code."""
+
+
+def _length(kind: str, context: Mapping[str, Any]) -> str:
+    """Words for a text, a list or an object that is too short or too long."""
+    short = kind.endswith("too_short")
+    limit = context["min_length" if short else "max_length"]
+    if short and limit == 1:
+        return "Must not be empty"
+    what = "character" if kind.startswith("string") else "item"
+    most = "at least" if short else "at most"
+    return f"Must have {most} {limit} {what}{'' if limit == 1 else 's'}"
+
+
+def _among(quoted: str, given: object) -> str:
+    """The values that pydantic lists as ``'a', 'b' or 'c'``, and the one that is meant."""
+    known = re.findall(r"'([^']*)'", quoted)
+    is_one_of_several = isinstance(given, str) and len(known) > 1
+    return quoted + (closest(str(given).lower(), known) if is_one_of_several else "")
 
 
 def and_more(others: int) -> str:

@@ -233,7 +233,7 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         wrong = "; ".join(
             f"{_place(item['loc'])}: {told(item, Settings)}"
-            for item in error.errors(include_input=False, include_url=False)
+            for item in error.errors(include_url=False)
         )
         no_list = any(item["type"] == "list_type" for item in error.errors())
         hint = _AS_LIST if no_list else _CORRECT

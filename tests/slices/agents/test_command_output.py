@@ -131,11 +131,12 @@ async def test_messages_between_other_lines(runtime: CommandRuntime, make: Make)
     [
         ('{"podium":"progress","fraction":1.5}', "fraction: Must be less than or equal"),
         ('{"podium":"progress","fraktion":1}', "fraktion: There is no such field"),
-        ('{"podium":"usage","tokens":"many"}', "tokens: Must be a valid number"),
+        ('{"podium":"usage","tokens":"many"}', "tokens: Must be a number"),
         ('{"podium":"usage","Tokens":-1}', "Tokens"),
-        ('{"podium":"sing"}', "'sing'"),
+        ('{"podium":"sing"}', "'podium' must be one of 'progress', 'log',"),
+        ('{"podium":"results"}', "'result', 'error'; the closest is 'result'"),
         ('{"podium":"artifact","name":"a","path":"a\\u0000b"}', "NUL"),
-        ('{"podium":7}', "'7'"),
+        ('{"podium":7}', "'podium' must be one of 'progress', 'log',"),
         ('{"podium":"log","text":"cut off', "not valid JSON"),
     ],
 )

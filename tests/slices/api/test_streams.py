@@ -125,7 +125,15 @@ async def test_a_misspelt_field_of_a_subscription_is_told_the_one_that_is_meant(
         errors = (await received(socket_))["problem"]["errors"]
     told = {each["field"]: each["message"] for each in errors}
     assert told["typs"] == "There is no such field; the closest is 'types'"
-    assert "subjects.0" in told
+    assert told["subjects.0"].startswith("Must be a whole id")
+
+
+async def test_a_subscription_that_is_no_json_is_told_in_plain_words(client: Client) -> None:
+    url = client.api.url.replace("http", "ws") + "/ws/orchestration"
+    async with connect(url, additional_headers=client.headers) as socket_:
+        await socket_.send("hello")
+        told = (await received(socket_))["problem"]["detail"]
+    assert told == "message: Must be JSON: expected value at line 1 column 1."
 
 
 async def test_a_websocket_takes_no_query_parameters(client: Client) -> None:

@@ -89,7 +89,23 @@ def test_wrong_usage_is_told_with_the_way_to_the_help(nowhere: Installation) -> 
     assert said.status == 2
     assert '"code": "usage"' in said.err
     assert nowhere.podium("task", "list", "--state", "flying").status == 2
-    assert nowhere.podium("task", "list", "-n", "0").status == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--state", "Runing", "-s': 'Runing' is not one of 'pending', "),
+        ("--state", "Runing", "'dead'; the closest is 'running'.\n"),
+        ("--state", "flying", "'cancelled', 'dead'.\n"),
+        ("-n", "many", "-n': it must be a whole number.\n"),
+        ("-n", "0", "-n': it must be greater than or equal to 1.\n"),
+    ],
+)
+def test_wrong_values_of_options_are_told_in_plain_words(
+    nowhere: Installation, option: str, value: str, told: str
+) -> None:
+    said = nowhere.podium("task", "list", option, value)
+    assert (said.status, told in said.err) == (2, True), said.err
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,13 @@ def test_json_that_is_no_list(value: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_wrong_value_is_told_with_its_place(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "settings.toml").write_text("workers = 'many'\nprot = 1\n")
     monkeypatch.setenv("podium_lease_seconds", "soon")
+    monkeypatch.setenv("PODIUM_LOG_LEVEL", "WARN")
     with pytest.raises(SettingsInvalid) as caught:
         load_settings()
-    assert "lease_seconds (PODIUM_LEASE_SECONDS): Must be a valid number" in (caught.value.message)
+    assert "lease_seconds (PODIUM_LEASE_SECONDS): Must be a number" in caught.value.message
+    assert "'warning' or 'error'; the closest is 'warning'" in caught.value.message
     file = home / "settings.toml"
-    assert f"workers ({file}): Must be a valid integer" in caught.value.message
+    assert f"workers ({file}): Must be a whole number" in caught.value.message
     assert f"prot ({file}): There is no such field" in caught.value.message
 
 

@@ -107,7 +107,7 @@ def validated(model: type[Options], config: Mapping[str, Any], runtime: str) -> 
     try:
         return model.model_validate(config)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
+        found = error.errors(include_url=False)
         fields = [
             (".".join(map(str, ("config", *each["loc"]))), told(each, model))
             for each in found[:MOST_TOLD]

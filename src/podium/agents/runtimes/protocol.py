@@ -139,7 +139,7 @@ def parse(line: str) -> Message | None:
 
 
 def _told(error: ValidationError) -> str:
-    found = error.errors(include_input=False, include_url=False)
+    found = error.errors(include_url=False)
     return "; ".join(
         ": ".join(filter(None, [".".join(map(str, each["loc"][1:])), told(each)]))
         for each in found[:5]
