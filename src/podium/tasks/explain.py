@@ -91,9 +91,8 @@ async def _choice(conn: AsyncConnection, task_id: UUID, row: Any) -> AgentChoice
         return None
     if row.agent_id is not None:
         return AgentChoice(name=found.name, how="The task names this agent.", candidates=[])
-    wanted = ", ".join(row.capabilities)
-    count = len(found.choice or [])
-    how = f"The only one with {wanted} that had room when a worker took the task."
-    if count > 1:
-        how = f"The least busy of {count} with {wanted} that had room when a worker took the task."
-    return AgentChoice(name=found.name, how=how, candidates=found.choice or [])
+    candidates = found.choice or []
+    which = f"least busy of {len(candidates)} agents" if len(candidates) > 1 else "only agent"
+    wanted = queued.capabilities_text(row.capabilities)
+    how = f"The {which} with {wanted} that had room when a worker took it."
+    return AgentChoice(name=found.name, how=how, candidates=candidates)

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.agents.store import agent
+from podium.kernel.fields import closest
 from podium.scheduler.tables import ready, running, task, worker
 from podium.tasks.model import Blocker
 
@@ -18,7 +19,7 @@ async def blockers(conn: AsyncConnection, row: Any) -> list[Blocker]:
     agents = await _agents(conn, row)
     usable = [each for each in agents if each.enabled and each.healthy]
     free = [each for each in usable if not each.cap or each.busy < each.cap]
-    found = _agent_blockers(row, agents, usable, free)
+    found = _agent_blockers(agents, usable, free) if agents else [await _no_agent(conn, row)]
     if not found:
         found = await _worker_blockers(conn, row, free)
     if ahead := await _ahead(conn, row):
@@ -51,16 +52,35 @@ async def _agents(conn: AsyncConnection, row: Any) -> Sequence[Any]:
     return (await conn.execute(query.order_by(agent.c.name))).all()
 
 
+async def _no_agent(conn: AsyncConnection, row: Any) -> Blocker:
+    if row.agent_id is not None:
+        detail = f"Agent {row.agent} was deleted. Cancel this task and submit it to another."
+        return Blocker(kind="no_agent", detail=detail)
+    every = sa.select(sa.func.unnest(agent.c.capabilities)).where(
+        agent.c.project_id == row.project_id, agent.c.deleted_at.is_(None)
+    )
+    offered = set((await conn.execute(every.distinct())).scalars())
+    lacking = [name for name in row.capabilities if name not in offered] or row.capabilities
+    detail = f"No agent of this project has {capabilities_text(lacking)}"
+    if len(lacking) == 1:
+        close = closest(lacking[0], offered)
+        detail += f"{close}. Register one that has it, or add it to an agent."
+    else:
+        detail += " together. Register one that has them, or add what is missing to an agent."
+    return Blocker(kind="no_agent", detail=detail)
+
+
+def capabilities_text(names: Sequence[str]) -> str:
+    """Capabilities as part of a sentence."""
+    *others, last = names
+    return (
+        f"the capabilities {', '.join(others)} and {last}" if others else f"the capability {last}"
+    )
+
+
 def _agent_blockers(
-    row: Any, agents: Sequence[Any], usable: Sequence[Any], free: Sequence[Any]
+    agents: Sequence[Any], usable: Sequence[Any], free: Sequence[Any]
 ) -> list[Blocker]:
-    if not agents:
-        if row.agent_id is not None:
-            detail = f"Agent {row.agent} was deleted. Cancel this task and submit it to another."
-        else:
-            wanted = ", ".join(row.capabilities)
-            detail = f"No agent of this project has {wanted}. Register one, or give one that."
-        return [Blocker(kind="no_agent", detail=detail)]
     if not usable:
         return [_unusable(each) for each in agents]
     if not free:

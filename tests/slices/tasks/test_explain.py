@@ -68,9 +68,19 @@ async def test_no_agent_has_the_capabilities(own_desk: Desk) -> None:
     await add_worker(desk)
     task = await desk.create(None, capabilities=["python", "gpu"])
     await desk.agent("echo", capabilities=["python"])
-    assert await blockers(desk, task) == [
-        ("no_agent", "No agent of this project has gpu, python. Register one, or give one that.")
-    ]
+    [(kind, detail)] = await blockers(desk, task)
+    lacking = "No agent of this project has the capability gpu"
+    assert (kind, detail) == (
+        "no_agent",
+        f"{lacking}. Register one that has it, or add it to an agent.",
+    )
+    await desk.agent("talk", capabilities=["gpus"])
+    assert (await desk.explain(task))["why"].startswith(f"{lacking}; the closest is 'gpus'. Reg")
+    await desk.agent("park", capabilities=["gpu"])
+    assert (await desk.explain(task))["why"] == (
+        "No agent of this project has the capabilities gpu and python together. Register one that "
+        "has them, or add what is missing to an agent."
+    )
     await desk.agent("sleep", capabilities=["python", "gpu"])
     assert (await desk.explain(task))["blockers"] == []
 
@@ -324,7 +334,7 @@ async def test_a_running_task_says_where_and_why_there(own_desk: Desk) -> None:
         assert found["why"].endswith(" on agent sleep and worker laptop.")
         assert found["agent"] == {
             "name": "sleep",
-            "how": "The only one with x that had room when a worker took the task.",
+            "how": "The only agent with the capability x that had room when a worker took it.",
             "candidates": [{"agent": "sleep", "running": 0, "limit": None}],
         }
         named = await desk.create("sleep", input=30)
@@ -336,7 +346,9 @@ async def test_a_running_task_says_where_and_why_there(own_desk: Desk) -> None:
         await desk.until(second, "running", "succeeded")
         found = await desk.explain(second)
         assert found["agent"]["name"] == "talk"
-        assert found["agent"]["how"].startswith("The least busy of 2 with x")
+        assert found["agent"]["how"].startswith(
+            "The least busy of 2 agents with the capability x that"
+        )
         for one in (task, named):
             await desk.call("POST", f"tasks/{one['id']}/cancel")
 

@@ -231,7 +231,7 @@ def explain(task_id: TaskId, project: Project = None, json: Json = False) -> Non
     for blocker in told.blockers:
         if blocker.detail not in told.why:
             output.say(f"  - {blocker.detail}")
-    if told.agent:
+    if told.agent and told.agent.candidates:  # else the task names it
         output.say(f"Agent {told.agent.name}: {told.agent.how}")
         for candidate in told.agent.candidates:
             output.say(f"  - {line(output.pretty(candidate), 200)}")
