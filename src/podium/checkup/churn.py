@@ -2,10 +2,11 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from podium.checkup.context import Context
+from podium.checkup.git import GitFailed
 from podium.checkup.part import Deadline, Progress
 from podium.checkup.repository import Repository
 from podium.checkup.text import plural
@@ -15,6 +16,10 @@ SWEEPING = 300
 
 _MAX_RENAMES = 200_000
 _NUMBERS = re.compile(rb"\n?(\d+|-)\t(\d+|-)\t", re.ASCII)
+_LETTER = re.compile(rb"\n?([A-Z])\d*", re.ASCII)
+_WITH_LINES = ("--numstat", "-M", "-l200")
+_WITHOUT_LINES = ("--name-status", "-M100%")
+"""What asks git only for names of files and contents, which trees hold: it opens no content."""
 
 
 @dataclass(slots=True)
@@ -39,6 +44,8 @@ class Changes:
     ``files`` is keyed by the path that a file has in the newest commit that changed it.
     ``oldest`` is the time of the oldest commit that was read, ``added`` and ``deleted`` the lines
     of the last 12 months in all files, ``sweeping`` the commits left out for changing too much.
+    ``counted`` is false where contents are missing: then no lines are known, and a file that was
+    changed while it was renamed is taken for another one.
     """
 
     files: defaultdict[bytes, FileChanges]
@@ -49,6 +56,7 @@ class Changes:
     deleted: int = 0
     sweeping: int = 0
     complete: bool = True
+    counted: bool = True
 
 
 @dataclass(slots=True)
@@ -69,15 +77,35 @@ def read(
     ``since`` is the time (seconds since 1970) from which a commit is recent; ``total`` is the
     number of commits expected, for the progress.
     """
+    progress = Progress(ctx, 0.05, 0.75)
+
+    def told(changes: Changes) -> None:
+        progress.at(changes.commits, total, f"{plural(changes.commits, 'commit')} read")
+
+    try:
+        return _read(repository, since, limit, deadline, told, _WITH_LINES)
+    except GitFailed:  # where more than contents is missing, it fails once more
+        changes = _read(repository, since, limit, deadline, told, _WITHOUT_LINES)
+        changes.counted = False
+        return changes
+
+
+def _read(
+    repository: Repository,
+    since: int,
+    limit: int,
+    deadline: Deadline,
+    told: Callable[[Changes], None],
+    what: tuple[str, ...],
+) -> Changes:
     changes = Changes(files=defaultdict(FileChanges))
     renamed: dict[bytes, bytes] = {}
-    progress = Progress(ctx, 0.05, 0.75)
     with repository.git.piped(
         "rev-list", "--no-merges", f"--max-count={limit}", str(repository.head)
     ) as commits:
         tokens = repository.git.stream(
-            *("diff-tree", "--stdin", "-r", "--root", "--always", "-z", "--numstat"),
-            *("-M", "-l200", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none"),
+            *("diff-tree", "--stdin", "-r", "--root", "--always", "-z", *what),
+            *("--no-ext-diff", "--no-textconv", "--ignore-submodules=none"),
             "--format=%x01%ct%x00%aE%x00%aN",
             feed=commits,
             seconds=deadline.left(),
@@ -85,7 +113,7 @@ def read(
         stream = _Ended(tokens)
         for commit in _commits(stream):
             _count(commit, since, changes, renamed)
-            progress.at(changes.commits, total, f"{plural(changes.commits, 'commit')} read")
+            told(changes)
         changes.complete = stream.complete
     return changes
 
@@ -116,6 +144,9 @@ def _commits(stream: _Ended) -> Iterator[_Commit]:
             if not path:  # a rename: the old and the new path follow
                 old, path = next(tokens, b""), next(tokens, b"")
             commit.changes.append((_lines(numbers[1]), _lines(numbers[2]), path, old))
+        elif commit and (letter := _LETTER.fullmatch(token)):
+            old = next(tokens, b"") if letter[1] == b"R" else None
+            commit.changes.append((0, 0, next(tokens, b""), old))
     if commit:
         yield commit
 

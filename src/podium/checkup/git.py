@@ -8,6 +8,7 @@ its refs, its remotes) go by ``ask``, which runs nothing that could start a prog
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -44,17 +45,30 @@ _CAUTIONS = (
 )
 
 
+_LOST = re.compile(
+    r"(?:unable to (?:read|unpack|read tree)|missing \w+ object|loose object) "
+    r"[('\"]?([0-9a-f]{40,64})\b"
+)
+"""How git says which object it cannot read."""
+
+
 class GitFailed(CheckupError):
     """git ended with an error; ``status`` is its exit status."""
 
     def __init__(self, command: str, status: int, said: str) -> None:
-        said = shorten(clean(said.strip().replace("\n", " ")), 300) or "it gave no reason"
+        reason = shorten(clean(said.strip().replace("\n", " ")), 300) or "it gave no reason"
+        message = f"git {command} ended with status {status}: {reason}"
+        names = ""
+        if lost := _LOST.search(said):
+            message = f"git cannot read the object {lost[1]}, which is missing or damaged"
+            if "tree" not in lost[0]:
+                names = f"; 'git log --all --name-only --find-object={lost[1]}' names its file"
         super().__init__(
             "agent",
             "git_failed",
-            f"git {command} ended with status {status}: {said}",
+            message,
             hint="run 'git fsck' in the repository, which may be damaged; of a partial clone make "
-            "one without --filter",
+            f"one without --filter{names}",
         )
         self.status = status
 

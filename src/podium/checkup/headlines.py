@@ -17,8 +17,10 @@ def _count(summary: Summary, key: str) -> int:
 
 
 def _survey(summary: Summary) -> str:
+    missing = _count(summary, "missing_files")
     return (
-        f"{plural(_count(summary, 'files'), 'file')}, "
+        f"{plural(_count(summary, 'files'), 'file')}"
+        f"{f' ({missing:,} of them without content)' if missing else ''}, "
         f"{plural(_count(summary, 'code_lines'), 'line')} of code, "
         f"{plural(_count(summary, 'commits'), 'commit')}"
     )

@@ -11,7 +11,7 @@ from podium.checkup.output import Output
 from podium.checkup.part import Deadline, begin
 from podium.checkup.repository import Repository
 from podium.checkup.survey import moment
-from podium.checkup.text import clean, plural
+from podium.checkup.text import clean, display, plural
 
 YEAR = 365 * 86_400
 _MONTHS = 24
@@ -75,6 +75,8 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
     activity = _activity(repository, now - YEAR, limit, deadline, output)
     changes = churn.read(repository, now - YEAR, limit, deadline, ctx, activity.commits)
     _say_what_was_cut(changes, activity, output)
+    if not changes.counted:
+        _say_what_is_missing(repository, output)
     ctx.progress(0.75, "measuring the files that change most")
     hotspots.describe(repository, changes, deadline, ctx, output)
     _describe(activity, changes, now, output)
@@ -126,6 +128,16 @@ def _say_what_was_cut(changes: churn.Changes, activity: _Activity, output: Outpu
         )
 
 
+def _say_what_is_missing(repository: Repository, output: Output) -> None:
+    missing = repository.tree().missing
+    such_as = f"such as that of {display(missing[0].path)}" if missing else "of earlier versions"
+    output.cut(
+        "lines added and deleted",
+        f"contents of files cannot be read, {such_as}; 'git fsck' lists them, and a clone without "
+        "--filter has them. A file that was changed while it was renamed counts as a new one",
+    )
+
+
 def _describe(activity: _Activity, changes: churn.Changes, now: int, output: Output) -> None:
     output.summary = {
         "commits": activity.commits + activity.merges,
@@ -137,8 +149,8 @@ def _describe(activity: _Activity, changes: churn.Changes, now: int, output: Out
         "bus_factor_12_months": bus_factor(activity.recent_authors),
         "first_commit": moment(activity.first),
         "last_commit": moment(activity.last),
-        "lines_added_12_months": changes.added,
-        "lines_deleted_12_months": changes.deleted,
+        "lines_added_12_months": changes.added if changes.counted else None,
+        "lines_deleted_12_months": changes.deleted if changes.counted else None,
     }
     output.details["authors"] = _authors(activity)
     output.details["months"] = _months(activity, now)

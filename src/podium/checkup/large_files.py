@@ -13,6 +13,7 @@ from podium.checkup.manifests.registry import reader_of
 from podium.checkup.output import Output
 from podium.checkup.part import Deadline, begin
 from podium.checkup.repository import Entry, Repository, Tree
+from podium.checkup.survey import say_missing
 from podium.checkup.text import display, plural, size
 
 _SHOWN = 30
@@ -62,6 +63,7 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
         for entry in tree.files
     }
     _snapshot(tree, kinds, lines, large, output)
+    say_missing(tree, output)
     _lfs(repository, tree, output)
     ctx.progress(0.4, "looking for the biggest objects of the whole history")
     _objects(repository, tree, deadline, output)
@@ -232,7 +234,7 @@ def _names(
     refs = repository.ask("for-each-ref", "--format=%(objectname)") or ""
     starts = f"{refs}\n{repository.head or ''}".strip().encode()
     for record in repository.git.stream(
-        *("rev-list", "--objects", "--ignore-missing", "--stdin"),
+        *("rev-list", "--objects", "--ignore-missing", "--missing=allow-any", "--stdin"),
         separator=b"\n",
         feed=starts,
         seconds=deadline.left(),

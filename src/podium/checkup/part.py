@@ -58,12 +58,14 @@ class Progress:
         self._start = start
         self._range = end - start
         self._next = 0.0
+        self._reached = 0.0
 
     def at(self, done: int, of: int, note: str) -> None:
-        """Say that ``done`` of ``of`` are done."""
+        """Say that ``done`` of ``of`` are done; what begins anew goes on from what was reached."""
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + 0.5
-        share = min(done / of, 1.0) if of else 1.0
-        self._ctx.progress(round(self._start + self._range * share, 3), shorten(note, 200))
+        self._reached = max(self._reached, min(done / of, 1.0) if of else 1.0)
+        reached = self._start + self._range * self._reached
+        self._ctx.progress(round(reached, 3), shorten(note, 200))

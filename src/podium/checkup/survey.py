@@ -57,6 +57,7 @@ def _describe(repository: Repository, tree: Tree, lines: dict[str, int], output:
     output.summary = {
         "commits": facts["commits"],
         "files": len(tree.files),
+        "missing_files": len(tree.missing),
         "bytes": sum(entry.size for entry in tree.files),
         "code_files": len(code),
         "code_lines": sum(lines.get(path, 0) for path in code),
@@ -196,20 +197,26 @@ def _notes(repository: Repository, tree: Tree, facts: dict[str, Json], output: O
         output.notes.append("Looked at is the commit; uncommitted changes are not part of it.")
 
 
-def _missing(tree: Tree, output: Output, *, partial: bool) -> None:
+def say_missing(tree: Tree, output: Output) -> None:
     """Say of how many files nothing but the name is known."""
-    if not tree.missing:
-        return
-    first = display(tree.missing[0].path)
-    lacking = f"contents of {plural(len(tree.missing), 'file')}"
-    output.cut(lacking, f"the repository lacks them, such as that of {first}")
-    if not partial:
+    if tree.missing:
+        first = display(tree.missing[0].path)
+        output.cut(_lacking(tree), f"the repository lacks them, such as that of {first}")
+
+
+def _lacking(tree: Tree) -> str:
+    return f"contents of {plural(len(tree.missing), 'file')}"
+
+
+def _missing(tree: Tree, output: Output, *, partial: bool) -> None:
+    say_missing(tree, output)
+    if tree.missing and not partial:
         output.findings.append(
             {
                 "severity": "high",
                 "kind": "repository_damaged",
-                "title": f"The repository is damaged: it lacks the {lacking}",
-                "path": first,
+                "title": f"The repository is damaged: it lacks the {_lacking(tree)}",
+                "path": display(tree.missing[0].path),
                 "detail": "'git fsck' says what is missing; fetch it or clone the repository anew",
                 "count": len(tree.missing),
             }

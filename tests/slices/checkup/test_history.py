@@ -82,6 +82,57 @@ def test_renamed_files_keep_their_history(repo: Repo) -> None:
     assert rows(output, "most_changed", "path")["src/new.py"]["commits"] == 4
 
 
+def lose(repo: Repo, *names: str) -> None:
+    """Delete the contents that have these names, such as ``HEAD:a.py``."""
+    for name in names:
+        blob = repo.git("rev-parse", name)
+        (repo.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+
+
+def test_a_lost_content_costs_the_lines_and_nothing_else(repo: Repo) -> None:
+    commit_small_history(repo)
+    repo.git("mv", "easy.py", "moved.py")
+    repo.commit({})
+    whole = run(history, repo)
+    lose(repo, "HEAD:README.md")
+
+    output = run(history, repo)
+
+    lines = {"lines_added_12_months": None, "lines_deleted_12_months": None}
+    assert output["summary"] == {**whole["summary"], **lines}
+    assert output["details"]["hot_spots"] == [
+        {**row, **lines} for row in whole["details"]["hot_spots"]
+    ]
+    for table in ("most_changed", "areas", "authors"):
+        assert output["details"][table] == whole["details"][table]
+    (cut,) = output["truncated"]
+    assert cut["what"] == "lines added and deleted"
+    assert "cannot be read, such as that of README.md;" in cut["limit"]
+
+
+def test_so_does_the_lost_content_of_an_earlier_version(repo: Repo) -> None:
+    repo.commit({"a.py": "a = 1\n"})
+    repo.commit({"a.py": "a = 2\n"})
+    lose(repo, "HEAD~:a.py")
+    output = run(history, repo)
+    assert output["summary"]["commits"] == 2
+    assert rows(output, "most_changed", "path")["a.py"]["commits"] == 2
+    assert "cannot be read, of earlier versions;" in output["truncated"][0]["limit"]
+
+
+def test_a_partial_clone_has_a_history_without_its_origin(repo: Repo, tmp_path: Path) -> None:
+    commit_small_history(repo)
+    repo.git("config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "clone"
+    source = repo.path.as_uri()
+    repo.git("clone", "-q", "--no-checkout", "--filter=blob:none", source, str(clone))
+    repo.path.rename(tmp_path / "away")
+    output = run(history, clone)
+    assert output["summary"]["commits"] == 34
+    assert rows(output, "most_changed", "path")["core.py"]["commits_12_months"] > 10
+    assert "a clone without --filter has them" in output["truncated"][0]["limit"]
+
+
 def test_people_are_told_apart_by_the_mailmap(repo: Repo) -> None:
     repo.commit({"a.py": "a = 1\n"}, author="Ada")
     repo.commit({"a.py": "a = 2\n"}, author="Countess")

@@ -93,6 +93,17 @@ def test_objects_without_a_name(repo: Repo) -> None:
     assert blobs[0]["bytes"] == 5_000
 
 
+def test_a_lost_content_is_named_and_the_rest_is_weighed(repo: Repo) -> None:
+    repo.commit({"a.py": "a = 1\n", "b.bin": os.urandom(5_000)})
+    blob = repo.git("rev-parse", "HEAD:a.py")
+    (repo.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    output = run(large_files, repo)
+    assert rows(output, "biggest_blobs", "path")["b.bin"]["bytes"] == 5_000
+    (cut,) = output["truncated"]
+    assert cut["what"] == "contents of 1 file"
+    assert cut["limit"] == "the repository lacks them, such as that of a.py"
+
+
 def test_an_empty_repository(repo: Repo) -> None:
     output = run(large_files, repo)
     assert output["summary"]["files"] == 0

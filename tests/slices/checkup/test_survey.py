@@ -8,6 +8,7 @@ import pytest
 
 from podium.checkup import survey
 from podium.checkup.context import CheckupError
+from podium.checkup.headlines import headline
 from slices.checkup.repos import DAY, NOW, Recorder, Repo, findings, rows, run
 
 POLYGLOT = {
@@ -74,6 +75,8 @@ def test_files_whose_content_is_missing_are_said(repo: Repo, *, committed: bool)
     assert "git fsck" in finding["detail"]
     assert output["truncated"][0]["what"] == "contents of 1 file"
     assert (output["summary"]["files"], output["summary"]["code_lines"]) == (4, 1)
+    told = headline("survey", output["summary"])
+    assert told.startswith("4 files (1 of them without content), 1 line of code")
 
 
 def test_a_partial_clone_lacks_contents_but_is_not_damaged(repo: Repo, tmp_path: Path) -> None:
@@ -304,6 +307,20 @@ def test_missing_objects_are_an_error_that_says_what_to_do(repo: Repo) -> None:
     assert caught.value.code == "git_failed"
     assert tree in caught.value.message
     assert "git fsck" in str(caught.value.hint)
+
+
+def test_a_content_that_is_damaged_is_told_in_plain_words(repo: Repo) -> None:
+    repo.commit({"a.py": "a = 1\n"})
+    blob = repo.git("rev-parse", "HEAD:a.py")
+    file = repo.path / ".git/objects" / blob[:2] / blob[2:]
+    file.chmod(0o644)
+    file.write_bytes(b"nonsense")
+    with pytest.raises(CheckupError) as caught:
+        run(survey, repo)
+    said = f"git cannot read the object {blob}, which is missing or damaged"
+    assert caught.value.message == said
+    command = str(caught.value.hint).rpartition("; '")[2].partition("'")[0]
+    assert repo.git(*command.split()[1:]).endswith("a.py")
 
 
 def test_repository_of_another_user(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
