@@ -122,12 +122,7 @@ class AgentService:
         """
         agent = await _found(conn, project_id, key, for_update=True)
         require_power(asker, agent.runtime)
-        if expected is not None and expected != agent.version:
-            raise Conflict(
-                f"The agent {agent.name!r} is at version {agent.version}, not {expected}.",
-                hint="Somebody changed it meanwhile: read it again.",
-                version=agent.version,
-            )
+        _demand_version(agent, expected)
         old = _definition(agent)
         new = replace(old, **wanted)
         renewed = (new.runtime, new.config) != (old.runtime, old.config)
@@ -202,6 +197,15 @@ def require_power(asker: Principal, runtime: str) -> None:
     """Raise ``Forbidden`` when an agent of this runtime is code and the asker may not run any."""
     if runtime in CODE_RUNTIMES:
         asker.demand("agents:execute")
+
+
+def _demand_version(agent: Agent, expected: int | None) -> None:
+    if expected is not None and expected != agent.version:
+        raise Conflict(
+            f"The agent {agent.name!r} is at version {agent.version}, not {expected}.",
+            hint="Somebody changed it meanwhile: read it again.",
+            version=agent.version,
+        )
 
 
 @lru_cache(maxsize=1024)
