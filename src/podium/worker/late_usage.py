@@ -26,22 +26,27 @@ class LateUsage:
         self._database = database
         self._waiting: dict[Key, str] = {}
         self._writing: asyncio.Task[None] | None = None
+        self._closed = False
 
     def add(self, key: Key, usage: str) -> None:
-        """Keep it for the attempt's record."""
+        """Keep it for the attempt's record. After ``close`` nobody writes it any more."""
+        if self._closed:
+            _lost(key)
+            return
         self._waiting[key] = usage
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(faults.outlive("usage", self._write_all))
 
     async def close(self) -> None:
         """Stop, after one more try to write what is left."""
+        self._closed = True
         await background.end(self._writing)
         try:
             await self._write()
         except PodiumError as error:
             _log.warning("worker.usage_not_written", error=error.message)
-        for task_id, attempt in self._waiting:
-            _log.warning("attempt.usage_lost", task_id=str(task_id), attempt=attempt)
+        for key in self._waiting:
+            _lost(key)
 
     async def _write_all(self) -> None:
         while self._waiting:
@@ -53,3 +58,8 @@ class LateUsage:
         if self._waiting:
             for key in await store.add_late_usage(self._database, self._waiting):
                 self._waiting.pop(key, None)
+
+
+def _lost(key: Key) -> None:
+    task_id, attempt = key
+    _log.warning("attempt.usage_lost", task_id=str(task_id), attempt=attempt)
