@@ -134,7 +134,7 @@ def _values(name: str, schema: Mapping[str, Any]) -> str:
         *others, last = (f"`{value}`" for value in schema["enum"])
         return f"{', '.join(others)} or {last}"
     unit = name.rpartition("_")[2]
-    kind = _KINDS.get(schema.get("format"), _KINDS[schema["type"]])
+    kind = _KINDS.get(schema.get("format", ""), _KINDS[schema["type"]])
     if unit == "url":
         kind = "URL"
     elif unit in _UNITS:

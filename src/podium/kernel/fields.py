@@ -38,7 +38,8 @@ def told(finding: Mapping[str, Any], model: Any = None) -> str:
 
     ``model`` is the type that was validated, which tells the name that a wrong one is like.
     """
-    kind, context = finding["type"], finding.get("ctx") or {}
+    kind = str(finding["type"])
+    context: Mapping[str, Any] = finding.get("ctx") or {}
     match kind:
         case "extra_forbidden":
             *path, name = finding["loc"]

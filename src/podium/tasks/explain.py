@@ -91,7 +91,7 @@ async def _choice(conn: AsyncConnection, task_id: UUID, row: Any) -> AgentChoice
         return None
     if row.agent_id is not None:
         return AgentChoice(name=found.name, how="The task names this agent.", candidates=[])
-    candidates = found.choice or []
+    candidates: list[dict[str, Any]] = found.choice or []
     which = f"least busy of {len(candidates)} agents" if len(candidates) > 1 else "only agent"
     wanted = queued.capabilities_text(row.capabilities)
     how = f"The {which} with {wanted} that had room when a worker took it."
