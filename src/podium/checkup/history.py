@@ -10,7 +10,7 @@ from podium.checkup.context import Context, Json, number, whole
 from podium.checkup.output import Output
 from podium.checkup.part import Deadline, begin
 from podium.checkup.repository import Repository
-from podium.checkup.survey import moment
+from podium.checkup.survey import is_partial, moment
 from podium.checkup.text import clean, display, plural
 
 YEAR = 365 * 86_400
@@ -136,6 +136,15 @@ def _say_what_is_missing(repository: Repository, output: Output) -> None:
         f"contents of files cannot be read, {such_as}; 'git fsck' lists them, and a clone without "
         "--filter has them. A file that was changed while it was renamed counts as a new one",
     )
+    if not missing and not is_partial(repository):  # else the survey says it
+        output.findings.append(
+            {
+                "severity": "high",
+                "kind": "repository_damaged",
+                "title": "The repository is damaged: contents of earlier versions cannot be read",
+                "detail": "'git fsck' says what is missing; fetch it or clone the repository anew",
+            }
+        )
 
 
 def _describe(activity: _Activity, changes: churn.Changes, now: int, output: Output) -> None:

@@ -80,7 +80,7 @@ def _facts(repository: Repository) -> dict[str, Json]:
         "branch": _branch(repository),
         "bare": repository.bare,
         "shallow": repository.shallow,
-        "partial": bool(repository.ask("config", "--get-regexp", _PROMISES)),
+        "partial": is_partial(repository),
         "linked_worktree": repository.git_dir.resolve() != repository.common_dir,
         "remotes": _remotes(repository),
         "commits": int(runner.text("rev-list", "--count", head)) if head else 0,
@@ -89,6 +89,11 @@ def _facts(repository: Repository) -> dict[str, Json]:
         "git": runner.text("version").removeprefix("git version "),
     }
     return facts
+
+
+def is_partial(repository: Repository) -> bool:
+    """Whether it is a partial clone, which lacks contents and is not damaged for that."""
+    return bool(repository.ask("config", "--get-regexp", _PROMISES))
 
 
 def _name(repository: Repository) -> str:

@@ -105,6 +105,7 @@ def test_a_lost_content_costs_the_lines_and_nothing_else(repo: Repo) -> None:
     ]
     for table in ("most_changed", "areas", "authors"):
         assert output["details"][table] == whole["details"][table]
+    assert not findings(output, "repository_damaged"), "the survey says it"
     (cut,) = output["truncated"]
     assert cut["what"] == "lines added and deleted"
     assert "cannot be read, such as that of README.md;" in cut["limit"]
@@ -118,6 +119,8 @@ def test_so_does_the_lost_content_of_an_earlier_version(repo: Repo) -> None:
     assert output["summary"]["commits"] == 2
     assert rows(output, "most_changed", "path")["a.py"]["commits"] == 2
     assert "cannot be read, of earlier versions;" in output["truncated"][0]["limit"]
+    (finding,) = findings(output, "repository_damaged")
+    assert finding["severity"] == "high"
 
 
 def test_a_partial_clone_has_a_history_without_its_origin(repo: Repo, tmp_path: Path) -> None:
@@ -130,6 +133,7 @@ def test_a_partial_clone_has_a_history_without_its_origin(repo: Repo, tmp_path: 
     output = run(history, clone)
     assert output["summary"]["commits"] == 34
     assert rows(output, "most_changed", "path")["core.py"]["commits_12_months"] > 10
+    assert not findings(output, "repository_damaged")
     assert "a clone without --filter has them" in output["truncated"][0]["limit"]
 
 

@@ -89,12 +89,12 @@ def test_everything_goes_on_after_a_part_that_fails(
 ) -> None:
     repo.commit({"a.py": "a = 1\n"})
     repo.commit({"a.py": "a = 2\n"})
-    blob = repo.git("rev-parse", "HEAD~1:a.py")
-    (repo.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    tree = repo.git("rev-parse", "HEAD~1^{tree}")
+    (repo.path / ".git/objects" / tree[:2] / tree[2:]).unlink()
     assert main(["all", "--repo", str(repo.path), "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out)["summary"]["outcome"] == "partial"
-    assert "history: git diff-tree ended" in said.err
+    assert f"history: git cannot read the object {tree}" in said.err
     assert "hint: run 'git fsck'" in said.err
 
 
