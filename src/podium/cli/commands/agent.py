@@ -1,14 +1,13 @@
 """``podium agent``: register and look after agents."""
 
-import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from podium.cli import completion, output
+from podium.cli import agent_config, completion, output
+from podium.cli.agent_config import OutputMode, Prompt
 from podium.cli.failures import Status
 from podium.cli.options import (
     Json,
@@ -17,7 +16,6 @@ from podium.cli.options import (
     application,
     confirm,
     connect,
-    json_object,
     labels,
     wrong,
 )
@@ -36,8 +34,6 @@ class Clearable(StrEnum):
     MAX_CONCURRENCY = "max-concurrency"
 
 
-Prompt = Literal["stdin", "argument", "none"]
-OutputMode = Literal["text", "json", "events"]
 NewName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the agent.", show_default=False)
 ]
@@ -92,9 +88,6 @@ Clear = Annotated[
     ),
 ]
 
-_RUNTIMES = ("command", "function")
-"""Each is also the name of the field that says what such an agent runs."""
-
 app = application("agent", "Register and look after agents.")
 
 
@@ -118,18 +111,9 @@ def add(
     A program: podium agent add NAME -- PROGRAM ARGS. A Python function: podium agent add NAME
     --function MODULE:FUNCTION. Either may be in --config instead, as command or function.
     """
-    made = _config(command, function, prompt, output_mode, config)
-    runtime = _runtime(made)
-    if runtime is None:
-        _refuse_misspelt(made)
-        raise wrong(
-            "Give either a program after --, or --function, or a --config that holds one of them.",
-            "For example: podium agent add reviewer --prompt stdin -- my-agent --review",
-        )
     given: dict[str, object] = {
         "name": name,
-        "runtime": runtime,
-        "config": made,
+        **agent_config.first(command, function, prompt, output_mode, config),
         "description": description,
         "capabilities": capability,
         "labels": labels(label) or None,
@@ -146,7 +130,7 @@ def add(
 
 def _tell_registered(agent: "Agent", here: str) -> None:
     output.say(f"{agent.name} is registered")
-    if missing := _not_found(agent.config):
+    if missing := agent_config.not_found(agent.config):
         output.note(
             f"The program {missing} is not found from here. Whether the server finds it says: "
             f"podium agent probe {agent.name}{here}"
@@ -216,19 +200,13 @@ def edit(
 ) -> None:
     """Change an agent. What configures its runtime replaces all of that and is a new version."""
     given: dict[str, object] = {
+        **agent_config.another(name, command, function, prompt, output_mode, config),
         "description": description,
         "capabilities": capability,
         "labels": labels(label) or None,
         "max_concurrency": max_concurrency,
         "enabled": enabled,
     }
-    if (prompt or output_mode) and not (command or function or config):
-        raise wrong(
-            "Give the program again, after --: all that configures the runtime is replaced.",
-            f"'podium agent show {name}' shows what it is now.",
-        )
-    if made := _config(command, function, prompt, output_mode, config):
-        given |= {"config": made, "runtime": _runtime(made)}
     changes = {key: value for key, value in given.items() if value is not None}
     changes |= _cleared(clear or (), changes)
     if not changes:
@@ -268,7 +246,7 @@ def versions(name: Name, project: Project = None, json: Json = False) -> None:
     if json:
         output.emit(found)
         return
-    rows = [(v.version, v.created_at, v.runtime, _gist(v.config)) for v in found]
+    rows = [(v.version, v.created_at, v.runtime, agent_config.gist(v.config)) for v in found]
     headers = ("Version", "Created", "Runtime", "Runs")
     output.show_table(headers, rows, "There are none.", fold=("Runs",))
 
@@ -286,63 +264,6 @@ def probe(name: Name, project: Project = None, json: Json = False) -> None:
         raise typer.Exit(Status.FAILED)
 
 
-def _config(
-    command: list[str] | None,
-    function: str | None,
-    prompt: Prompt | None,
-    output_mode: OutputMode | None,
-    config: str | None,
-) -> dict[str, object]:
-    """The runtime's configuration: what ``--config`` holds and, besides, what the options say."""
-    made = dict(json_object(config, "--config")) if config else {}
-    options = {
-        "command": ("a program after --", command),
-        "function": ("--function", function),
-        "prompt": ("--prompt", prompt),
-        "output": ("--output", output_mode),
-    }
-    for name, (option, value) in options.items():
-        if value and name in made:
-            raise wrong(
-                f"The field {name} is in --config, and {option} is given too.", "Give one of them."
-            )
-        if value:
-            made[name] = value
-    if command:
-        made.setdefault("prompt", "stdin")
-    return made
-
-
-def _refuse_misspelt(config: Mapping[str, object]) -> None:
-    """Refuse a field that is nearly one of those which say what the agent runs."""
-    from difflib import get_close_matches
-
-    for name in config:
-        close = get_close_matches(name, _RUNTIMES, n=1)
-        if close and name not in _RUNTIMES:
-            raise wrong(
-                f"config.{name}: There is no such field; the closest is '{close[0]}'.",
-                "Correct it in --config.",
-            )
-
-
-def _not_found(config: Mapping[str, Any]) -> str | None:
-    """The program of an agent, when this machine has none of that name. Where it is looked for
-    otherwise, by a shell, in a folder or on a PATH of its own, this cannot be known here."""
-    command: object = config.get("command")
-    if not isinstance(command, list) or "PATH" in config.get("env", {}):
-        return None
-    program = str(cast("list[object]", command)[0])
-    relative = "/" in program and not program.startswith("/")
-    return None if relative or shutil.which(program) else program
-
-
-def _runtime(config: Mapping[str, object]) -> str | None:
-    """The runtime that a configuration is for, when it says so."""
-    named = [name for name in _RUNTIMES if name in config]
-    return named[0] if len(named) == 1 else None
-
-
 def _cleared(wanted: Sequence[Clearable], changes: Mapping[str, object]) -> dict[str, object]:
     """What ``--clear`` empties."""
     empty: dict[str, object] = {"labels": {}, "capabilities": [], "max_concurrency": None}
@@ -356,13 +277,6 @@ def _cleared(wanted: Sequence[Clearable], changes: Mapping[str, object]) -> dict
             )
         made[name] = empty[name]
     return made
-
-
-def _gist(config: Mapping[str, Any]) -> str:
-    """What an agent runs and how it gets its prompt, of all that configures it."""
-    command: list[str] | None = config.get("command")
-    runs = shlex.join(command) if command else str(config.get("function") or "")
-    return f"{runs} (prompt: {config['prompt']})" if "prompt" in config else runs
 
 
 def _health(agent: "Agent") -> object:

@@ -1,0 +1,115 @@
+"""What agents run, as the options of ``podium agent`` say it."""
+
+import shlex
+import shutil
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+from podium.cli.options import json_object, wrong
+
+Prompt = Literal["stdin", "argument", "none"]
+OutputMode = Literal["text", "json", "events"]
+
+_RUNTIMES = ("command", "function")
+"""Each is also the name of the field that says what such an agent runs."""
+
+
+def first(
+    command: list[str] | None,
+    function: str | None,
+    prompt: Prompt | None,
+    output_mode: OutputMode | None,
+    config: str | None,
+) -> dict[str, object]:
+    """The fields ``runtime`` and ``config`` of a new agent."""
+    made = _config(command, function, prompt, output_mode, config)
+    runtime = _runtime(made)
+    if runtime is None:
+        _refuse_misspelt(made)
+        raise wrong(
+            "Give either a program after --, or --function, or a --config that holds one of them.",
+            "For example: podium agent add reviewer --prompt stdin -- my-agent --review",
+        )
+    return {"runtime": runtime, "config": made}
+
+
+def another(
+    name: str,
+    command: list[str] | None,
+    function: str | None,
+    prompt: Prompt | None,
+    output_mode: OutputMode | None,
+    config: str | None,
+) -> dict[str, object]:
+    """The same of an agent that there is; none when nothing of it is to be changed."""
+    if (prompt or output_mode) and not (command or function or config):
+        raise wrong(
+            "Give the program again, after --: all that configures the runtime is replaced.",
+            f"'podium agent show {name}' shows what it is now.",
+        )
+    made = _config(command, function, prompt, output_mode, config)
+    return {"runtime": _runtime(made), "config": made} if made else {}
+
+
+def not_found(config: Mapping[str, Any]) -> str | None:
+    """The program of an agent, when this machine has none of that name. Where it is looked for
+    otherwise, by a shell, in a folder or on a PATH of its own, this cannot be known here."""
+    command: object = config.get("command")
+    if not isinstance(command, list) or "PATH" in config.get("env", {}):
+        return None
+    program = str(cast("list[object]", command)[0])
+    relative = "/" in program and not program.startswith("/")
+    return None if relative or shutil.which(program) else program
+
+
+def gist(config: Mapping[str, Any]) -> str:
+    """What an agent runs and how it gets its prompt, of all that configures it."""
+    command: list[str] | None = config.get("command")
+    runs = shlex.join(command) if command else str(config.get("function") or "")
+    return f"{runs} (prompt: {config['prompt']})" if "prompt" in config else runs
+
+
+def _config(
+    command: list[str] | None,
+    function: str | None,
+    prompt: Prompt | None,
+    output_mode: OutputMode | None,
+    config: str | None,
+) -> dict[str, object]:
+    """The runtime's configuration: what ``--config`` holds and, besides, what the options say."""
+    made = dict(json_object(config, "--config")) if config else {}
+    options = {
+        "command": ("a program after --", command),
+        "function": ("--function", function),
+        "prompt": ("--prompt", prompt),
+        "output": ("--output", output_mode),
+    }
+    for name, (option, value) in options.items():
+        if value and name in made:
+            raise wrong(
+                f"The field {name} is in --config, and {option} is given too.", "Give one of them."
+            )
+        if value:
+            made[name] = value
+    if command:
+        made.setdefault("prompt", "stdin")
+    return made
+
+
+def _refuse_misspelt(config: Mapping[str, object]) -> None:
+    """Refuse a field that is nearly one of those which say what the agent runs."""
+    from difflib import get_close_matches
+
+    for name in config:
+        close = get_close_matches(name, _RUNTIMES, n=1)
+        if close and name not in _RUNTIMES:
+            raise wrong(
+                f"config.{name}: There is no such field; the closest is '{close[0]}'.",
+                "Correct it in --config.",
+            )
+
+
+def _runtime(config: Mapping[str, object]) -> str | None:
+    """The runtime that a configuration is for, when it says so."""
+    named = [name for name in _RUNTIMES if name in config]
+    return named[0] if len(named) == 1 else None
