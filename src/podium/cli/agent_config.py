@@ -3,6 +3,7 @@
 import shlex
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from podium.cli.options import json_object, wrong
@@ -14,41 +15,59 @@ _RUNTIMES = ("command", "function")
 """Each is also the name of the field that says what such an agent runs."""
 
 
-def first(
-    command: list[str] | None,
-    function: str | None,
-    prompt: Prompt | None,
-    output_mode: OutputMode | None,
-    config: str | None,
-) -> dict[str, object]:
-    """The fields ``runtime`` and ``config`` of a new agent."""
-    made = _config(command, function, prompt, output_mode, config)
-    runtime = _runtime(made)
-    if runtime is None:
-        _refuse_misspelt(made)
-        raise wrong(
-            "Give either a program after --, or --function, or a --config that holds one of them.",
-            "For example: podium agent add reviewer --prompt stdin -- my-agent --review",
-        )
-    return {"runtime": runtime, "config": made}
+@dataclass(frozen=True)
+class Asked:
+    """The options that say what an agent runs; those that were not given are None."""
 
+    command: list[str] | None
+    function: str | None
+    prompt: Prompt | None
+    output: OutputMode | None
+    config: str | None
 
-def another(
-    name: str,
-    command: list[str] | None,
-    function: str | None,
-    prompt: Prompt | None,
-    output_mode: OutputMode | None,
-    config: str | None,
-) -> dict[str, object]:
-    """The same of an agent that there is; none when nothing of it is to be changed."""
-    if (prompt or output_mode) and not (command or function or config):
-        raise wrong(
-            "Give the program again, after --: all that configures the runtime is replaced.",
-            f"'podium agent show {name}' shows what it is now.",
-        )
-    made = _config(command, function, prompt, output_mode, config)
-    return {"runtime": _runtime(made), "config": made} if made else {}
+    def first(self) -> dict[str, object]:
+        """The fields ``runtime`` and ``config`` of a new agent."""
+        made = self._made()
+        runtime = _runtime(made)
+        if runtime is None:
+            _refuse_misspelt(made)
+            raise wrong(
+                "Give either a program after --, or --function, or a --config that holds one of"
+                " them.",
+                "For example: podium agent add reviewer --prompt stdin -- my-agent --review",
+            )
+        return {"runtime": runtime, "config": made}
+
+    def another(self, name: str) -> dict[str, object]:
+        """The same of the agent of that name; none when nothing of it is to be changed."""
+        if (self.prompt or self.output) and not (self.command or self.function or self.config):
+            raise wrong(
+                "Give the program again, after --: all that configures the runtime is replaced.",
+                f"'podium agent show {name}' shows what it is now.",
+            )
+        made = self._made()
+        return {"runtime": _runtime(made), "config": made} if made else {}
+
+    def _made(self) -> dict[str, object]:
+        """The runtime's configuration: what ``--config`` holds and what the others say besides."""
+        made = dict(json_object(self.config, "--config")) if self.config else {}
+        options = {
+            "command": ("a program after --", self.command),
+            "function": ("--function", self.function),
+            "prompt": ("--prompt", self.prompt),
+            "output": ("--output", self.output),
+        }
+        for name, (option, value) in options.items():
+            if value and name in made:
+                raise wrong(
+                    f"The field {name} is in --config, and {option} is given too.",
+                    "Give one of them.",
+                )
+            if value:
+                made[name] = value
+        if self.command:
+            made.setdefault("prompt", "stdin")
+        return made
 
 
 def not_found(config: Mapping[str, Any]) -> str | None:
@@ -67,33 +86,6 @@ def gist(config: Mapping[str, Any]) -> str:
     command: list[str] | None = config.get("command")
     runs = shlex.join(command) if command else str(config.get("function") or "")
     return f"{runs} (prompt: {config['prompt']})" if "prompt" in config else runs
-
-
-def _config(
-    command: list[str] | None,
-    function: str | None,
-    prompt: Prompt | None,
-    output_mode: OutputMode | None,
-    config: str | None,
-) -> dict[str, object]:
-    """The runtime's configuration: what ``--config`` holds and, besides, what the options say."""
-    made = dict(json_object(config, "--config")) if config else {}
-    options = {
-        "command": ("a program after --", command),
-        "function": ("--function", function),
-        "prompt": ("--prompt", prompt),
-        "output": ("--output", output_mode),
-    }
-    for name, (option, value) in options.items():
-        if value and name in made:
-            raise wrong(
-                f"The field {name} is in --config, and {option} is given too.", "Give one of them."
-            )
-        if value:
-            made[name] = value
-    if command:
-        made.setdefault("prompt", "stdin")
-    return made
 
 
 def _refuse_misspelt(config: Mapping[str, object]) -> None:

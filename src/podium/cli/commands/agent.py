@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from podium.cli import agent_config, completion, output
-from podium.cli.agent_config import OutputMode, Prompt
+from podium.cli import completion, output
+from podium.cli.agent_config import Asked, OutputMode, Prompt, gist, not_found
 from podium.cli.failures import Status
 from podium.cli.options import (
     Json,
@@ -113,7 +113,7 @@ def add(
     """
     given: dict[str, object] = {
         "name": name,
-        **agent_config.first(command, function, prompt, output_mode, config),
+        **Asked(command, function, prompt, output_mode, config).first(),
         "description": description,
         "capabilities": capability,
         "labels": labels(label) or None,
@@ -130,7 +130,7 @@ def add(
 
 def _tell_registered(agent: "Agent", here: str) -> None:
     output.say(f"{agent.name} is registered")
-    if missing := agent_config.not_found(agent.config):
+    if missing := not_found(agent.config):
         output.note(
             f"The program {missing} is not found from here. Whether the server finds it says: "
             f"podium agent probe {agent.name}{here}"
@@ -200,7 +200,7 @@ def edit(
 ) -> None:
     """Change an agent. What configures its runtime replaces all of that and is a new version."""
     given: dict[str, object] = {
-        **agent_config.another(name, command, function, prompt, output_mode, config),
+        **Asked(command, function, prompt, output_mode, config).another(name),
         "description": description,
         "capabilities": capability,
         "labels": labels(label) or None,
@@ -246,7 +246,7 @@ def versions(name: Name, project: Project = None, json: Json = False) -> None:
     if json:
         output.emit(found)
         return
-    rows = [(v.version, v.created_at, v.runtime, agent_config.gist(v.config)) for v in found]
+    rows = [(v.version, v.created_at, v.runtime, gist(v.config)) for v in found]
     headers = ("Version", "Created", "Runtime", "Runs")
     output.show_table(headers, rows, "There are none.", fold=("Runs",))
 
