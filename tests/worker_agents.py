@@ -57,6 +57,30 @@ async def hog(given: float, ctx: Any) -> int:
     return ctx.attempt
 
 
+async def beat(given: float, ctx: Any) -> None:
+    """Shows life all the time in its first attempt, but lets nobody else do anything."""
+    until = time.monotonic() + given
+    while ctx.attempt == 1 and time.monotonic() < until:
+        ctx.heartbeat()
+
+
+async def search(given: float, ctx: Any) -> None:
+    """Spends its first attempt in long calls into C that keep Python's lock."""
+    until = time.monotonic() + given
+    while ctx.attempt == 1 and time.monotonic() < until:
+        sum(range(6 * 10**7))
+
+
+async def cling(given: float) -> None:
+    """Does not end when it is cancelled, and blocks when it is ended."""
+    try:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.1)
+    finally:
+        _block(given)
+
+
 def _block(seconds: float) -> None:
     time.sleep(seconds)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_HEADER_BYTES = 64 * 1024
 _HURRIED_SECONDS = 3.0
-"""How long the application may take to end when it is hurried; then it is cancelled."""
+"""How long the application may take to end when it is hurried before it has begun to."""
 _HEAD = "Address and headers may have 64 KiB together."
 
 
@@ -101,12 +101,12 @@ class ApiServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams first: uvicorn waits for connections, and streams never end alone.
 
-        In a hurry uvicorn leaves the application to be cancelled, and logs that as an error.
+        Hurried before that, uvicorn leaves the application to be cancelled, and logs an error.
         """
         stop: Any = self._app.state.stop
         stop()
         await super().shutdown(sockets)
-        if self.force_exit:
+        if self.force_exit and not self.lifespan.shutdown_event.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_HURRIED_SECONDS):
                     await self.lifespan.shutdown()

@@ -288,16 +288,20 @@ async def renew(database: Database, worker_id: UUID, seconds: float) -> list[Hel
     return [Held(*row) for row in rows]
 
 
-async def accuse(database: Database, worker_id: UUID, task_id: UUID, attempt: int, at: str) -> None:
+async def accuse(
+    database: Database, worker_id: UUID, task_id: UUID, attempt: int, at: str, within: float
+) -> None:
     """Note which attempt keeps a worker from renewing its lease, and ``at`` what; the next renewal
-    takes it back."""
+    takes it back. One that has more than ``within`` seconds of its lease was renewed just now."""
     await database.call(
         "update worker set blocked_by = jsonb_build_object("
-        "'task_id', $2::uuid, 'attempt', $3::int, 'at', $4::text) where id = $1",
+        "'task_id', $2::uuid, 'attempt', $3::int, 'at', $4::text)"
+        " where id = $1 and lease_until < clock_timestamp() + make_interval(secs => $5)",
         worker_id,
         task_id,
         attempt,
         at,
+        within,
     )
 
 

@@ -60,7 +60,7 @@ class Claiming:
         await self._claims
 
     def give_up(self) -> None:
-        """This process ends: what a claim under way brings is left to the reaper."""
+        """Nobody waits for it any more: what a claim under way brings is left to the reaper."""
         self._claims.cancel()
         self._wakes.cancel()
 

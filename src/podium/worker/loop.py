@@ -162,9 +162,9 @@ class Incarnation:
             asyncio.create_task(faults.outlive("obey", self._renewal.obey)),
             asyncio.create_task(faults.outlive("sweep", self._sweep)),
         ]
-        self._watchdog.start()
         ends = [asyncio.create_task(event.wait()) for event in (stop, self._ended)]
         try:
+            self._watchdog.start()
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             before = self._settler.handed_back
             helpers.append(asyncio.create_task(self._hasten(hurry)))

@@ -30,6 +30,7 @@ class Watchdog:
 
     The loop is blocked by the step under way if no other began since it was asked. That is logged,
     and told the database: if the lease ends by it, no other attempt of this worker is to blame.
+    A single call into C that keeps Python's lock keeps it from this thread, too.
     """
 
     def __init__(self, database: Database, worker_id: UUID, lease: LeaseClock) -> None:
@@ -43,7 +44,11 @@ class Watchdog:
 
     def start(self) -> None:
         """Watch the event loop of the caller."""
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the machine has none to spare, and it works without
+            faults.note("watchdog", error)
 
     def close(self) -> None:
         """Watch no longer. Returns at once."""
@@ -57,14 +62,18 @@ class Watchdog:
             self._await(alive)
 
     def _await(self, alive: threading.Event) -> None:
-        told, before, asked = -1, self._lease.steps, time.monotonic()
+        told, before, times = -1, self._lease.steps, _times()
         while not alive.wait(self._seconds) and not self._closed.is_set():
             attempt, now = self._lease.stepping, self._lease.steps
-            stood_still = time.monotonic() - asked > 2 * self._seconds  # all of this process
-            if now == before and told != now and not stood_still:
+            if now == before and told != now and not self._stood_still(times):
                 told = now
                 self._tell(attempt)
-            before, asked = now, time.monotonic()
+            before, times = now, _times()
+
+    def _stood_still(self, since: tuple[float, float]) -> bool:
+        """Whether the whole process was stopped meanwhile, which is no attempt's doing."""
+        passed, used = (now - then for now, then in zip(_times(), since, strict=True))
+        return passed > 2 * self._seconds and used < passed / 2
 
     def _tell(self, attempt: AttemptContext | None) -> None:
         # There is no public way to another thread's frames.
@@ -86,17 +95,24 @@ class Watchdog:
     async def _accuse(self, attempt: AttemptContext, at: str) -> None:
         database = self._database.apart()
         try:
-            await leases.accuse(database, self._worker_id, attempt.task_id, attempt.attempt, at)
+            within = self._lease.seconds - self._seconds
+            key = (attempt.task_id, attempt.attempt)
+            await leases.accuse(database, self._worker_id, *key, at, within)
         except Exception as error:  # noqa: BLE001 - the worker does not depend on it
             faults.note("watchdog", error)
         finally:
             await database.close()
 
 
+def _times() -> tuple[float, float]:
+    """Seconds that have passed, and that this process used a processor for."""
+    return time.monotonic(), time.process_time()
+
+
 def _frames(frame: FrameType | None) -> list[str]:
     """What a thread is at, outermost first: of a step, what lies within the agent's function."""
     found: list[str] = []
-    while frame is not None and frame.f_code.co_filename != inline.__file__:
+    while frame is not None and frame.f_code is not inline.STEP:
         code = frame.f_code
         found.append(f"{code.co_name} ({Path(code.co_filename).name}:{frame.f_lineno})")
         frame = frame.f_back

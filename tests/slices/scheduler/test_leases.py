@@ -130,7 +130,7 @@ async def test_only_who_blocked_the_worker_pays_for_its_loss(engine: Engine, wor
     culprit, other, stopped = await engine.submit_many(3)
     await engine.claim(worker)
     await engine.cancel(stopped)
-    await store.accuse(engine.database, worker, culprit, 1, "hog (agents.py:7)")
+    await store.accuse(engine.database, worker, culprit, 1, "hog (agents.py:7)", 60)
     await engine.die(worker, max_losses=1)
     assert await engine.states(culprit, other, stopped) == ["dead", "ready", "cancelled"]
     error = await engine.error(culprit)
@@ -144,8 +144,17 @@ async def test_only_who_blocked_the_worker_pays_for_its_loss(engine: Engine, wor
 async def test_a_worker_that_renews_is_blocked_no_longer(engine: Engine, worker: UUID) -> None:
     first, second = await engine.submit_many(2)
     await engine.claim(worker)
-    await store.accuse(engine.database, worker, first, 1, "hog (agents.py:7)")
+    await store.accuse(engine.database, worker, first, 1, "hog (agents.py:7)", 60)
     await store.renew(engine.database, worker, 5)
+    await engine.die(worker, max_losses=1)
+    assert await engine.states(first, second) == ["dead", "dead"]
+
+
+async def test_who_is_accused_after_a_renewal_is_not_to_blame(engine: Engine, worker: UUID) -> None:
+    first, second = await engine.submit_many(2)
+    await engine.claim(worker)
+    await store.renew(engine.database, worker, 6)
+    await store.accuse(engine.database, worker, first, 1, "hog (agents.py:7)", 5)
     await engine.die(worker, max_losses=1)
     assert await engine.states(first, second) == ["dead", "dead"]
 
@@ -153,7 +162,7 @@ async def test_a_worker_that_renews_is_blocked_no_longer(engine: Engine, worker:
 async def test_an_attempt_that_is_over_is_not_to_blame(engine: Engine, worker: UUID) -> None:
     first, second = await engine.submit_many(2)
     claimed = {each.task_id: each for each in await engine.claim(worker)}
-    await store.accuse(engine.database, worker, first, 1, "hog (agents.py:7)")
+    await store.accuse(engine.database, worker, first, 1, "hog (agents.py:7)", 60)
     await engine.settle(worker, claimed[first], "succeeded")
     await engine.die(worker, max_losses=1)
     assert await engine.states(first, second) == ["succeeded", "dead"]

@@ -2,9 +2,11 @@
 
 import threading
 import time
+from collections import Counter
 from typing import cast
 from uuid import uuid4
 
+import pytest
 from structlog.testing import capture_logs
 
 from podium.agents.runtime import AttemptContext
@@ -40,6 +42,43 @@ async def test_who_gives_way_in_time_is_told_of_and_loses_nothing(shop: Shop) ->
             assert (await shop.ended(culprit)).output == 1
     [told] = [each for each in logs if each["event"] == "worker.blocked"]
     assert (told["agent"], told["task_id"]) == ("hog", str(culprit))
+
+
+@pytest.mark.parametrize("agent", ["beat", "search"])
+async def test_the_agents_own_lines_are_told_also_from_within_our_calls(
+    shop: Shop, agent: str
+) -> None:
+    async with shop.worker(lease=1.5):
+        with capture_logs() as logs:
+            await shop.ended(await shop.submit(agent, 3))
+    told = [each for each in logs if each["event"] == "worker.blocked"]
+    assert told[0]["agent"] == agent
+    assert told[0]["frames"][0].startswith(f"{agent} (worker_agents.py:")
+
+
+async def test_a_clean_up_that_blocks_is_a_step_too(shop: Shop) -> None:
+    async with shop.worker(lease=3):
+        task = await shop.submit("cling", 2, spec={"timeouts": {"run": 0.2}})
+        with capture_logs() as logs:
+            await shop.ended(task)
+    [told] = [each for each in logs if each["event"] == "worker.blocked"]
+    assert told["agent"] == "cling"
+
+
+async def test_a_worker_goes_on_where_there_is_no_thread_to_spare(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, noted_faults: Counter[str]
+) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "watchdog":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    async with shop.worker():
+        assert (await shop.ended(await shop.submit("echo", 1))).outcome == "succeeded"
+    assert noted_faults == {"watchdog": 1}
 
 
 async def test_many_short_steps_in_a_row_are_no_ones_fault(shop: Shop) -> None:

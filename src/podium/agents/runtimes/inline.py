@@ -48,12 +48,12 @@ class _Scope:
     def take(self, step: Callable[[Any], Any], value: Any) -> Any:
         """Take a step of a coroutine; meanwhile the lease knows whose it is."""
         lease = self._lease
+        before, lease.stepping = lease.stepping, self._ctx
         lease.steps += 1
-        lease.stepping = self._ctx
         try:
             return step(value)
         finally:
-            lease.stepping = None
+            lease.stepping = before
 
     def verdict(self) -> BaseException | None:
         """Why no further step may be taken, or None."""
@@ -92,6 +92,10 @@ class _Scope:
                 self._over = True
                 for task in left:
                     task.cancel()
+
+
+STEP = _Scope.take.__code__
+"""In the stack of a thread, what lies within a step follows this."""
 
 
 def _forgiven(task: "asyncio.Future[Any]") -> None:
@@ -179,7 +183,7 @@ class _Leased:
         """End the coroutine where it is. Its own clean-up may run but cannot wait."""
         for _ in range(_STUBBORN_STEPS):
             try:
-                self._coroutine.throw(verdict)
+                self._scope.take(self._coroutine.throw, verdict)
             except StopIteration:
                 raise verdict from None
         with suppress(RuntimeError):  # it does not end even now; it will never be resumed
