@@ -84,7 +84,10 @@ def read(
 
     try:
         return _read(repository, since, limit, deadline, told, _WITH_LINES)
-    except GitFailed:  # where more than contents is missing, it fails once more
+    except GitFailed as failed:
+        if failed.lost is None:
+            raise
+        # Where more than contents of files is lost, this fails as well.
         changes = _read(repository, since, limit, deadline, told, _WITHOUT_LINES)
         changes.counted = False
         return changes

@@ -26,6 +26,7 @@ _ANSWER_SECONDS = 60.0
 _LEAST_SECONDS = 0.002
 _CHUNK = 1 << 18
 _RECORD_LIMIT = 1 << 20
+_SAID_LIMIT = 1 << 16
 _LIMITS = (
     "core.packedGitLimit=64m",
     "core.packedGitWindowSize=8m",
@@ -53,13 +54,18 @@ _LOST = re.compile(
 
 
 class GitFailed(CheckupError):
-    """git ended with an error; ``status`` is its exit status."""
+    """git ended with an error; ``status`` is its exit status.
+
+    ``lost`` is the object that it could not read, None where it failed for another reason.
+    """
 
     def __init__(self, command: str, status: int, said: str) -> None:
         reason = shorten(clean(said.strip().replace("\n", " ")), 300) or "it gave no reason"
         message = f"git {command} ended with status {status}: {reason}"
         names = ""
+        self.lost: str | None = None
         if lost := _LOST.search(said):
+            self.lost = lost[1]
             message = f"git cannot read the object {lost[1]}, which is missing or damaged"
             if "tree" not in lost[0]:
                 names = f"; 'git log --all --name-only --find-object={lost[1]}' names its file"
@@ -298,5 +304,6 @@ def _close(pipe: IO[bytes]) -> None:
 
 
 def _read(errors: IO[bytes]) -> str:
-    errors.seek(0)
-    return errors.read(4096).decode("utf-8", "replace")
+    """The end of it, where git says what it ended for."""
+    errors.seek(max(errors.seek(0, os.SEEK_END) - _SAID_LIMIT, 0))
+    return errors.read(_SAID_LIMIT).decode("utf-8", "replace")

@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from podium.checkup import churn, history
+from podium.checkup.git import GitFailed
 from slices.checkup.repos import DAY, NOW, Recorder, Repo, findings, rows, run
 
 HARD = "def hard(x):\n" + "".join(
@@ -121,6 +124,53 @@ def test_so_does_the_lost_content_of_an_earlier_version(repo: Repo) -> None:
     assert "cannot be read, of earlier versions;" in output["truncated"][0]["limit"]
     (finding,) = findings(output, "repository_damaged")
     assert finding["severity"] == "high"
+
+
+def damage_a_base(repo: Repo, name: str) -> None:
+    """Pack the contents as changes of each other, and damage one that ``name`` is built from."""
+    repo.git("-c", "pack.threads=1", "repack", "-adfq", "--window=2", "--depth=50")
+    [pack] = (repo.path / ".git/objects/pack").glob("*.pack")
+    lines = [line.split() for line in repo.git("verify-pack", "-v", str(pack)).splitlines()]
+    built = {fields[0]: fields for fields in lines if len(fields) == 7}
+    at = built[repo.git("rev-parse", name)]
+    assert int(at[5]) > 25, "so many are named before it"
+    while at[6] in built:
+        at = built[at[6]]
+    pack.chmod(0o644)
+    with pack.open("r+b") as file:
+        file.seek(int(at[4]) + int(at[3]) // 2)
+        file.write(b"nonsense")
+
+
+def test_so_does_a_damaged_pack_of_which_git_says_much(repo: Repo) -> None:
+    lines = [sha256(b"%d" % number).hexdigest() for number in range(200)]
+    for number in range(50):
+        lines[number * 4] = lines[number * 4][::-1]
+        repo.commit({"a.txt": "\n".join(lines)})
+    repo.git("rm", "-q", "a.txt")
+    repo.commit({"b.py": "b = 1\n"})
+    damage_a_base(repo, "HEAD~2:a.txt")
+    output = run(history, repo)
+    assert output["summary"]["commits"] == 51
+    assert [cut["what"] for cut in output["truncated"]] == ["lines added and deleted"]
+    assert findings(output, "repository_damaged")
+
+
+def test_a_git_that_is_killed_says_nothing_of_the_repository(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    repo.commit({"a.py": "a = 1\n"})
+    killed = tmp_path / "bin" / "git"
+    killed.parent.mkdir()
+    killed.write_text(
+        '#!/bin/sh\nfor a in "$@"; do [ "$a" = --numstat ] && kill -KILL $$; done\n'
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    killed.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{killed.parent}:{os.environ['PATH']}")
+    with pytest.raises(GitFailed) as caught:
+        run(history, repo)
+    assert caught.value.message == "git diff-tree ended with status -9: it gave no reason"
 
 
 def test_a_partial_clone_has_a_history_without_its_origin(repo: Repo, tmp_path: Path) -> None:
