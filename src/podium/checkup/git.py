@@ -68,7 +68,9 @@ class GitFailed(CheckupError):
             self.lost = lost[1]
             message = f"git cannot read the object {lost[1]}, which is missing or damaged"
             if "tree" not in lost[0]:
-                names = f"; 'git log --all --name-only --find-object={lost[1]}' names its file"
+                # To find a rename git would open the object.
+                asks = f"git log --all --no-renames --name-only --find-object={lost[1]}"
+                names = f"; '{asks}' names its file"
         super().__init__(
             "agent",
             "git_failed",

@@ -8,7 +8,9 @@ import pytest
 
 from podium.checkup import survey
 from podium.checkup.context import CheckupError
+from podium.checkup.git import GitFailed
 from podium.checkup.headlines import headline
+from podium.checkup.opening import open_repository
 from slices.checkup.repos import DAY, NOW, Recorder, Repo, findings, rows, run
 
 POLYGLOT = {
@@ -319,8 +321,24 @@ def test_a_content_that_is_damaged_is_told_in_plain_words(repo: Repo) -> None:
         run(survey, repo)
     said = f"git cannot read the object {blob}, which is missing or damaged"
     assert caught.value.message == said
-    command = str(caught.value.hint).rpartition("; '")[2].partition("'")[0]
-    assert repo.git(*command.split()[1:]).endswith("a.py")
+    assert repo.git(*_hinted(caught.value)).endswith("a.py")
+
+
+def test_the_hinted_command_names_a_file_that_was_renamed_since(repo: Repo) -> None:
+    lines = "a = 1\n" * 20
+    repo.commit({"a.py": lines})
+    blob = repo.git("rev-parse", "HEAD:a.py")
+    repo.git("mv", "a.py", "b.py")
+    renamed = repo.commit({"b.py": lines + "b = 1\n"})
+    (repo.path / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(GitFailed) as caught:
+        open_repository(repo.path).git.run("diff-tree", "-M", renamed)
+    assert repo.git(*_hinted(caught.value)).endswith("a.py")
+
+
+def _hinted(error: CheckupError) -> list[str]:
+    """The arguments of the last git command that the hint names."""
+    return str(error.hint).rpartition("'git ")[2].partition("'")[0].split()
 
 
 def test_repository_of_another_user(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
