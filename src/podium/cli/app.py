@@ -23,6 +23,8 @@ class _Place(NamedTuple):
     part: str
 
 
+_SIZE_DIGITS = 5
+
 _SERVER = "Server"
 _WORK = "Work"
 _SETUP = "Set up"
@@ -129,6 +131,7 @@ def whole() -> TyperGroup:
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and give the exit status."""
     quicken()
+    _forget_impossible_sizes()
     try:
         try:
             outcome = root().main(list(arguments), prog_name="podium", standalone_mode=False)
@@ -138,6 +141,15 @@ def run(arguments: Sequence[str]) -> int:
         ours = arguments[: arguments.index("--")] if "--" in arguments else arguments
         return report(error, as_json="--json" in ours)
     return outcome if isinstance(outcome, int) else Status.DONE
+
+
+def _forget_impossible_sizes() -> None:
+    """Rich takes these for the size of the terminal and fails where int() does, such as on
+    thousands of digits."""
+    for name in ("COLUMNS", "LINES"):
+        size = os.environ.get(name, "")
+        if not size.isdecimal() or len(size) > _SIZE_DIGITS:
+            os.environ.pop(name, None)
 
 
 def _flush() -> None:

@@ -291,6 +291,7 @@ def test_a_table_in_a_pipe_is_as_wide_as_asked(podium: Run, echo: str) -> None:
     assert task_id in narrow
     assert all(len(line) <= 80 for line in narrow.splitlines())
     assert 0 < narrow.count("word") < 12
+    assert podium("task", "list", COLUMNS="9" * 5_000).out.count("word") == 12
 
 
 def test_capabilities_are_not_shown_as_an_agent(podium: Run) -> None:
