@@ -129,6 +129,14 @@ class Desk:
                 await running
 
 
+async def blockers(desk: Desk, task: dict[str, Any]) -> list[tuple[str, str]]:
+    """Kind and sentence of each blocker; the first one's sentence leads the explanation."""
+    found = await desk.explain(task)
+    assert found["state"] == (await desk.get(task))["state"]
+    assert found["why"].startswith(found["blockers"][0]["detail"])
+    return [(each["kind"], each["detail"]) for each in found["blockers"]]
+
+
 @pytest.fixture
 async def own_desk(api: httpx.AsyncClient, settings: Settings, database: Database) -> Desk:
     """A desk of an installation that is the test's own."""
