@@ -59,7 +59,8 @@ docs: $(STAMP) ## Write openapi.json and the generated reference pages
 	$(BIN)/python scripts/generate_figures.py
 
 # Suites that start and kill whole installations against the clock run with nothing beside them.
-ALONE := tests/chaos tests/slices/server tests/slices/cli/test_lifecycle.py
+ALONE := tests/chaos tests/slices/server \
+  $(addprefix tests/slices/cli/test_,doctor.py lifecycle.py settings.py)
 
 test: check ## Run every check and test, with branch coverage of at least 90 %
 	$(BIN)/coverage erase
