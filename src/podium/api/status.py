@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends
@@ -64,6 +64,9 @@ class Worker(BaseModel):
     confinement: str | None = Field(description="How it keeps agents from Podium's own files.")
     started_at: datetime
     lease_until: datetime
+    blocked_by: Mapping[str, Any] | None = Field(
+        description="The attempt that keeps it from everything else: task_id, attempt, and at what."
+    )
 
 
 class WorkerList(BaseModel):

@@ -34,6 +34,7 @@ STATE_STYLES = {
     "failed": "red",
     "dead": "bold red",
     "lost": "red",
+    "blocked": "bold red",
     "cancelled": "yellow",
     "ok": "green",
     "warning": "yellow",

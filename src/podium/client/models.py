@@ -175,7 +175,7 @@ class Blocker(Struct, kw_only=True):
     """One thing that keeps a task from running."""
 
     kind: str
-    """One of dependency, delay, retry, gate, parked, no_agent, agent_disabled, agent_unhealthy, agent_busy, no_worker, worker_busy, behind."""
+    """One of dependency, delay, retry, gate, parked, no_agent, agent_disabled, agent_unhealthy, agent_busy, no_worker, worker_busy, worker_blocked, behind."""
     detail: str
     subject: str | None = None
 
@@ -306,6 +306,8 @@ class Worker(Struct, kw_only=True):
     lease_until: datetime
     confinement: str | None = None
     """How it keeps agents from Podium's own files."""
+    blocked_by: dict[str, Any] | None = None
+    """The attempt that keeps it from everything else: task_id, attempt, and at what."""
 
 
 class DatabaseStatus(Struct, kw_only=True):

@@ -55,6 +55,7 @@ class Worker:
     confinement: str | None
     started_at: datetime
     lease_until: datetime
+    blocked_by: Mapping[str, Any] | None
 
 
 async def open_tasks(conn: AsyncConnection) -> Mapping[str, int]:

@@ -50,7 +50,13 @@ async def explain(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) -
 
 async def _running(conn: AsyncConnection, row: Any) -> str:
     query = (
-        sa.select(worker.c.name, running.c.cancel, running.c.started_at, running.c.attempt)
+        sa.select(
+            worker.c.name,
+            worker.c.blocked_by,
+            running.c.cancel,
+            running.c.started_at,
+            running.c.attempt,
+        )
         .join(worker, worker.c.id == running.c.worker_id)
         .where(running.c.task_id == row.id)
     )
@@ -59,6 +65,11 @@ async def _running(conn: AsyncConnection, row: Any) -> str:
         return "It has just stopped running; look again."
     where = f"on agent {row.running_agent} and worker {found.name}"
     why = f"Attempt {found.attempt} runs since {held.time_text(found.started_at)} {where}."
+    if found.blocked_by:
+        by = found.blocked_by
+        mine = by["task_id"] == str(row.id)
+        whose = "it blocks its worker" if mine else f"task {by['task_id']} blocks its worker"
+        why += f" Now {whose}, at {by['at']}."
     if found.cancel:
         why += f" It was asked to stop: {found.cancel.get('reason') or 'no reason was given'}"
     return why

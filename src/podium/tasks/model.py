@@ -315,7 +315,8 @@ class Blocker(BaseModel):
 
     kind: Literal[
         "dependency", "delay", "retry", "gate", "parked", "no_agent", "agent_disabled",
-        "agent_unhealthy", "agent_busy", "no_worker", "worker_busy", "behind",
+        "agent_unhealthy", "agent_busy", "no_worker", "worker_busy",
+        "worker_blocked", "behind",
     ]  # fmt: skip
     detail: str
     subject: UUID | None = None

@@ -122,6 +122,10 @@ async def _worker_blockers(conn: AsyncConnection, row: Any, agents: Sequence[Any
         if len(serving) == 1
         else f"All {len(serving)} workers that could take it are"
     )
+    if all(each.blocked_by for each in serving):
+        by = serving[0].blocked_by
+        detail = f"{which} blocked by task {by['task_id']}, at {by['at']}."
+        return [Blocker(kind="worker_blocked", detail=detail, subject=by["task_id"])]
     if all(each.load >= each.concurrency for each in serving):
         slots = sum(each.concurrency for each in serving)
         detail = f"{which} full: {slots} of {slots} slots are taken."
@@ -142,6 +146,7 @@ async def _workers(conn: AsyncConnection) -> Sequence[Any]:
         worker.c.runtimes,
         worker.c.concurrency,
         worker.c.processes,
+        worker.c.blocked_by,
         count.scalar_subquery().label("load"),
         count.where(running.c.isolated).scalar_subquery().label("live_processes"),
     ).where(

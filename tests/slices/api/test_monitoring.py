@@ -5,11 +5,13 @@ import json
 import os
 import re
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import httpx
 from fastapi import FastAPI
 
 from podium.kernel.settings import Settings
+from podium.scheduler import store as scheduler_store
 from podium.scheduler.keeper import Chore
 from podium.storage.database import Database
 from podium.storage.valkey import Valkey
@@ -190,6 +192,19 @@ async def test_a_worker_tells_how_many_processes_it_runs_and_may(
     (worker,) = (await api.get("/status")).json()["workers"]
     assert (worker["running"], worker["concurrency"]) == (3, 600)
     assert (worker["running_processes"], worker["processes"]) == (2, 2)
+
+
+async def test_a_worker_tells_what_blocks_it(api: httpx.AsyncClient, database: Database) -> None:
+    await database.call(
+        "insert into worker (id, name, host, pid, version, concurrency, runtimes, lease_until)"
+        " values (gen_random_uuid(), 'w', 'h', 1, '1', 600, '{function}', now() + interval '9 s')"
+    )
+    (free,) = (await api.get("/status")).json()["workers"]
+    assert free["blocked_by"] is None
+    task = uuid4()
+    await scheduler_store.accuse(database, UUID(free["id"]), task, 2, "hog (agents.py:7)", 60)
+    (blocked,) = (await api.get("/workers")).json()["items"]
+    assert blocked["blocked_by"] == {"task_id": str(task), "attempt": 2, "at": "hog (agents.py:7)"}
 
 
 async def test_public_paths_ask_for_no_token_and_so_for_no_good_one(api: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from podium.kernel.ids import uuid7
+from podium.scheduler import store
 from slices.tasks.conftest import NOBODY, Desk, blockers
 
 
@@ -22,7 +23,7 @@ async def add_worker(desk: Desk, **values: Any) -> UUID:
     return worker
 
 
-async def occupy(desk: Desk, worker: UUID, agent: str = "echo") -> None:
+async def occupy(desk: Desk, worker: UUID, agent: str = "echo") -> str:
     """The worker runs a task of the agent, with a lower priority than any other."""
     task = await desk.create(agent, priority=-100)
     await desk.run("delete from ready where task_id = :id", id=task["id"])
@@ -34,6 +35,7 @@ async def occupy(desk: Desk, worker: UUID, agent: str = "echo") -> None:
         id=task["id"],
         worker=worker,
     )
+    return task["id"]
 
 
 # -- queued ------------------------------------------------------------------------------------
@@ -260,3 +262,20 @@ async def test_what_is_said_is_what_happens(own_desk: Desk) -> None:
 
 async def test_unknown_tasks(desk: Desk) -> None:
     await desk.call("GET", f"tasks/{NOBODY}/explain", 404)
+
+
+async def test_the_worker_is_blocked_by_a_function(own_desk: Desk) -> None:
+    desk = own_desk
+    await desk.agent()
+    worker = await add_worker(desk, concurrency=5)
+    culprit, other = await occupy(desk, worker), await occupy(desk, worker)
+    task = await desk.create()
+    await store.accuse(desk.database, worker, UUID(culprit), 1, "hog (agents.py:7)", 60)
+    detail = f"The worker that could take it is blocked by task {culprit}, at hog (agents.py:7)."
+    assert await blockers(desk, task) == [("worker_blocked", detail)]
+    for each, whose in (
+        (culprit, "it blocks its worker"),
+        (other, f"task {culprit} blocks its worker"),
+    ):
+        why = (await desk.explain({"id": each}))["why"]
+        assert why.endswith(f"Now {whose}, at hog (agents.py:7).")

@@ -48,7 +48,7 @@ def _show(found: "Status", url: str) -> None:
             worker.name,
             worker.host,
             worker.pid,
-            output.state(worker.state),
+            output.state("blocked" if worker.blocked_by else worker.state),
             f"{worker.running}/{worker.concurrency}",
             f"{worker.running_processes}/{worker.processes}",
             ", ".join(worker.queues) or "all",
@@ -66,6 +66,9 @@ def _show(found: "Status", url: str) -> None:
     if local.keeps_workers():
         nothing = "No worker runs now; it is being started again. 'podium logs' says why it ended."
     output.show_table(headers, rows, nothing, drop=("Confinement",))  # it is told above, too
+    for worker in found.workers:
+        if by := worker.blocked_by:
+            output.note(f"{worker.name} is blocked by task {by['task_id']}, at {by['at']}")
 
 
 def _stops(idle: float, counts: "Mapping[str, int]") -> str:
