@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -61,23 +62,61 @@ def test_command_agents(installation: Installation, tmp_path: Path) -> None:
     assert (shown["labels"], shown["max_concurrency"]) == ({}, None)
 
 
-def test_http(installation: Installation, tmp_path: Path) -> None:
+def reached(installation: Installation) -> dict[str, str]:
+    """Variables of a shell that works in a project of its own by URL and token."""
     project = f"g-{uuid4().hex[:12]}"
     assert installation.podium("project", "create", project).status == 0
     preset = ["--preset", "operator", "-p", project, "--json"]
-    made = installation.podium("token", "create", "curl", *preset).json
+    made = installation.podium("token", "create", "guide", *preset).json
+    return {
+        "PODIUM_URL": installation.podium("status", "--json").json["url"],
+        "PODIUM_TOKEN": made["token"],
+    }
+
+
+def test_http(installation: Installation, tmp_path: Path) -> None:
     connect, follow = blocks("http.md", "sh")
     assert re.findall(r"^export (\w+)=", connect, re.MULTILINE) == ["PODIUM_URL", "PODIUM_TOKEN"]
     (lines,) = blocks("http.md", "bash")
     lines = lines.replace("curl -sS", "curl -sS --fail-with-body -w '\\n'")
-    reached = {
-        "PODIUM_URL": installation.podium("status", "--json").json["url"],
-        "PODIUM_TOKEN": made["token"],
-    }
-    told = typed(installation, lines, tmp_path, **reached)
+    shell = reached(installation)
+    told = typed(installation, lines, tmp_path, **shell)
     agent, task, tasks, events = (json.loads(line) for line in told.splitlines())
     assert (agent["name"], task["agent"]) == ("louder", "louder")
     assert {each["id"] for each in tasks["items"]} <= {task["id"]}
     assert events["items"][0]["subject"] == task["id"]
     follow = follow.replace("curl -sSN", "curl -sSN --fail -m 2") + "[ $? -eq 28 ]"
-    assert typed(installation, f"set +e\n{follow}", tmp_path, **reached).startswith("retry: ")
+    assert typed(installation, f"set +e\n{follow}", tmp_path, **shell).startswith("retry: ")
+
+
+def test_tasks(installation: Installation, tmp_path: Path) -> None:
+    shell = reached(installation)
+    create, fails, mended, once, look, change = blocks("tasks.md", "bash")
+    fails = re.sub(
+        r"^(podium task wait .*?) *#.*$", r"\1 || [ $? -eq 1 ]", fails, flags=re.MULTILINE
+    )
+    parts = [create, fails, mended, once + 'echo "$task"\n', look, change]
+    script = "echo ---\n".join(parts)
+    created, failed, again, keyed, looked, changed = (
+        part.splitlines() for part in typed(installation, script, tmp_path, **shell).split("---\n")
+    )
+    assert created[1].endswith(" succeeded")
+    assert [line[37:].split(":")[0] for line in failed[1:4]] == ["failed", "cancelled", "succeeded"]
+    assert failed[4].startswith("It is held until task")
+    states = [line.split()[-1] for line in again[1:]]
+    assert states == ["queued", "pending", *["succeeded"] * 3]
+    assert keyed[0] == keyed[1]
+    assert "COUNT" in looked
+    ends = ["is cancelled", "is queued", "succeeded", "is deleted"]
+    assert [line[37:] for line in changed[-4:]] == ends
+
+
+def test_many_tasks(installation: Installation, tmp_path: Path) -> None:
+    shell = reached(installation)
+    (python,), (curl,) = blocks("tasks.md", "python"), blocks("tasks.md", "sh")
+    add = "podium agent add shout -- tr a-z A-Z\n"
+    many = f"{shlex.quote(sys.executable)} - <<'END'\n{python}END\n"
+    curl = curl.replace("curl -sS", "curl -sS --fail-with-body")
+    _, text, made = typed(installation, add + many + curl, tmp_path, **shell).splitlines()
+    assert text == "C"
+    assert json.loads(made)["refs"] == {"a": json.loads(made)["ids"][0]}
