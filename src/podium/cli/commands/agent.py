@@ -84,7 +84,9 @@ Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Whethe
 Clear = Annotated[
     list[Clearable] | None,
     typer.Option(
-        "--clear", metavar="FIELD", help="Empty it: labels, capabilities or max-concurrency."
+        "--clear",
+        metavar="FIELD",
+        help="Empty it: labels, capabilities or max-concurrency; may be repeated.",
     ),
 ]
 

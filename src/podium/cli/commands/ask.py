@@ -40,7 +40,8 @@ def ask(
     """Give an agent one prompt, follow what it writes and print its result.
 
     The prompt is the task's input, a string. The result goes to standard output, all else to
-    standard error. Ctrl-C offers to cancel the task. The exit status tells how it ended: 0,
+    standard error. Ctrl-C asks whether to cancel the task; where standard input is no terminal
+    nobody can answer, and it cancels the task at once. The exit status tells how it ended: 0,
     1 failed, 5 cancelled.
     """
     text = _read_prompt() if prompt == "-" else prompt

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 Types = Annotated[
     list[str] | None,
-    typer.Option("--type", "-t", metavar="TYPE", help="Only this type; task.* means all of tasks."),
+    typer.Option(
+        "--type",
+        "-t",
+        metavar="TYPE",
+        help="Only this type; task.* means all of tasks. May be repeated.",
+    ),
 ]
 Subjects = Annotated[
     list[str] | None,
@@ -24,7 +29,7 @@ Subjects = Annotated[
         "--subject",
         metavar="ID",
         help="Only of this task, agent or other thing; within one project the beginning of a "
-        "task's id will do.",
+        "task's id will do. May be repeated.",
     ),
 ]
 Project = Annotated[

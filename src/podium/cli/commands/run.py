@@ -39,7 +39,12 @@ def checkup(
         str | None, typer.Option(metavar="COMMIT", help="Commit to look at; unset, HEAD.")
     ] = None,
     skip: Annotated[
-        list[str] | None, typer.Option(metavar="PART", help="Leave this part out.")
+        list[str] | None,
+        typer.Option(
+            metavar="PART",
+            help=f"Leave this part out: {', '.join(part.ref for part in graph.PARTS)}; may be "
+            "repeated.",
+        ),
     ] = None,
     run_project_tools: Annotated[
         bool, typer.Option(help="Also run linters that run code of the repository.")

@@ -62,14 +62,24 @@ ForAgent = Annotated[
 ]
 Capability = Annotated[
     list[str] | None,
-    typer.Option("--capability", "-c", metavar="NAME", help="Any agent that has these."),
+    typer.Option(
+        "--capability",
+        "-c",
+        metavar="NAME",
+        help="Any agent that has this; may be repeated, for one that has all.",
+    ),
 ]
 Queue = Annotated[str | None, typer.Option(metavar="NAME", help="Queue; unset, default.")]
 DependsOn = Annotated[
-    list[str] | None, typer.Option(metavar="ID", help="Id of a task that must end first.")
+    list[str] | None,
+    typer.Option(metavar="ID", help="Id of a task that must end first; may be repeated."),
 ]
 OnFailure = Annotated[
-    Policy | None, typer.Option(help="What to do when one of those fails; unset, cancel.")
+    Policy | None,
+    typer.Option(
+        help="What to do when one of those does not succeed: be cancelled, run all the same, or "
+        "wait until it was retried and succeeded; unset, cancel."
+    ),
 ]
 Delay = Annotated[str | None, typer.Option(metavar="TIME", help="Time to wait first, such as 90s.")]
 At = Annotated[str | None, typer.Option(metavar="MOMENT", help="Moment to start, in ISO 8601.")]
@@ -94,9 +104,13 @@ HeartbeatTimeout = Annotated[
     str | None, typer.Option(metavar="TIME", help="Longest silence of an attempt.")
 ]
 Retries = Annotated[
-    int | None, typer.Option(min=0, metavar="NUMBER", help="Attempts after the first.")
+    int | None,
+    typer.Option(min=0, metavar="NUMBER", help="Attempts after the first; of a new task unset, 0."),
 ]
-BackoffOption = Annotated[Backoff | None, typer.Option(help="How waits between attempts grow.")]
+BackoffOption = Annotated[
+    Backoff | None,
+    typer.Option(help="How waits between attempts grow; of a new task unset, exponential."),
+]
 
 app = application("task", "Submit, look at and steer tasks.")
 
@@ -182,7 +196,13 @@ def _submit(
 @app.command("list")
 def list_tasks(
     state: Annotated[
-        list[State] | None, typer.Option("--state", "-s", metavar="STATE", help="Only these.")
+        list[State] | None,
+        typer.Option(
+            "--state",
+            "-s",
+            metavar="STATE",
+            help=f"Only tasks in this state: {', '.join(State)}; may be repeated.",
+        ),
     ] = None,
     agent: Annotated[
         str | None,

@@ -25,7 +25,14 @@ PresetOption = Annotated[
 ]
 Scopes = Annotated[
     list[str] | None,
-    typer.Option("--scope", "-s", metavar="SCOPE", help="One scope; may be repeated."),
+    typer.Option(
+        "--scope",
+        "-s",
+        metavar="SCOPE",
+        help="One scope; may be repeated: admin, tasks:read, tasks:write, tasks:execute, "
+        "agents:read, agents:write, agents:execute, events:read, projects:read, projects:write, "
+        "tokens:write, workers:read, metrics:read or settings:read.",
+    ),
 ]
 OnlyProject = Annotated[
     str | None,
