@@ -227,7 +227,8 @@ async def cancel_task(
 @router.post("/{task_id}/retry", operation_id="retryTask")
 async def retry_task(task_id: Held, tasks: Tasks, database: Db, principal: Writer) -> Task:
     """Give a failed, dead or cancelled task another life. If a task that it depends on has failed,
-    it does what its `on_dependency_failure` says: retry that one first."""
+    it does what its `on_dependency_failure` says; where that would cancel it again, it stays as it
+    is and the answer is 409: retry that one first."""
     async with database.transaction() as conn:
         await _may_run(tasks, conn, principal, task_id)
         return await tasks.retry(conn, task_id, principal.name)

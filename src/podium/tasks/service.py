@@ -34,6 +34,7 @@ from podium.tasks.model import (
 
 _log = structlog.get_logger(__name__)
 _LOOKS = 20
+_DEPENDENCIES_NAMED = 5
 _EDITABLE = frozenset({TaskState.PENDING.value, TaskState.QUEUED.value})
 
 
@@ -258,7 +259,11 @@ class TaskService:
         return results[task_id]
 
     async def retry(self, conn: AsyncConnection, task_id: UUID, who: str) -> Task:
-        """Give a failed, dead or cancelled task another life."""
+        """Give a failed, dead or cancelled task another life.
+
+        Raises ``Conflict``, for the caller to roll back, when a dependency that did not succeed
+        would cancel it at once.
+        """
         if not await self._scheduler.retry(conn, [task_id], who):
             row = await store.get(conn, task_id)
             if row is None:
@@ -270,7 +275,10 @@ class TaskService:
                 "succeeded.",
                 state=row.state,
             )
-        return await self.get(conn, task_id)
+        task = await self.get(conn, task_id)
+        if task.state == TaskState.CANCELLED:
+            raise _cancelled_anew(task)
+        return task
 
     async def history(
         self, conn: AsyncConnection, task_id: UUID, after: Cursor, limit: int
@@ -331,3 +339,22 @@ class TaskService:
 
 def _missing(task_id: UUID) -> NotFound:
     return NotFound(f"There is no task {task_id}.", hint="`podium task list` shows the tasks.")
+
+
+def _cancelled_anew(task: Task) -> Conflict:
+    """Why a retry would do nothing: its dependencies are as they were."""
+    failed = [
+        each
+        for each in task.depends_on
+        if each.state in (TaskState.FAILED, TaskState.DEAD, TaskState.CANCELLED)
+    ]
+    named = failed[:_DEPENDENCIES_NAMED]
+    which = ", ".join(f"{each.id} ({each.state})" for each in named)
+    if len(failed) > len(named):
+        which += f" and {len(failed) - len(named)} others"
+    ids = " ".join(str(each.id) for each in named)
+    return Conflict(
+        f"Task {task.id} would be cancelled again at once: it depends on {which}.",
+        hint=f"Retry what it depends on first: `podium task retry {ids}`.",
+        state=task.state,
+    )

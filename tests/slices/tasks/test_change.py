@@ -352,3 +352,18 @@ async def test_open_tasks_cannot_be_retried(desk: Desk) -> None:
     problem = await desk.call("POST", f"tasks/{task['id']}/retry", 409)
     assert (problem["state"], "Cancel" in problem["hint"]) == ("queued", True)
     await desk.call("POST", f"tasks/{NOBODY}/retry", 404)
+
+
+async def test_a_retry_that_would_be_cancelled_at_once_is_refused(own_desk: Desk) -> None:
+    desk = own_desk
+    first = await desk.create(delay=60)
+    task = await desk.create(depends_on=[first["id"]])
+    await desk.call("POST", f"tasks/{first['id']}/cancel")
+    before = (await desk.get(task), await events(desk, task))
+    problem = await desk.call("POST", f"tasks/{task['id']}/retry", 409)
+    assert f"depends on {first['id']} (cancelled)." in problem["detail"]
+    assert f"first: `podium task retry {first['id']}`." in problem["hint"]
+    assert (await desk.get(task), await events(desk, task)) == before
+    await desk.call("POST", f"tasks/{first['id']}/retry")
+    again = await desk.call("POST", f"tasks/{task['id']}/retry")
+    assert again["state"] == "pending"
