@@ -168,6 +168,7 @@ async def test_entry_points_that_are_broken_or_missing(
     failed = await failure(runtime, make("entry-broken"))
     assert failed.code == "function_import_failed"
     assert "cannot be imported" in failed.detail["traceback"]
+    assert "importlib" not in failed.detail["traceback"]
     detail = (await runtime.probe(make("entry-broken").agent.config)).detail
     assert "cannot be imported. Run its import in" in detail
     failed = await failure(runtime, make("entry-constant"))

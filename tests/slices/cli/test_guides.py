@@ -42,6 +42,11 @@ def test_function_agents(fresh: Installation, tmp_path: Path) -> None:
     told = typed(fresh, shell, tmp_path, PYTHONPATH=path)
     assert "counter is ready" in told
     assert '"words": 3' in told
+    failing = ("task", "create", "-a", "counter", "-i", "{}", "--wait", "--json")
+    shown = fresh.podium("task", "show", fresh.podium(*failing).json["id"]).out
+    error, traceback = shown.split("Traceback (most recent call last):")
+    assert "Error" in error
+    assert "my_agents.py" in traceback.split("\n")[1], traceback
 
 
 def test_command_agents(installation: Installation, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn, Protocol
 from uuid import UUID
 
@@ -17,6 +18,14 @@ ENTRY_POINTS = "podium.functions"
 SETTING = "PODIUM_FUNCTION_MODULES"
 _TRACEBACK_LIMIT = 8000
 _MESSAGE_LIMIT = 2000
+_CALLERS = (
+    "podium.agents.runtimes",
+    "asyncio",
+    "importlib",
+    "_frozen_importlib",
+    "_frozen_importlib_external",
+)
+"""The modules through which a function is called or imported."""
 
 
 class FunctionContext(Protocol):
@@ -290,4 +299,14 @@ def described(error: BaseException) -> str:
 
 
 def _trace(error: BaseException) -> str:
-    return ending("".join(traceback.format_exception(error)), _TRACEBACK_LIMIT)
+    """The traceback from the function's own code on."""
+    begins = error.__traceback__
+    while begins is not None and _is_caller(begins.tb_frame):
+        begins = begins.tb_next
+    lines = traceback.format_exception(type(error), error, begins)
+    return ending("".join(lines), _TRACEBACK_LIMIT)
+
+
+def _is_caller(frame: FrameType) -> bool:
+    spec = frame.f_globals.get("__spec__")  # its name holds for a module that is run, too
+    return spec is not None and allows(spec.name, _CALLERS)

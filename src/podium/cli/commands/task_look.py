@@ -76,6 +76,7 @@ def show_task(task: "Task", why: str | None = None) -> None:
             "Input": None if task.input is None else output.pretty(task.input),
             "Output": None if task.output is None else output.pretty(task.output),
             "Error": _error(task),
+            "Traceback": _traceback(task),
         }
     )
     tell_where_output_is(task)
@@ -286,3 +287,12 @@ def _error(task: "Task") -> str | None:
     text = f"{task.error.get('message')} ({task.error.get('code')})"
     hint = task.error.get("hint")
     return f"{text}\n{hint}" if hint else text
+
+
+def _traceback(task: "Task") -> str | None:
+    """Where in its code a function failed."""
+    detail = (task.error or {}).get("detail")
+    if not isinstance(detail, dict):
+        return None
+    found = cast("dict[str, object]", detail).get("traceback")
+    return found.rstrip() if isinstance(found, str) else None
