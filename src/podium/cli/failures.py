@@ -152,8 +152,11 @@ def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:
         sys.stderr.write(json.dumps({"error": told}) + "\n")
         return
     red, dim, plain = ("\033[1;31m", "\033[2m", "\033[0m") if _coloured() else ("", "", "")
-    about = f" {told['about']}:" if "about" in told else ""
-    lines = [f"{red}Error:{plain}{about} {clean(str(told['message']))}"]
+    message = clean(str(told["message"]))
+    about = str(told.get("about", ""))
+    if about and about not in message:
+        message = f"{about}: {message}"
+    lines = [f"{red}Error:{plain} {message}"]
     lines += [f"  {field}" for field in _fields(told)]
     if "hint" in told:
         lines.append(f"  Hint: {clean(str(told['hint']))}")
