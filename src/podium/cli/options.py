@@ -91,7 +91,11 @@ def connect(project: str | None = None) -> "Podium":
 
 
 def whole_id(client: "Podium", given: str) -> str:
-    """The id of the task that ``given`` is the id of, or the beginning of its id."""
+    """The id of the task that ``given`` is the id of, or the beginning of its id.
+
+    It may end as tables end what they cut off.
+    """
+    given = given.removesuffix("…").removesuffix("...")
     digits = given.replace("-", "")
     if not re.fullmatch(r"[0-9a-fA-F]{8,32}", digits):
         raise wrong(

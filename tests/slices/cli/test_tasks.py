@@ -119,7 +119,8 @@ def test_the_beginning_of_an_id_is_enough(podium: Run, echo: str) -> None:
     for task_id in ids:
         beginning = task_id[: len(common) + 1]
         assert podium("task", "show", beginning, "--json").json["id"] == task_id
-        assert podium("task", "show", beginning.upper(), "--json").json["id"] == task_id
+        for given in (beginning.upper(), f"{beginning}…", f"{beginning}...", f"{task_id}…"):
+            assert podium("task", "show", given, "--json").json["id"] == task_id
     said = podium("task", "cancel", ids[0], common)
     assert (said.status, "several tasks begin with" in said.err) == (2, True)
     assert all(f"  {task_id} pending   {echo}\n" in said.err for task_id in ids), said.err
