@@ -255,7 +255,9 @@ def test_what_is_shown_tells_why_and_what_is_left_out(podium: Run, echo: str) ->
     shown = podium("task", "show", first).out
     assert podium("task", "explain", first).out.splitlines()[0] in shown
     assert podium("task", "logs", first).err == "Nothing was written.\n"
-    assert podium("task", "logs", first, "--attempt", "9").err == "Attempt 9 has no log.\n"
+    for arguments in (["--attempt", "9"], ["--attempt", "1", "--json"]):
+        said = podium("task", "logs", first, *arguments)
+        assert (said.status, said.out, "not_found" in said.err) == (4, "", True), said
     made(podium("task", "create", "-a", echo, "--delay", "1h"))
     listed = podium("task", "list", "-n", "1")
     assert listed.err == "These are the newest 1; --limit NUMBER shows more.\n"

@@ -154,7 +154,8 @@ def logs(
     """
     shown = 0
     with connect(project) as client:
-        for log in client.tasks.logs(whole_id(client, task_id), follow=follow, attempt=attempt):
+        whole = whole_id(client, task_id)
+        for log in client.tasks.logs(whole, follow=follow, attempt=attempt):
             if json:
                 output.emit(log)
             else:
@@ -162,8 +163,22 @@ def logs(
                     output.divide(f"attempt {log.attempt}")
                 print_log(log)
             shown = log.attempt
+        if attempt is not None and not shown:
+            _must_exist(attempt, client.tasks.attempts(whole))
     if not (shown or json):
         output.note("Nothing was written." if attempt is None else f"Attempt {attempt} has no log.")
+
+
+def _must_exist(attempt: int, made: "Sequence[Attempt]") -> None:
+    if any(each.attempt == attempt for each in made):
+        return
+    numbers = ", ".join(str(each.attempt) for each in made)
+    raise Failure(
+        Status.REFUSED,
+        "not_found",
+        f"There is no attempt {attempt} of this task.",
+        f"It has been tried as: {numbers}." if made else "It has not been tried yet.",
+    )
 
 
 def print_log(log: "LogItem") -> None:
