@@ -123,7 +123,8 @@ class AsyncTasks(AsyncResource):
         return (await self._transport.call(request, Cancelled)).result
 
     async def retry(self, task_id: TaskId) -> Task:
-        """Run a failed, dead or cancelled task again; ``Conflict`` for any other."""
+        """Run a failed, dead or cancelled task again; ``Conflict`` for any other, and for one that
+        a failed dependency would cancel at once."""
         request = Request("POST", _path(task_id, "retry"), repeatable=False)
         return await self._transport.call(request, Task)
 
