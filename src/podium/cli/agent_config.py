@@ -81,6 +81,17 @@ def not_found(config: Mapping[str, Any]) -> str | None:
     return None if relative or shutil.which(program) else program
 
 
+def entry_point(config: Mapping[str, Any]) -> str | None:
+    """That a function's name is an entry point's, when it is written like one of a module."""
+    module, dot, function = str(config.get("function", "")).rpartition(".")
+    if not dot or ":" in module:
+        return None
+    return (
+        f"{module}.{function} has no colon, so it is the name of an entry point; a function of a "
+        f"module is written {module}:{function}."
+    )
+
+
 def gist(config: Mapping[str, Any]) -> str:
     """What an agent runs and how it gets its prompt, of all that configures it."""
     command: list[str] | None = config.get("command")

@@ -77,6 +77,11 @@ def test_what_an_agent_is_told_twice_is_refused(podium: Run, echo: str) -> None:
     for options, config, field in (
         (["--", "cat"], '{"command": ["echo"]}', "command"),
         (["--function", "a:b"], '{"function": "a:c"}', "function"),
+    said = podium("agent", "add", "dot", "--function", "my_agents.count_words")
+    assert (said.status, "is written my_agents:count_words.\n" in said.err) == (0, True)
+    assert "no colon" not in podium("agent", "add", "entry", "--function", "counter").err
+    for name in ("dot", "entry"):
+        assert podium("agent", "remove", name, "-y").err == ""
         (["--prompt", "none", "--", "cat"], '{"prompt": "stdin"}', "prompt"),
         (["--output", "json", "--", "cat"], '{"output": "text"}', "output"),
     ):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from podium.cli import completion, output
-from podium.cli.agent_config import Asked, OutputMode, Prompt, gist, not_found
+from podium.cli.agent_config import Asked, OutputMode, Prompt, entry_point, gist, not_found
 from podium.cli.failures import Status
 from podium.cli.options import (
     Json,
@@ -144,6 +144,8 @@ def _tell_registered(agent: "Agent", here: str) -> None:
 
 @app.command("list")
 def list_agents(project: Project = None, json: Json = False) -> None:
+        if told := entry_point(agent.config):
+            output.note(told)
     """List the agents."""
     with connect(project) as client:
         agents = list(client.agents.list())
