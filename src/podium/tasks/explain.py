@@ -32,7 +32,9 @@ async def explain(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) -
             blockers = await queued.blockers(conn, row)
             why = "Nothing keeps it from starting: a worker takes it next."
         case TaskState.PENDING | TaskState.WAITING:
-            blockers = await held.blockers(conn, task_id, gates)
+            # First what no waiting mends.
+            blockers = await queued.deleted_agent(conn, row)
+            blockers += await held.blockers(conn, task_id, gates)
             why = "It is moving from one place to another; look again."
         case _:
             why = _ended(row, state)

@@ -54,8 +54,7 @@ async def _agents(conn: AsyncConnection, row: Any) -> Sequence[Any]:
 
 async def _no_agent(conn: AsyncConnection, row: Any) -> Blocker:
     if row.agent_id is not None:
-        detail = f"Agent {row.agent} was deleted. Cancel this task and submit it to another."
-        return Blocker(kind="no_agent", detail=detail)
+        return _deleted(row)
     every = sa.select(sa.func.unnest(agent.c.capabilities)).where(
         agent.c.project_id == row.project_id, agent.c.deleted_at.is_(None)
     )
@@ -67,6 +66,19 @@ async def _no_agent(conn: AsyncConnection, row: Any) -> Blocker:
         detail += f"{close}. Register one that has it, or add it to an agent."
     else:
         detail += " together. Register one that has them, or add what is missing to an agent."
+    return Blocker(kind="no_agent", detail=detail)
+
+
+async def deleted_agent(conn: AsyncConnection, row: Any) -> list[Blocker]:
+    """That the agent which the task names was deleted, for a task that is not queued yet."""
+    query = sa.select(agent.c.id).where(
+        agent.c.id == row.agent_id, agent.c.deleted_at.is_not(None)
+    )
+    return [_deleted(row)] if (await conn.execute(query)).first() else []
+
+
+def _deleted(row: Any) -> Blocker:
+    detail = f"Agent {row.agent} was deleted. Cancel this task and submit it to another."
     return Blocker(kind="no_agent", detail=detail)
 
 

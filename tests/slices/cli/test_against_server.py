@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from installation import Installation
-from slices.cli.commands import Run
+from slices.cli.commands import Run, made
 
 
 def test_agents(podium: Run, echo: str) -> None:
@@ -35,6 +35,18 @@ def test_agents(podium: Run, echo: str) -> None:
     assert [v["version"] for v in podium("agent", "versions", echo, "--json").json] == [2, 1]
     assert "echo (prompt: argument)" in podium("agent", "versions", echo).out
     assert podium("agent", "probe", echo).out.startswith("echo is ready")
+
+
+def test_removing_an_agent_tells_of_its_open_tasks(podium: Run, echo: str) -> None:
+    first = made(podium("task", "create", "-a", echo, "--delay", "1h"))
+    told = "that has not ended names it; 'podium task list --agent echo' lists them.\n"
+    assert podium("agent", "remove", echo).err.startswith(f"1 task {told}")
+    made(podium("task", "create", "-a", echo, "--delay", "1h"))
+    said = podium("agent", "remove", echo, "-y")
+    many = "2 tasks that have not ended name it; 'podium task list --agent echo' lists them.\n"
+    assert (said.status, said.out, said.err) == (0, "echo is removed\n", many)
+    assert first in podium("task", "list", "--agent", echo).out
+    assert podium("task", "explain", first).out.startswith("Agent echo was deleted.")
 
 
 def test_registering_agents(podium: Run, echo: str) -> None:
@@ -65,6 +77,11 @@ def test_registering_agents(podium: Run, echo: str) -> None:
     assert (both.status, "Leave out --clear labels" in both.err) == (2, True)
     assert podium("agent", "remove", "shell", "-y").status == 0
     assert podium("agent", "add", "f", "--function", "os:getcwd").status != 0
+    said = podium("agent", "add", "dot", "--function", "my_agents.count_words")
+    assert (said.status, "is written my_agents:count_words.\n" in said.err) == (0, True)
+    assert "no colon" not in podium("agent", "add", "entry", "--function", "counter").err
+    for name in ("dot", "entry"):
+        assert podium("agent", "remove", name, "-y").err == ""
     assert podium("agent", "remove", echo).status == 2
     missing = podium("agent", "remove", "missing")
     assert (missing.status, "--yes" in missing.err) == (4, False)
@@ -77,11 +94,6 @@ def test_what_an_agent_is_told_twice_is_refused(podium: Run, echo: str) -> None:
     for options, config, field in (
         (["--", "cat"], '{"command": ["echo"]}', "command"),
         (["--function", "a:b"], '{"function": "a:c"}', "function"),
-    said = podium("agent", "add", "dot", "--function", "my_agents.count_words")
-    assert (said.status, "is written my_agents:count_words.\n" in said.err) == (0, True)
-    assert "no colon" not in podium("agent", "add", "entry", "--function", "counter").err
-    for name in ("dot", "entry"):
-        assert podium("agent", "remove", name, "-y").err == ""
         (["--prompt", "none", "--", "cat"], '{"prompt": "stdin"}', "prompt"),
         (["--output", "json", "--", "cat"], '{"output": "text"}', "output"),
     ):

@@ -74,10 +74,14 @@ async def test_the_agent_was_deleted(own_desk: Desk) -> None:
     desk = own_desk
     await add_worker(desk)
     task = await desk.create()
+    later = await desk.create(start_at="2040-01-01T00:00:00Z")
     await desk.call("DELETE", "agents/echo", 204)
     await desk.agent()
-    assert await blockers(desk, task) == [
-        ("no_agent", "Agent echo was deleted. Cancel this task and submit it to another.")
+    deleted = ("no_agent", "Agent echo was deleted. Cancel this task and submit it to another.")
+    assert await blockers(desk, task) == [deleted]
+    assert await blockers(desk, later) == [
+        deleted,
+        ("delay", "It is not to start before 2040-01-01T00:00:00Z."),
     ]
 
 

@@ -20,8 +20,10 @@ from podium.cli.options import (
     wrong,
 )
 from podium.cli.text import line
+from podium.client.errors import Forbidden
 
 if TYPE_CHECKING:
+    from podium.client import Podium
     from podium.client.inputs import AgentEdit, AgentNew
     from podium.client.models import Agent
 
@@ -90,6 +92,10 @@ Clear = Annotated[
     ),
 ]
 
+_OPEN = ("pending", "queued", "running", "waiting")
+_COUNTED = 100
+"""More open tasks of an agent are not counted."""
+
 app = application("agent", "Register and look after agents.")
 
 
@@ -138,14 +144,14 @@ def _tell_registered(agent: "Agent", here: str) -> None:
             f"podium agent probe {agent.name}{here}"
         )
     elif agent.runtime == "function":
+        if told := entry_point(agent.config):
+            output.note(told)
         output.note(f"Whether the server can load it says: podium agent probe {agent.name}{here}")
     output.note(f'Try: podium ask "hello" --agent {agent.name}{here}')
 
 
 @app.command("list")
 def list_agents(project: Project = None, json: Json = False) -> None:
-        if told := entry_point(agent.config):
-            output.note(told)
     """List the agents."""
     with connect(project) as client:
         agents = list(client.agents.list())
@@ -231,15 +237,34 @@ def remove(
     json: Json = False,
 ) -> None:
     """Remove an agent."""
+    here = "" if project is None else f" --project {project}"
     with connect(project) as client:
         if not yes:
             client.agents.get(name)  # nobody need agree to what cannot be done
+        left = None if json else _open_tasks(client, name, here)
+        if left and not yes:
+            output.note(left)
         confirm(f"Remove the agent {name}", yes=yes)
         client.agents.delete(name)
     if json:
         output.emit({"name": name, "removed": True})
     else:
         output.say(f"{name} is removed")
+    if left:
+        output.note(left)
+
+
+def _open_tasks(client: "Podium", name: str, here: str) -> str | None:
+    """How many tasks have no other agent, for whoever may see tasks."""
+    try:
+        found = list(client.tasks.list(states=_OPEN, agent=name, limit=_COUNTED + 1))
+    except Forbidden:
+        return None
+    if not found:
+        return None
+    count = f"More than {_COUNTED}" if len(found) > _COUNTED else str(len(found))
+    name_it = "task that has not ended names" if count == "1" else "tasks that have not ended name"
+    return f"{count} {name_it} it; 'podium task list --agent {name}{here}' lists them."
 
 
 @app.command()
