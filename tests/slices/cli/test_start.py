@@ -131,7 +131,7 @@ def test_a_command_of_another_name_is_recognised(
 
 
 def test_a_command_that_is_like_none_is_only_refused(nowhere: Installation) -> None:
-    for typed in (["event", "delete"], ["frobnicate"]):
+    for typed in (["event", "delete"], ["frobnicate"], ["bogus"]):
         said = nowhere.podium(*typed)
         assert (said.status, "Did you mean" in said.err) == (2, False)
 
