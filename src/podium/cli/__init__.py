@@ -11,6 +11,10 @@ def main() -> None:
 
         sys.stdout.write(f"podium {__version__}\n")
         sys.exit(0)
-    from podium.cli.app import run
+    try:
+        from podium.cli.app import run
 
-    sys.exit(run(arguments))
+        status = run(arguments)
+    except KeyboardInterrupt:  # what it needs was still loading
+        status = 130
+    sys.exit(status)

@@ -136,6 +136,23 @@ def test_a_command_that_is_like_none_is_only_refused(nowhere: Installation) -> N
         assert (said.status, "Did you mean" in said.err) == (2, False)
 
 
+def test_ctrl_c_while_it_loads_ends_it_quietly() -> None:
+    interrupts = (
+        "import os, signal, sys\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'podium.cli.app': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "sys.argv = ['podium', 'task', 'list']\n"
+        "from podium.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", interrupts], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_without_a_server_the_error_teaches(nowhere: Installation) -> None:
     said = nowhere.podium("task", "list")
     assert (said.status, said.out) == (3, "")
