@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from typer.core import TyperCommand
+from typer.exceptions import TyperException
+
 from podium.cli.options import json_object, wrong
 
 Prompt = Literal["stdin", "argument", "none"]
@@ -13,6 +16,24 @@ OutputMode = Literal["text", "json", "events"]
 
 _RUNTIMES = ("command", "function")
 """Each is also the name of the field that says what such an agent runs."""
+
+
+class TakesProgram(TyperCommand):
+    """A command whose arguments are a name and a program; tells whose ``--`` was forgotten."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException as error:
+            begun = given[:2]
+            if "--" not in given and len(begun) == 2 and not any(a.startswith("-") for a in begun):
+                name, program = begun
+                error.message = (
+                    f"{error.message.removesuffix('.')}. A program that has options of its own "
+                    f"comes after --: {name} -- {program} ..."
+                )
+            raise
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,16 @@ def test_a_command_that_is_like_none_is_only_refused(nowhere: Installation) -> N
         assert (said.status, "Did you mean" in said.err) == (2, False)
 
 
+@pytest.mark.parametrize("command", ["add", "edit"])
+def test_forgotten_dashes_before_a_program_are_told_of(nowhere: Installation, command: str) -> None:
+    for option in ("-l", "-x"):
+        said = nowhere.podium("agent", command, "lister", "ls", option)
+        assert said.status == 2
+        assert "comes after --: lister -- ls ...\n" in said.err
+    for wrong in (["lister", "--function"], ["lister", "-x", "--", "ls"]):
+        assert "comes after" not in nowhere.podium("agent", command, *wrong).err
+
+
 def test_ctrl_c_while_it_loads_ends_it_quietly() -> None:
     interrupts = (
         "import os, signal, sys\n"

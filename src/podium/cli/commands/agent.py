@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from podium.cli import completion, output
-from podium.cli.agent_config import Asked, OutputMode, Prompt, entry_point, gist, not_found
+from podium.cli.agent_config import (
+    Asked,
+    OutputMode,
+    Prompt,
+    TakesProgram,
+    entry_point,
+    gist,
+    not_found,
+)
 from podium.cli.failures import Status
 from podium.cli.options import (
     Json,
@@ -99,7 +107,7 @@ _COUNTED = 100
 app = application("agent", "Register and look after agents.")
 
 
-@app.command()
+@app.command(cls=TakesProgram)
 def add(
     name: NewName,
     command: Command = None,
@@ -191,7 +199,7 @@ def show(name: Name, project: Project = None, json: Json = False) -> None:
         _show(agent)
 
 
-@app.command()
+@app.command(cls=TakesProgram)
 def edit(
     name: Name,
     command: Command = None,
