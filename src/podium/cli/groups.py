@@ -25,7 +25,8 @@ class Group(TyperGroup):
     """Names the command that an unknown one stands for elsewhere, else those that it is like."""
 
     def __init__(self, **attributes: Any) -> None:
-        super().__init__(**{**attributes, "suggest_commands": False})  # we do, by a rule of our own
+        attributes["suggest_commands"] = False  # it has a rule of its own
+        super().__init__(**attributes)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         try:

@@ -71,9 +71,7 @@ async def _no_agent(conn: AsyncConnection, row: Any) -> Blocker:
 
 async def deleted_agent(conn: AsyncConnection, row: Any) -> list[Blocker]:
     """That the agent which the task names was deleted, for a task that is not queued yet."""
-    query = sa.select(agent.c.id).where(
-        agent.c.id == row.agent_id, agent.c.deleted_at.is_not(None)
-    )
+    query = sa.select(agent.c.id).where(agent.c.id == row.agent_id, agent.c.deleted_at.is_not(None))
     return [_deleted(row)] if (await conn.execute(query)).first() else []
 
 
