@@ -20,6 +20,9 @@ MAX_LINE = 4_000
 _MAX_KEYWORD_LINE = 1_000
 _MAX_NAME = 120
 
+PRIVATE_KEY = "Private Key"
+"""The kind of which ``find`` gives the header alone: a key goes on over the lines after it."""
+
 Confidence = Literal["high", "medium", "low"]
 
 
@@ -45,11 +48,11 @@ _EXTRA = (
     _Extra("Hugging Face Token", re.compile(r"\bhf_[A-Za-z]{30,}\b")),
     _Extra("DigitalOcean Token", re.compile(r"\bdo[opr]_v1_[a-f0-9]{64}\b")),
     _Extra("Shopify Token", re.compile(r"\bshp(at|ca|pa|ss)_[a-fA-F0-9]{32}\b")),
-    _Extra("Private Key", re.compile(r"-----BEGIN ENCRYPTED[ ]PRIVATE KEY-----")),
+    _Extra(PRIVATE_KEY, re.compile(r"-----BEGIN ENCRYPTED[ ]PRIVATE KEY-----")),
 )
 _SURE = frozenset({
     "AWS Access Key", "Azure Storage Account access key", "GitHub Token", "GitLab Token",
-    "NPM tokens", "OpenAI Token", "Private Key", "PyPI Token", "SendGrid API Key", "Slack Token",
+    "NPM tokens", "OpenAI Token", PRIVATE_KEY, "PyPI Token", "SendGrid API Key", "Slack Token",
     "Square OAuth Secret", "Stripe Access Key", *(extra.kind for extra in _EXTRA),
 })  # fmt: skip
 _GUESSED = frozenset({"Base64 High Entropy String", "Hex High Entropy String"})
@@ -125,7 +128,7 @@ def _as_keyword_file(path: str) -> str:
 def _is_noise(kind: str, value: str, line: str, plugin: "BasePlugin") -> bool:
     from detect_secrets.filters import heuristic
 
-    if kind == "Private Key":
+    if kind == PRIVATE_KEY:
         # Code that looks for keys names them too.
         return not _KEY_HEADER.search(line)
     if kind in _SURE:

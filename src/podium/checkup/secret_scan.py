@@ -8,13 +8,13 @@ from collections.abc import Generator
 from secrets import token_bytes
 from typing import NamedTuple
 
-from podium.checkup import detectors, languages
+from podium.checkup import detectors, key_blocks, languages
 from podium.checkup.context import Context, Json, number
 from podium.checkup.detectors import Secret
 from podium.checkup.git import GitFailed
 from podium.checkup.output import SEVERITIES, Finding, Output, Severity
 from podium.checkup.part import Deadline, Progress, begin
-from podium.checkup.repository import Repository
+from podium.checkup.repository import Repository, Tree
 from podium.checkup.text import display, plural
 
 _SHOWN = 200
@@ -64,7 +64,8 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
     ``input``: ``repo``, ``head``, ``seconds`` (default 90). ``details``: ``kinds`` (counts) and
     ``secrets`` (``path``, ``line``, ``kind``, ``confidence``, ``length``, ``fingerprint``).
     Equal fingerprints mean equal values within one checkup; the fingerprint is keyed with a
-    random value that is thrown away, so that nobody can test guesses against it.
+    random value that is thrown away, so that nobody can test guesses against it. Those of a
+    private key are of its body, and None where its end was not found.
     """
     repository, options = begin(input, ctx)
     deadline = Deadline(number(options.get("seconds"), 90))
@@ -76,7 +77,10 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
         progress = Progress(ctx, start, start + 0.3)
         if not _search(repository, search, deadline, progress, scan):
             output.cut(search.what, f"time ran out after {deadline.seconds:g} s")
-    _key_files(repository, output)
+    tree = repository.tree()
+    _key_files(tree, output)
+    scan.sort()
+    scan.read_keys(repository, tree)
     scan.describe(output)
     output.notes += _NOTES
     if repository.head:
@@ -126,13 +130,23 @@ def _grep(
     )
 
 
+class _Found(NamedTuple):
+    """A possible secret. ``header`` is that of a private key, whose value comes after it."""
+
+    severity: Severity
+    row: dict[str, Json]
+    path: str
+    line: int
+    header: str | None
+
+
 class _Scan:
     """What was found so far. Values are kept only as keyed hashes."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._seen: set[tuple[str, int, str]] = set()
-        self.found: list[tuple[Severity, dict[str, Json]]] = []
+        self.found: list[_Found] = []
         self.kinds: Counter[str] = Counter()
         self.lines = 0
         self.placeholders = 0
@@ -155,34 +169,48 @@ class _Scan:
             self._add(path, number, secret)
 
     def _add(self, path: str, number: int, secret: Secret) -> None:
-        fingerprint = hashlib.blake2b(secret.value.encode(), key=self._key, digest_size=6)
-        if (path, number, fingerprint.hexdigest()) in self._seen:
+        fingerprint = self._fingerprint(secret.value)
+        if (path, number, fingerprint) in self._seen:
             return
-        self._seen.add((path, number, fingerprint.hexdigest()))
+        self._seen.add((path, number, fingerprint))
         if secret.placeholder:
             self.placeholders += 1
             return
         severity = _severity(path, secret)
+        is_key = secret.kind == detectors.PRIVATE_KEY
         self.kinds[secret.kind] += 1
-        self.found.append(
-            (
-                severity,
-                {
-                    "path": display(path),
-                    "line": number,
-                    "kind": secret.kind,
-                    "severity": severity,
-                    "confidence": secret.confidence,
-                    "length": len(secret.value),
-                    "fingerprint": fingerprint.hexdigest(),
-                },
-            )
-        )
+        row: dict[str, Json] = {
+            "path": display(path),
+            "line": number,
+            "kind": secret.kind,
+            "severity": severity,
+            "confidence": secret.confidence,
+            "length": None if is_key else len(secret.value),
+            "fingerprint": None if is_key else fingerprint,
+        }
+        self.found.append(_Found(severity, row, path, number, secret.value if is_key else None))
+
+    def _fingerprint(self, value: str) -> str:
+        return hashlib.blake2b(value.encode(), key=self._key, digest_size=6).hexdigest()
+
+    def sort(self) -> None:
+        """Put the gravest first."""
+        self.found.sort(key=lambda found: (SEVERITIES.index(found.severity), found.row["path"]))
+
+    def read_keys(self, repository: Repository, tree: Tree) -> None:
+        """Tell the private keys that are listed from each other, by what follows their headers."""
+        keys = [found for found in self.found[:_SHOWN] if found.header is not None]
+        entries = {entry.path: entry for entry in tree.files} if keys else {}
+        with repository.reader() as reader:
+            for key in keys:
+                entry = entries.get(key.path)
+                body = entry and key_blocks.of_line(reader, entry, key.line, str(key.header))
+                if body:
+                    key.row.update(length=len(body), fingerprint=self._fingerprint(body))
 
     def describe(self, output: Output) -> None:
         """Fill in what was found."""
-        self.found.sort(key=lambda item: (SEVERITIES.index(item[0]), str(item[1]["path"])))
-        severities = Counter(severity for severity, _ in self.found)
+        severities = Counter(found.severity for found in self.found)
         output.summary = {
             "possible_secrets": len(self.found),
             "high": severities["high"],
@@ -196,9 +224,11 @@ class _Scan:
         output.details["kinds"] = [
             {"kind": kind, "count": count} for kind, count in self.kinds.most_common()
         ]
-        output.details["secrets"] = [row for _, row in self.found[:_SHOWN]]
+        output.details["secrets"] = [found.row for found in self.found[:_SHOWN]]
         output.findings += [
-            _finding(severity, row) for severity, row in self.found[:_SHOWN] if severity != "info"
+            _finding(found.severity, found.row)
+            for found in self.found[:_SHOWN]
+            if found.severity != "info"
         ]
         if len(self.found) > _SHOWN:
             output.cut("secrets", f"{_SHOWN} of {len(self.found):,} are listed")
@@ -212,6 +242,7 @@ class _Scan:
 _NOTES = [
     "A finding is a guess by its form; nobody was asked whether the credential works.",
     "Values are never shown; equal fingerprints are equal values.",
+    "A private key's is of its body; there is none where the key's end was not found.",
 ]
 _ONE_COMMIT = (
     "Only this commit was searched. A secret that was ever committed stays in the history."
@@ -228,19 +259,22 @@ def _severity(path: str, secret: Secret) -> Severity:
 
 
 def _finding(severity: Severity, row: dict[str, Json]) -> Finding:
+    detail = f"{row['length']} characters, fingerprint {row['fingerprint']}"
+    if row["fingerprint"] is None:
+        detail = "the header of a key whose end was not found"
     return {
         "severity": severity,
         "kind": "possible_secret",
         "title": f"Possible secret: {row['kind']}",
         "path": str(row["path"]),
         "line": int(str(row["line"])),
-        "detail": f"{row['length']} characters, fingerprint {row['fingerprint']}",
+        "detail": detail,
     }
 
 
-def _key_files(repository: Repository, output: Output) -> None:
+def _key_files(tree: Tree, output: Output) -> None:
     """Files that are credentials by their name alone."""
-    for entry in repository.tree().files:
+    for entry in tree.files:
         key, env = _KEY_FILE.search(entry.path), _ENV_FILE.search(entry.path)
         if not (key or env) or not entry.size or languages.is_vendored(entry.path):
             continue

@@ -101,6 +101,53 @@ def test_severity_follows_the_kind_and_the_place(repo: Repo) -> None:
     assert prints.isdisjoint(again), "guesses cannot be tested against a fingerprint"
 
 
+def _key(body: str, kind: str = "RSA ", end: str = "\n") -> str:
+    lines = [
+        f"-----BEGIN {kind}PRIVATE" + " KEY-----",
+        *body.split(),
+        f"-----END {kind}PRIVATE KEY-----",
+    ]
+    return end.join(lines) + end
+
+
+def test_private_keys_are_told_apart_by_their_bodies(repo: Repo) -> None:
+    one, other = f"{LETTERS}\n{LETTERS}a", f"{LETTERS}\n{LETTERS}b"
+    putty = "PuTTY-User-Key" + "-File-2: ssh-rsa\nPrivate-Lines: 1\n{}\nPrivate-MAC: 0\n"
+    repo.commit(
+        {
+            "one.pem": _key(one),
+            "windows.pem": "# the same\n" + _key(one, end="\r\n"),
+            "account.json": '{"key": "' + _key(one, end="\\n") + '"}\n',
+            "other.pem": _key(other) + _key(one),
+            "locked.pem": _key(one, "ENCRYPTED "),
+            "a.txt": putty.format(LETTERS),
+            "b.txt": putty.format(LETTERS + "b"),
+            "cut.pem": _key(one).partition("-----END")[0] + _key(other),
+            "named.py": 'HEADER = "-----BEGIN RSA PRIVATE' + ' KEY-----"\n',
+        }
+    )
+    recorder = Recorder()
+    output = run(secret_scan, repo, recorder)
+    rows = {(row["path"], row["line"]): row for row in output["details"]["secrets"]}
+    prints = {place: row["fingerprint"] for place, row in rows.items()}
+    same = {
+        ("one.pem", 1),
+        ("windows.pem", 2),
+        ("account.json", 1),
+        ("other.pem", 5),
+        ("locked.pem", 1),
+    }
+    first = prints["one.pem", 1]
+    assert {place for place, found in prints.items() if found == first} == same
+    assert {rows[place]["length"] for place in same} == {len(LETTERS) * 2 + 1}
+    assert prints["other.pem", 1] == prints["cut.pem", 4] not in {None, first}
+    assert None is not prints["a.txt", 1] != prints["b.txt", 1] is not None
+    unknown = {place for place, found in prints.items() if found is None}
+    assert unknown == {("cut.pem", 1), ("named.py", 1)}
+    assert {rows[place]["length"] for place in unknown} == {None}
+    assert LETTERS[:12] not in json.dumps([output, recorder.logged, recorder.reported])
+
+
 HARMLESS = """
 password = "changeme"
 password = "example-password"
