@@ -2,12 +2,13 @@
 
 import math
 import random
+import reprlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from types import NoneType
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID, uuid4
 
@@ -112,15 +113,26 @@ def _encoded(body: object) -> bytes:
         raise InvalidInput(f"What is sent must be JSON: {error}.") from None
 
 
+class _NoText(NamedTuple):
+    """A name in an object that is no text."""
+
+    name: object
+
+
 def _misfit(value: object) -> tuple[str, object] | None:
-    """What msgspec would send as something else, with its place: it makes null of NaN, and a list
-    of a set."""
+    """What msgspec would send as something else, with its place: it makes null of NaN, a list of
+    a set, and text of a number that is a name."""
     if isinstance(value, _PLAIN):
         return None
     if isinstance(value, float):
         return None if math.isfinite(value) else ("", value)
-    if isinstance(value, Mapping):
-        items = cast("Mapping[object, object]", value).items()
+    # A dictionary is seen to be one at once; what else may be a mapping takes long to find out.
+    if isinstance(value, dict | Mapping):
+        mapping = cast("Mapping[object, object]", value)
+        for name in mapping:
+            if not isinstance(name, str):
+                return "", _NoText(name)
+        items = mapping.items()
     elif isinstance(value, list | tuple):
         items = enumerate(cast("Sequence[object]", value))
     else:
@@ -133,12 +145,14 @@ def _misfit(value: object) -> tuple[str, object] | None:
 
 
 def _no_json(place: str, culprit: object) -> InvalidInput:
-    if isinstance(culprit, float):
+    hint = "Send text, numbers, true, false, null, lists, or objects with text as names."
+    if isinstance(culprit, _NoText):
+        message = f"Must have text as names, not {reprlib.repr(culprit.name)}"
+    elif isinstance(culprit, float):
         message = f"Must be a finite number, not {culprit}"
         hint = "JSON has no NaN and no infinities."
     else:
         message = f"Must be JSON, which has no form for the type {type(culprit).__name__}"
-        hint = "Send text, numbers, true, false, null, lists, or objects with text as names."
     field = place or "body"
     errors = [{"field": field, "message": message}]
     return InvalidInput(f"{field}: {message}.", hint=hint, errors=errors)

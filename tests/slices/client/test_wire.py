@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -218,6 +218,12 @@ def test_a_line_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyP
         ([{"a": (1.5, float("-inf"))}], "input.0.a.1", "a finite number, not -inf"),
         ({"tags": {1, 2}}, "input.tags", "no form for the type set"),
         ([b"raw"], "input.0", "no form for the type bytes"),
+        ({1: 2}, "input", "text as names, not 1"),
+        ([{"a": {2.5: 1}}], "input.0.a", "text as names, not 2.5"),
+        ({date(2026, 1, 2): 1}, "input", r"text as names, not datetime.date\(2026, 1, 2\)"),
+        ({"a": {None: 1}}, "input.a", "text as names, not None"),
+        ({True: {1}}, "input", "text as names, not True"),
+        ({(1,): 2}, "input", r"text as names, not \(1,\)"),
     ],
 )
 def test_what_json_cannot_hold_is_refused_with_its_place(
