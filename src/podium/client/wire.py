@@ -97,6 +97,11 @@ def idempotency(key: str | None) -> dict[str, str]:
     return {"Idempotency-Key": key or uuid4().hex}
 
 
+def several(values: Sequence[str]) -> list[str]:
+    """The values of a parameter that takes several; a text is one of them, not its letters."""
+    return [values] if isinstance(values, str) else [*values]
+
+
 def segment(value: object) -> str:
     """A value as one segment of a path."""
     with _only_text():

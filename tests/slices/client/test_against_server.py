@@ -107,6 +107,7 @@ async def test_many_tasks_with_dependencies_in_one_call(podium: Any, echo: str) 
     last = await podium.tasks.wait(made.refs["b"], timeout=60)
     assert [each.id for each in last.depends_on] == [made.refs["a"]]
     listed = await items(podium.tasks.list(states=["succeeded"], agent=echo))
+    assert await items(podium.tasks.list(states="succeeded", agent=echo)) == listed
     assert [each.id for each in listed] == [made.refs["b"], made.refs["a"]]
     assert len(await items(podium.tasks.list(limit=1))) == 1
     now = datetime.now(UTC)
@@ -196,6 +197,9 @@ async def test_events_are_listed_and_followed(podium: Any, echo: str, form: Form
     task = await podium.tasks.create(agent=echo, input="x")
     await podium.tasks.wait(task.id, timeout=60)
     listed = await items(podium.events.list(types=["task.*"], subjects=[task.id]))
+    assert await items(podium.events.list(types="task.*", subjects=task.id)) == listed
+    alone = podium.events.list(types="task.created", subjects=task.id, last=9)
+    assert [event.type for event in await items(alone)] == ["task.created"]
     assert [each.type for each in listed][0::2] == ["task.created", "task.completed"]
     newest = podium.events.list(types=["task.*"], subjects=[task.id], last=2)
     assert [each.cursor for each in await items(newest)] == [each.cursor for each in listed[1:]]
@@ -210,7 +214,7 @@ async def test_events_are_listed_and_followed(podium: Any, echo: str, form: Form
 async def test_entering_a_stream_is_the_moment_from_which_nothing_is_missed(
     podium: Any, echo: str, form: Form
 ) -> None:
-    stream = podium.events(types=["task.created"], timeout=30)
+    stream = podium.events(types="task.created", timeout=30)
     stream = await stream if form == "sync" else stream
     await (asyncio.to_thread(stream.__enter__) if form == "sync" else stream.__aenter__())
     assert stream.cursor

@@ -19,7 +19,7 @@ from podium.client._async.tasks import AsyncTasks
 from podium.client._async.transport import AsyncTransport
 from podium.client.connection import Connection, data_dir, resolve
 from podium.client.models import Event, Setting, Status, Whoami
-from podium.client.wire import Page, Request
+from podium.client.wire import Page, Request, several
 
 _LARGEST_PAGE = 1000
 
@@ -46,7 +46,7 @@ class AsyncEvents(AsyncResource):
         follower = AsyncFollower(
             self._transport,
             "events/stream",
-            self._query(type=[*types], subject=[*subjects]),
+            self._query(type=several(types), subject=several(subjects)),
             after=after,
             deadline=None if timeout is None else time.monotonic() + timeout,
             patience=patience,
@@ -65,14 +65,14 @@ class AsyncEvents(AsyncResource):
         """Events that have happened, oldest first: those after the cursor ``after``, at most
         ``limit``, or the ``last`` so many (10,000 at most)."""
         if last is not None:
-            query = self._query(type=[*types], subject=[*subjects], after=after, last=last)
+            query = self._query(type=several(types), subject=several(subjects), after=after, last=last)
             for event in (await self._get("events", Page[Event], query)).items:
                 yield event
             return
         left = limit
         while left is None or left > 0:
             size = _LARGEST_PAGE if left is None else min(left, _LARGEST_PAGE)
-            query = self._query(type=[*types], subject=[*subjects], after=after, limit=size)
+            query = self._query(type=several(types), subject=several(subjects), after=after, limit=size)
             page = await self._get("events", Page[Event], query)
             for event in page.items:
                 yield event

@@ -24,7 +24,7 @@ from podium.client.models import (
     Task,
     TaskSummary,
 )
-from podium.client.wire import LogPage, Request, decode, idempotency, segment
+from podium.client.wire import LogPage, Request, decode, idempotency, segment, several
 
 if TYPE_CHECKING:
     from podium.client.inputs import TaskEdit, TaskInBulk, TaskNew
@@ -76,7 +76,7 @@ class AsyncTasks(AsyncResource):
     ) -> AsyncIterator[TaskSummary]:
         """Tasks, newest first; all that match, page after page, or the first ``limit``."""
         query = self._query(
-            state=[*states],
+            state=several(states),
             agent=agent,
             queue=queue,
             label=[f"{key}:{value}" for key, value in (labels or {}).items()],

@@ -20,7 +20,7 @@ from podium.client._sync.tasks import Tasks
 from podium.client._sync.transport import Transport
 from podium.client.connection import Connection, data_dir, resolve
 from podium.client.models import Event, Setting, Status, Whoami
-from podium.client.wire import Page, Request
+from podium.client.wire import Page, Request, several
 
 _LARGEST_PAGE = 1000
 
@@ -47,7 +47,7 @@ class Events(Resource):
         follower = Follower(
             self._transport,
             "events/stream",
-            self._query(type=[*types], subject=[*subjects]),
+            self._query(type=several(types), subject=several(subjects)),
             after=after,
             deadline=None if timeout is None else time.monotonic() + timeout,
             patience=patience,
@@ -66,14 +66,18 @@ class Events(Resource):
         """Events that have happened, oldest first: those after the cursor ``after``, at most
         ``limit``, or the ``last`` so many (10,000 at most)."""
         if last is not None:
-            query = self._query(type=[*types], subject=[*subjects], after=after, last=last)
+            query = self._query(
+                type=several(types), subject=several(subjects), after=after, last=last
+            )
             for event in (self._get("events", Page[Event], query)).items:
                 yield event
             return
         left = limit
         while left is None or left > 0:
             size = _LARGEST_PAGE if left is None else min(left, _LARGEST_PAGE)
-            query = self._query(type=[*types], subject=[*subjects], after=after, limit=size)
+            query = self._query(
+                type=several(types), subject=several(subjects), after=after, limit=size
+            )
             page = self._get("events", Page[Event], query)
             for event in page.items:
                 yield event

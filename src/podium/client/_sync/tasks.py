@@ -25,7 +25,7 @@ from podium.client.models import (
     Task,
     TaskSummary,
 )
-from podium.client.wire import LogPage, Request, decode, idempotency, segment
+from podium.client.wire import LogPage, Request, decode, idempotency, segment, several
 
 if TYPE_CHECKING:
     from podium.client.inputs import TaskEdit, TaskInBulk, TaskNew
@@ -75,7 +75,7 @@ class Tasks(Resource):
     ) -> Iterator[TaskSummary]:
         """Tasks, newest first; all that match, page after page, or the first ``limit``."""
         query = self._query(
-            state=[*states],
+            state=several(states),
             agent=agent,
             queue=queue,
             label=[f"{key}:{value}" for key, value in (labels or {}).items()],
