@@ -90,6 +90,11 @@ def connect(project: str | None = None) -> "Podium":
     return Podium(project=project, retries=2)
 
 
+def may_be_id(given: str) -> bool:
+    """Whether an id, or the beginning of one, can be written like this."""
+    return bool(re.fullmatch(r"[0-9a-fA-F]{8,32}", given.replace("-", "")))
+
+
 def whole_id(client: "Podium", given: str) -> str:
     """The id of the task that ``given`` is the id of, or the beginning of its id.
 
@@ -97,7 +102,7 @@ def whole_id(client: "Podium", given: str) -> str:
     """
     given = given.removesuffix("…").removesuffix("...")
     digits = given.replace("-", "")
-    if not re.fullmatch(r"[0-9a-fA-F]{8,32}", digits):
+    if not may_be_id(given):
         raise wrong(
             f"{given!r} is no id of a task.",
             "Give a whole id, or its beginning, 8 characters at least; 'podium task list' shows "

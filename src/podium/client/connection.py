@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
-from podium.client.errors import NoServer
+from podium.client.errors import NoServer, Unauthenticated
 
 API = "/api/v1/orchestration"
 
@@ -48,7 +48,7 @@ def local_server(home: Path | str | None = None) -> Mapping[str, object] | None:
 def resolve(
     url: str | None = None, token: str | None = None, home: Path | str | None = None
 ) -> Connection:
-    """The connection to use, or ``NoServer``, which says what is missing.
+    """The connection to use, or ``NoServer`` or ``Unauthenticated``, which say what is missing.
 
     The local administrator's token is only ever sent to the server of the same data directory.
     """
@@ -58,7 +58,7 @@ def resolve(
     local = _base(str(server["url"])) if server else None
     if url and (token or _base(url) != local):
         if not token:
-            raise NoServer(
+            raise Unauthenticated(
                 f"There is no token for {url}.",
                 hint="Set PODIUM_TOKEN to one that 'podium token create' gave. On the machine of a "
                 "'podium server' the administrator's is in admin-token of its data directory.",
@@ -79,7 +79,7 @@ def found_again(connection: Connection, home: Path | str | None) -> Connection:
     """The connection to where the local server is now: it may have been restarted elsewhere.
 
     Whoever somebody's token stands for, it stays that one; only the local administrator's is
-    read anew. Raises ``NoServer`` when that cannot be read.
+    read anew. Raises ``Unauthenticated`` when that cannot be read.
     """
     server = local_server(home) if connection.local else None
     if not server:
@@ -89,12 +89,12 @@ def found_again(connection: Connection, home: Path | str | None) -> Connection:
 
 
 def admin_token(home: Path | str | None = None) -> str:
-    """The token of the local administrator, or ``NoServer`` when it cannot be read."""
+    """The token of the local administrator, or ``Unauthenticated`` when it cannot be read."""
     path = data_dir(home) / "admin-token"
     try:
         return path.read_text("ascii").strip()
     except (OSError, ValueError) as error:
-        raise NoServer(
+        raise Unauthenticated(
             f"The local administrator's token cannot be read: {path}: {error}.",
             hint="Run this as the user who started the server, or set PODIUM_TOKEN.",
         ) from None
@@ -102,7 +102,7 @@ def admin_token(home: Path | str | None = None) -> str:
 
 def _sendable(token: str) -> str:
     if not token or not all("!" <= character <= "~" for character in token):
-        raise NoServer(
+        raise Unauthenticated(
             "The token is empty or has characters that no token has.",
             hint="Set PODIUM_TOKEN to the text that 'podium token create' printed, and no more.",
         )

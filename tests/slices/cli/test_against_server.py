@@ -138,6 +138,11 @@ def test_events(installation: Installation, podium: Run, echo: str) -> None:
     subject = listed[0]["subject"]
     of_one = podium("event", "list", "--subject", subject[:18], "--json").json
     assert of_one == podium("event", "list", "--subject", subject, "--json").json != []
+    no_id = podium("event", "list", "--subject", "echo")
+    assert (no_id.status, no_id.err.splitlines()[0]) == (2, "Error: 'echo' is no id.")
+    agent = podium("agent", "show", echo, "--json").json["id"]
+    of_agent = podium("event", "list", "--subject", agent, "--json").json
+    assert of_agent[0]["type"].startswith("agent.")
     nothing = podium("event", "list", "-t", "worker.*")
     assert (nothing.out, "-p '*'" in nothing.err) == ("", True)
     assert "worker.started" in podium("event", "list", "-t", "worker.*", "-p", "*").out

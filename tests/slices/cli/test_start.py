@@ -41,6 +41,13 @@ def test_json_may_stand_before_the_name_of_a_command(
     assert "path" in nowhere.podium("config", "--json", "path").json
 
 
+def test_a_missing_token_is_no_missing_server(nowhere: Installation) -> None:
+    said = nowhere.podium("task", "list", PODIUM_URL="http://127.0.0.1:9")
+    assert (said.status, said.out) == (4, "")
+    assert said.err.startswith("Error: There is no token for http://127.0.0.1:9.\n")
+    assert said.err.endswith("(code unauthenticated)\n")
+
+
 @pytest.mark.parametrize("arguments", [["--json"], ["task", "--json"], ["--json", "task"]])
 def test_a_missing_command_is_told_as_json_too(nowhere: Installation, arguments: list[str]) -> None:
     said = nowhere.podium(*arguments)

@@ -13,7 +13,7 @@ import pytest
 
 from podium.client import Podium
 from podium.client.connection import Connection, found_again, resolve
-from podium.client.errors import ConnectionFailed, NoServer
+from podium.client.errors import ConnectionFailed, NoServer, Unauthenticated
 from slices.client.standin import IGNORED, StandIn, answer
 
 LOCAL = "http://127.0.0.1:8250"
@@ -90,7 +90,7 @@ def test_the_local_token_goes_to_no_other_server(
 ) -> None:
     running(home)
     monkeypatch.setenv("PODIUM_URL", "http://evil.example:8250")
-    with pytest.raises(NoServer, match="no token for"):
+    with pytest.raises(Unauthenticated, match="no token for"):
         resolve()
     monkeypatch.setenv("PODIUM_URL", LOCAL)
     assert resolve().token == "podium_local_secret"
@@ -130,13 +130,13 @@ def test_a_broken_server_file_is_no_server(home: Path, content: str) -> None:
 def test_an_unreadable_administrator_token_is_told(home: Path) -> None:
     running(home)
     (home / "admin-token").unlink()
-    with pytest.raises(NoServer, match="cannot be read"):
+    with pytest.raises(Unauthenticated, match="cannot be read"):
         resolve()
 
 
 @pytest.mark.parametrize("token", ["a b", "a\nHost: evil", "tökén", " "])
 def test_a_token_that_cannot_be_one_is_refused_without_showing_it(token: str) -> None:
-    with pytest.raises(NoServer) as caught:
+    with pytest.raises(Unauthenticated) as caught:
         resolve(LOCAL, token)
     assert token.strip() == "" or token not in str(caught.value)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from podium.cli import output
-from podium.cli.options import Json, application, connect, whole_id
+from podium.cli.options import Json, application, connect, may_be_id, whole_id, wrong
 from podium.cli.text import local_time
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ Subjects = Annotated[
     typer.Option(
         "--subject",
         metavar="ID",
-        help="Only of this task, agent or other thing; within one project the beginning of a "
-        "task's id will do. May be repeated.",
+        help="Only of the task, agent or other thing with this id; within one project the "
+        "beginning of a task's will do. May be repeated.",
     ),
 ]
 Project = Annotated[
@@ -112,4 +112,11 @@ def _whole(client: "Podium", given: "Sequence[str] | None") -> "Sequence[str]":
     """Ids of subjects. Tasks are looked up in one project: for all, ids must be whole."""
     if client.project == _EVERYWHERE:
         return given or ()
+    for each in given or ():
+        if not may_be_id(each):
+            raise wrong(
+                f"{each!r} is no id.",
+                "Give the whole id of a task, agent or other thing, which --json shows, or the "
+                "beginning of a task's, 8 characters at least.",
+            )
     return [whole_id(client, each) for each in given or ()]

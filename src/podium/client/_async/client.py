@@ -65,14 +65,18 @@ class AsyncEvents(AsyncResource):
         """Events that have happened, oldest first: those after the cursor ``after``, at most
         ``limit``, or the ``last`` so many (10,000 at most)."""
         if last is not None:
-            query = self._query(type=several(types), subject=several(subjects), after=after, last=last)
+            query = self._query(
+                type=several(types), subject=several(subjects), after=after, last=last
+            )
             for event in (await self._get("events", Page[Event], query)).items:
                 yield event
             return
         left = limit
         while left is None or left > 0:
             size = _LARGEST_PAGE if left is None else min(left, _LARGEST_PAGE)
-            query = self._query(type=several(types), subject=several(subjects), after=after, limit=size)
+            query = self._query(
+                type=several(types), subject=several(subjects), after=after, limit=size
+            )
             page = await self._get("events", Page[Event], query)
             for event in page.items:
                 yield event
@@ -136,7 +140,7 @@ class AsyncPodium(AsyncInProject):
     ``project`` is the project of every call: by default ``PODIUM_PROJECT``, else the one that the
     token is bound to, else ``default``. ``timeout`` is how long, in seconds, the server may stay
     silent within one answer; ``retries`` how often a request that may be repeated is sent again.
-    Raises ``NoServer`` when nothing says where to go.
+    Raises ``NoServer`` when nothing says where to go, and ``Unauthenticated`` without a token.
 
     Use it as a context manager, or call ``aclose``.
     """

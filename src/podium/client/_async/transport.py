@@ -11,7 +11,14 @@ import httpcore
 from podium import __version__
 from podium.client._async.runtime import sleep
 from podium.client.connection import Connection, found_again
-from podium.client.errors import ApiError, ClientClosed, ConnectionFailed, InvalidResponse, NoServer
+from podium.client.errors import (
+    ApiError,
+    ClientClosed,
+    ConnectionFailed,
+    InvalidResponse,
+    NoServer,
+    Unauthenticated,
+)
 from podium.client.wire import (
     Answer,
     Message,
@@ -148,7 +155,7 @@ class AsyncTransport:
 
     def look_again(self) -> None:
         """Take the address of a local server anew, for the same principal."""
-        with suppress(NoServer):
+        with suppress(NoServer, Unauthenticated):
             self.connection = found_again(self.connection, self._home)
 
     def _require_open(self) -> None:

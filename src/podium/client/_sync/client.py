@@ -141,7 +141,7 @@ class Podium(InProject):
     ``project`` is the project of every call: by default ``PODIUM_PROJECT``, else the one that the
     token is bound to, else ``default``. ``timeout`` is how long, in seconds, the server may stay
     silent within one answer; ``retries`` how often a request that may be repeated is sent again.
-    Raises ``NoServer`` when nothing says where to go.
+    Raises ``NoServer`` when nothing says where to go, and ``Unauthenticated`` without a token.
 
     Use it as a context manager, or call ``close``.
     """
