@@ -28,7 +28,7 @@ def line(text: str, longest: int = 200) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people read them: 0.31 s, 12 s, 3 min 5 s, 2 h 10 min, 4 d 3 h."""
+    """Seconds as people read them: 0.31 s, 12 s, 3 min 5 s, 5 min, 2 h 10 min, 4 d 3 h."""
     if seconds is None:
         return "-"
     seconds = max(0.0, seconds)
@@ -43,7 +43,8 @@ def duration(seconds: float | None) -> str:
     ):
         if seconds >= unit:
             whole, rest = divmod(seconds, unit)
-            return f"{whole:.0f} {name} {rest // smaller:.0f} {small_name}"
+            small = rest // smaller
+            return f"{whole:.0f} {name}" + (f" {small:.0f} {small_name}" if small else "")
     raise AssertionError
 
 

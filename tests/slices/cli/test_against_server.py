@@ -315,6 +315,10 @@ def test_a_member_uses_what_others_registered(installation: Installation) -> Non
     (server,) = [each for each in checks if each["check"] == "server"]
     assert server["outcome"] == "warning"
     assert "workers:read" in server["detail"]
+    # The same is true, and said, of a token for all projects that holds little.
+    narrow = installation.podium("token", "create", "n", "--scope", "tasks:read").out.strip()
+    told = installation.podium("doctor", PODIUM_URL=url, PODIUM_TOKEN=narrow)
+    assert "Use one that holds the preset viewer for all projects." in " ".join(told.out.split())
 
 
 def test_the_servers_own_commands(installation: Installation) -> None:

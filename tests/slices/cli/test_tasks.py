@@ -107,7 +107,8 @@ def test_a_task_by_every_command(podium: Run, echo: str) -> None:
     assert podium("task", "cancel", task_id).out == f"{task_id} had already ended\n"
     said = podium("task", "retry", task_id)
     assert (said.status, said.err.count(task_id)) == (6, 1), said
-    assert podium("task", "delete", task_id).status == 2
+    unanswered = podium("task", "delete", task_id)
+    assert (unanswered.status, "Delete 1 task and all" in unanswered.err) == (2, True)
     assert podium("task", "delete", task_id, "--yes").out == f"{task_id} is deleted\n"
     assert podium("task", "show", task_id).status == 4
 

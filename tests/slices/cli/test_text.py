@@ -51,6 +51,8 @@ def test_a_line_is_one_line_of_bounded_length() -> None:
         (9.96, "10.0 s"),
         (42.4, "42 s"),
         (185, "3 min 5 s"),
+        (300.4, "5 min"),
+        (3600, "1 h"),
         (7800, "2 h 10 min"),
         (356400, "4 d 3 h"),
     ],

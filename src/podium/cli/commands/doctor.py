@@ -197,8 +197,8 @@ def _server() -> Iterator[Finding]:
     except Forbidden as error:
         detail = f"It answers, but does not tell this token how it is. {error.message}"
         advice = (
-            "Use one for all projects. Ask whoever administers this installation; 'podium token "
-            "create NAME --preset viewer' makes it for them."
+            "Use one that holds the preset viewer for all projects. Ask whoever administers this "
+            "installation; 'podium token create NAME --preset viewer' makes it for them."
         )
         yield Finding("server", "warning", detail, advice)
         return

@@ -356,7 +356,8 @@ def delete(
     json: Json = False,
 ) -> None:
     """Delete ended tasks with their logs and artifacts; their events stay for a while."""
-    confirm(f"Delete {len(task_ids)} task(s) and all that was kept of them", yes=yes)
+    which = "1 task" if len(task_ids) == 1 else f"{len(task_ids)} tasks"
+    confirm(f"Delete {which} and all that was kept", yes=yes)
     with connect(project) as client:
 
         def do(task_id: str) -> None:
