@@ -6,13 +6,12 @@ import sys
 from pathlib import Path
 
 from podium.kernel.errors import PodiumError
-from podium.kernel.redaction import redact
 from podium.kernel.settings import load_settings
 from podium.kernel.settings_view import settings_in_force
 from podium.server import in_force
 from podium.server.exits import ExitStatus
-from podium.server.processes import explain
 from podium.server.runfiles import RunFiles, home
+from podium.server.telling import tell, without_secrets
 
 
 def show_settings(*, not_in_force: bool) -> int:
@@ -21,8 +20,7 @@ def show_settings(*, not_in_force: bool) -> int:
     try:
         shown = in_force.not_in_force(RunFiles(home())) if not_in_force else _settings()
     except PodiumError as error:
-        told = {"code": error.code, "message": error.message, "hint": error.hint}
-        sys.stderr.write(json.dumps({"error": redact(told)}) + "\n")
+        tell(without_secrets(error), as_json=True)
         return ExitStatus.FAILED
     sys.stdout.write(json.dumps(shown) + "\n")
     return ExitStatus.DONE
@@ -39,7 +37,7 @@ def upgrade_cluster(old_programs: Path | None) -> int:
     try:
         kept = asyncio.run(upgrade(home(), old_programs))
     except PodiumError as error:
-        sys.stderr.write(f"{explain(error)}\n")
+        tell(without_secrets(error), as_json=False)
         return ExitStatus.FAILED
     sys.stdout.write(f"Upgraded. The old cluster is kept in {kept}; remove it when all is well.\n")
     return ExitStatus.DONE

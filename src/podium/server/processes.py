@@ -1,7 +1,6 @@
 """The two processes that do the work: the API and a worker, alone or under a supervisor."""
 
 import asyncio
-import json
 import socket
 import sys
 import time
@@ -14,13 +13,13 @@ import structlog
 from podium.kernel import garbage, open_files
 from podium.kernel.addresses import agents_url
 from podium.kernel.errors import PodiumError, SettingsInvalid, Unavailable
-from podium.kernel.redaction import redact, redact_text
 from podium.kernel.settings import Settings, load_settings
 from podium.kernel.telemetry import configure_logging, leave_console
 from podium.server.exits import ExitStatus
 from podium.server.lifeline import Lifeline, StopOrder
 from podium.server.network import listen_as_set, url_of
 from podium.server.runfiles import RunFiles, used
+from podium.server.telling import tell, without_secrets
 
 if TYPE_CHECKING:
     from podium.api.serving import ApiServer
@@ -95,21 +94,11 @@ def _run(name: str | None, work: Work, *, tied: bool, as_json: bool) -> int:
             log.exception("process failed")
             return ExitStatus.FAILED
         if lifeline is None and (as_json or log_format != "json"):
-            _tell_end(error, as_json=as_json)
+            tell(without_secrets(error), as_json=as_json)
             leave_console()
         if log_format is not None:  # else there is no log yet
             log.error(error.message, hint=error.hint, code=error.code)  # noqa: TRY400
         return ExitStatus.FAILED
-
-
-def _tell_end(error: PodiumError, *, as_json: bool) -> None:
-    """Tell on standard error why the process ends."""
-    if as_json:
-        hint = {"hint": error.hint} if error.hint else {}
-        told = redact({"code": error.code, "message": error.message, **hint})
-        sys.stderr.write(json.dumps({"error": told}) + "\n")
-    else:
-        sys.stderr.write(f"Podium ends here. {explain(error)}\n")
 
 
 async def _under_orders(settings: Settings, work: Work, lifeline: Lifeline | None) -> ExitStatus:
@@ -298,9 +287,3 @@ async def _cancel(tasks: list[asyncio.Task[None]] | list[asyncio.Task[bool]]) ->
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-def explain(error: PodiumError) -> str:
-    """An error for people: what was wrong and, on its own line, what to do."""
-    hint = f"\n{error.hint}" if error.hint else ""
-    return redact_text(f"{error.message}{hint}")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from podium.kernel.errors import SettingsInvalid
 from podium.server.exits import ExitStatus
 from podium.server.runfiles import RunFiles, home
+from podium.server.telling import tell, without_secrets
 
 if TYPE_CHECKING:
     from podium.kernel.errors import PodiumError
@@ -50,7 +51,7 @@ def run_foreground(asked: Asked) -> int:
     """Be the supervisor, at a terminal."""
     files = RunFiles(home())
     if files.acquire() is None:
-        _tell(_already_runs(files), as_json=asked.as_json)
+        tell(_already_runs(files), as_json=asked.as_json)
         return ExitStatus.ALREADY_RUNS
     return _supervise(files, asked)
 
@@ -66,7 +67,7 @@ def run_detached(asked: Asked) -> int:
     while (lock := files.acquire()) is None:
         server = files.running()
         if server and (other := _otherwise(server, asked)):
-            _tell(_already_runs(files, other), as_json=asked.as_json)
+            tell(_already_runs(files, other), as_json=asked.as_json)
             return ExitStatus.ALREADY_RUNS
         if server and (asked.idle is not None or server.get("idle_seconds") is None):
             _print_json({"status": "running", **server, **_compared(files, asked)})
@@ -74,7 +75,7 @@ def run_detached(asked: Asked) -> int:
         if server:
             _ask_to_stay(server)
         if time.monotonic() > deadline:
-            _tell(_already_runs(files), as_json=asked.as_json)
+            tell(_already_runs(files), as_json=asked.as_json)
             return ExitStatus.FAILED
         time.sleep(_LOOK_SECONDS)
     return _detach(lock, asked, deadline - time.monotonic())
@@ -140,19 +141,16 @@ def _idle_seconds(asked: float | None, settings: "Settings") -> float | None:
 
 
 def _tell_failure(error: "PodiumError", ready: int | None, *, as_json: bool) -> None:
-    from podium.kernel.redaction import redact_text
-
-    message = redact_text(f"Podium cannot start. {error.message}")
-    told = {"code": "not_started", "message": message}
-    if error.hint:
-        told["hint"] = redact_text(error.hint)
+    cause = without_secrets(error)
+    message = f"Podium cannot start. {cause['message']}"
+    failure = {**cause, "code": "not_started", "message": message}
     if ready is None:
-        _tell(told, as_json=as_json)
+        tell(failure, as_json=as_json)
     else:
         import structlog
 
         structlog.stdlib.get_logger(__name__).error(error.message, hint=error.hint)
-        _answer(ready, {"status": "failed", "error": told})
+        _answer(ready, {"status": "failed", "error": failure})
 
 
 def _detach(lock: int, asked: Asked, seconds: float) -> int:
@@ -178,7 +176,7 @@ def _detach(lock: int, asked: Asked, seconds: float) -> int:
     os.close(lock)
     if not select.select([answer], [], [], seconds)[0]:
         message = f"Podium was not ready after {START_SECONDS:g} seconds; it goes on."
-        _tell({"code": "not_ready", "message": message}, as_json=asked.as_json)
+        tell({"code": "not_ready", "message": message}, as_json=asked.as_json)
         return ExitStatus.FAILED
     with os.fdopen(answer, "rb") as pipe:
         return _relay(pipe.readline(), process, as_json=asked.as_json)
@@ -190,11 +188,11 @@ def _relay(answer: bytes, process: subprocess.Popen[bytes], *, as_json: bool) ->
         status = process.wait()
         message = f"Podium ended with status {status} while it started."
         hint = f"See {home() / 'logs' / 'podium.log'}."
-        _tell({"code": "not_started", "message": message, "hint": hint}, as_json=as_json)
+        tell({"code": "not_started", "message": message, "hint": hint}, as_json=as_json)
         return ExitStatus.FAILED
     told = json.loads(answer)
     if told["status"] == "failed":
-        _tell(told["error"], as_json=as_json)
+        tell(told["error"], as_json=as_json)
         process.wait()
         return ExitStatus.FAILED
     process.returncode = 0  # it goes on, and is nobody's to wait for
@@ -252,15 +250,6 @@ def _already_runs(files: RunFiles, otherwise: str | None = None) -> Mapping[str,
         f"{f', {otherwise}' if otherwise else ''}.",
         "hint": hint,
     }
-
-
-def _tell(error: Mapping[str, str], *, as_json: bool) -> None:
-    """An error on standard error: for people with what to do on a line of its own."""
-    if as_json:
-        sys.stderr.write(json.dumps({"error": error}) + "\n")
-    else:
-        hint = f"\n{error['hint']}" if "hint" in error else ""
-        sys.stderr.write(f"{error['message']}{hint}\n")
 
 
 def _print_json(told: Mapping[str, object]) -> None:

@@ -80,9 +80,12 @@ async def test_faults_are_told_to_people_unless_logs_are_json(environment: dict[
     for command in ("server", "worker"):
         status, _, err = await run(away, command, *(["--port=0"] * (command == "server")))
         assert status == ExitStatus.FAILED
-        first, hint = err.splitlines()[-2:]
-        assert first.startswith("Podium ends here. PostgreSQL cannot be used now: ")
-        assert hint.startswith("PODIUM_DATABASE_URL is postgresql://u:***@127.0.0.1:1/none: ")
+        first, hint, code = err.splitlines()[-3:]
+        assert first.startswith("Error: PostgreSQL cannot be used now: ")
+        assert hint.startswith(
+            "  Hint: PODIUM_DATABASE_URL is postgresql://u:***@127.0.0.1:1/none: "
+        )
+        assert code == "  (code unavailable)"
         assert "hidden-word" not in err
     for url, wrong in (
         ("foo", "it begins with postgresql://"),
@@ -132,7 +135,7 @@ async def test_people_are_told_a_wrong_setting_once(
     status, out, err = await run({**environment, name: "foo"}, "server", "--port=0")
     assert (status, out) == (ExitStatus.FAILED, "")
     assert err.count(message) == 1
-    assert f"Podium ends here. {message}" in err
+    assert f"Error: {message}" in err
 
 
 async def test_a_worker_waits_for_the_server_that_brings_the_schema(

@@ -67,6 +67,8 @@ async def test_the_whole_stack_lives_through_the_death_of_each_part(stack: Stack
     status, _, err = await stack.run()
     assert status == ExitStatus.ALREADY_RUNS
     assert f"process {told['pid']}) at {url}" in err
+    assert err.startswith("Error: Podium already runs on ")
+    assert err.endswith(".\n  Hint: Stop it first with 'podium down'.\n  (code already_runs)\n")
 
     for name in names:
         await kill_one(stack, url, name)

@@ -42,7 +42,8 @@ async def test_why_the_api_cannot_start_is_said(stack: Stack) -> None:
     for options in ((), ("--detached",)):
         status, _, err = await stack.run(*options)
         assert status == ExitStatus.FAILED
-        assert "The stand-in cannot be prepared.\nNobody can." in err
+        assert "Error: Podium cannot start. The stand-in cannot be prepared.\n" in err
+        assert err.endswith("  Hint: Nobody can.\n  (code not_started)\n")
         assert stack.processes() == []
 
 
