@@ -34,12 +34,18 @@ def test_up_and_down(fresh: Installation) -> None:
 
 def test_the_way_back_in_after_the_own_token_was_revoked(fresh: Installation) -> None:
     assert fresh.podium("up", "-d").status == 0
+    assert fresh.podium("up", "-d").err == ""
     said = fresh.podium("token", "revoke", "local", "-y")
     assert (said.status, said.out.endswith(" is revoked\n")) == (0, True)
     refused = fresh.podium("status")
     assert refused.status == 4
-    for told in (said.err, refused.err.replace("`", "'")):
-        assert "makes it anew when it starts: 'podium down', then 'podium up --detach'" in told
+    again = fresh.podium("up", "-d")
+    assert (again.status, "already runs" in again.out) == (0, True)
+    for told in (said.err, refused.err, again.err):
+        assert (
+            "makes it anew when it starts: 'podium down', then 'podium up --detach'"
+            in told.replace("`", "'")
+        )
     assert fresh.podium("down").status == 0
     assert fresh.podium("up", "--detach").status == 0
     assert fresh.podium("status").status == 0

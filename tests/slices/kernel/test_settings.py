@@ -44,7 +44,7 @@ def test_a_wrong_value_is_told_with_its_place(home: Path, monkeypatch: pytest.Mo
     assert "'warning' or 'error'; the closest is 'warning'" in caught.value.message
     file = home / "settings.toml"
     assert f"workers ({file}): Must be a whole number" in caught.value.message
-    assert f"prot ({file}): There is no such field" in caught.value.message
+    assert f"prot ({file}): There is no such field; the closest is 'port'" in caught.value.message
 
 
 def test_a_file_that_is_no_toml(home: Path) -> None:

@@ -6,7 +6,7 @@ import typer
 
 from podium.cli import local, output
 from podium.cli.options import Json, application
-from podium.client.connection import data_dir
+from podium.client.connection import admin_token, data_dir
 
 app = application()
 
@@ -50,4 +50,20 @@ def up(
     if server.get("warning"):
         output.say(f"{server['warning']}")
     output.say(f"Administrator's token: {data_dir() / 'admin-token'}")
+    if server["status"] == "running":
+        _tell_if_token_is_dead(str(server["url"]))
     output.say("Stop it with 'podium down', watch it with 'podium status' and 'podium logs -f'.")
+
+
+def _tell_if_token_is_dead(url: str) -> None:
+    """Say so where the administrator's token opens nothing; a server that just started made it."""
+    from podium.client import Podium
+    from podium.client.errors import PodiumError, Unauthenticated
+
+    try:
+        with Podium(url, admin_token(), retries=0) as client:
+            client.whoami()
+    except Unauthenticated as error:
+        output.note(f"{error.message} {error.hint}")
+    except PodiumError:  # the server runs; only this could not be looked at
+        return
