@@ -26,6 +26,15 @@ app = application("run", "Run a ready-made job.")
 
 _STOPPING_SECONDS = 30.0
 
+Skips = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PART",
+        help=f"Leave this part out: {', '.join(part.ref for part in graph.PARTS)}; may be "
+        "repeated.",
+    ),
+]
+
 
 @app.command()
 def checkup(
@@ -38,14 +47,7 @@ def checkup(
     head: Annotated[
         str | None, typer.Option(metavar="COMMIT", help="Commit to look at; unset, HEAD.")
     ] = None,
-    skip: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PART",
-            help=f"Leave this part out: {', '.join(part.ref for part in graph.PARTS)}; may be "
-            "repeated.",
-        ),
-    ] = None,
+    skip: Skips = None,
     run_project_tools: Annotated[
         bool, typer.Option(help="Also run linters that run code of the repository.")
     ] = False,

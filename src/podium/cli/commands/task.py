@@ -112,6 +112,16 @@ BackoffOption = Annotated[
     typer.Option(help="How waits between attempts grow; of a new task unset, exponential."),
 ]
 
+States = Annotated[
+    list[State] | None,
+    typer.Option(
+        "--state",
+        "-s",
+        metavar="STATE",
+        help=f"Only tasks in this state: {', '.join(State)}; may be repeated.",
+    ),
+]
+
 app = application("task", "Submit, look at and steer tasks.")
 
 
@@ -195,15 +205,7 @@ def _submit(
 
 @app.command("list")
 def list_tasks(
-    state: Annotated[
-        list[State] | None,
-        typer.Option(
-            "--state",
-            "-s",
-            metavar="STATE",
-            help=f"Only tasks in this state: {', '.join(State)}; may be repeated.",
-        ),
-    ] = None,
+    state: States = None,
     agent: Annotated[
         str | None,
         typer.Option(

@@ -1,12 +1,15 @@
 """``podium up``: PostgreSQL, Valkey, API and workers, on this machine."""
 
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from podium.cli import local, output
 from podium.cli.options import Json, application
 from podium.client.connection import admin_token, data_dir
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 app = application()
 
@@ -40,9 +43,10 @@ def up(
     if not detach:
         local.become("up", *options, as_json=json)
     server = local.start(*options)
-    if json:
-        output.emit(server)
-        return
+    output.emit(server) if json else _tell(server)
+
+
+def _tell(server: "Mapping[str, object]") -> None:
     how = "is ready" if server["status"] == "started" else "already runs"
     output.say(f"Podium {how} at {server['url']}")
     if missing := server.get("not_in_force"):
