@@ -112,9 +112,9 @@ class Intake:
         ids = uuid7s(len(requests))
         refs = {name: ids[place] for name, place in drafting.refs_of(requests).items()}
         tasks = await self._drafts(project_id, who, requests, ids, refs)
-        if key is None:
-            await self._require_dependencies(project_id, requests, refs)
         call_hash = await drafting.request_hash(requests) if key is not None else b""
+        if not await self._begun_before(project_id, key, call_hash):
+            await self._require_dependencies(project_id, requests, refs)
         renamed = False
         for number, start in enumerate(range(0, len(order), _CHUNK)):
             chunk = order[start : start + _CHUNK]
@@ -132,6 +132,13 @@ class Intake:
                 if ref := requests[place].ref:
                     refs[ref] = task_id
         return BulkCreated(ids=ids, refs=refs)
+
+    async def _begun_before(self, project_id: UUID, key: str | None, call_hash: bytes) -> bool:
+        """Whether this call goes on with one that was cut off: its dependencies were there then."""
+        if key is None:
+            return False
+        first = _chunk_key(project_id, key, 0, call_hash)
+        return await self._scheduler.made_before([first]) is not None
 
     async def _submit_chunk(
         self,

@@ -92,9 +92,11 @@ async def test_nothing_is_accepted_when_the_last_task_is_wrong(desk: Desk) -> No
     problem = await desk.call("POST", "tasks/bulk", 422, json={"tasks": [*tasks, wrong]})
     assert problem["errors"][0]["field"] == "tasks.600.input"
     wrong = {"agent": "echo", "depends_on": [NOBODY]}
-    problem = await desk.call("POST", "tasks/bulk", 404, json={"tasks": [*tasks, wrong]})
-    assert problem["errors"][0]["field"] == "tasks.600.depends_on.0"
-    assert await desk.count() == 0
+    for headers in ({}, {"Idempotency-Key": "k"}):
+        call = {"json": {"tasks": [*tasks, wrong]}, "headers": headers}
+        problem = await desk.call("POST", "tasks/bulk", 404, **call)
+        assert problem["errors"][0]["field"] == "tasks.600.depends_on.0"
+        assert await desk.count() == 0
 
 
 async def test_accepts_ten_thousand_and_not_one_more(desk: Desk) -> None:
