@@ -113,8 +113,9 @@ class Intake:
         refs = {name: ids[place] for name, place in drafting.refs_of(requests).items()}
         tasks = await self._drafts(project_id, who, requests, ids, refs)
         call_hash = await drafting.request_hash(requests) if key is not None else b""
-        if not await self._begun_before(project_id, key, call_hash):
-            await self._require_dependencies(project_id, requests, refs)
+        outside = _outside(requests, refs)
+        if outside and not await self._begun_before(project_id, key, call_hash):
+            await self._require_dependencies(project_id, outside)
         renamed = False
         for number, start in enumerate(range(0, len(order), _CHUNK)):
             chunk = order[start : start + _CHUNK]
@@ -192,17 +193,9 @@ class Intake:
         return await self._scheduler.lane(demand)
 
     async def _require_dependencies(
-        self, project_id: UUID, requests: Sequence[TaskInBulk], refs: Mapping[str, UUID]
+        self, project_id: UUID, wanted: Sequence[tuple[UUID, int, int]]
     ) -> None:
         """Tell of a dependency that does not exist before anything is accepted."""
-        wanted = [
-            (UUID(name), place, position)
-            for place, request in enumerate(requests)
-            for position, name in enumerate(request.depends_on)
-            if name not in refs
-        ]
-        if not wanted:
-            return
         async with self._database.connect() as conn:
             known = await store.known(conn, project_id, [task_id for task_id, _, _ in wanted])
         for task_id, place, position in wanted:
@@ -213,6 +206,18 @@ class Intake:
                     missing=str(task_id),
                     field=f"tasks.{place}.depends_on.{position}",
                 )
+
+
+def _outside(
+    requests: Sequence[TaskInBulk], refs: Mapping[str, UUID]
+) -> list[tuple[UUID, int, int]]:
+    """Dependencies that are no tasks of the call: of which task, and where it names them."""
+    return [
+        (UUID(name), place, position)
+        for place, request in enumerate(requests)
+        for position, name in enumerate(request.depends_on)
+        if name not in refs
+    ]
 
 
 async def _call_key(project_id: UUID, request: TaskNew, key: str) -> CallKey:
