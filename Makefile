@@ -10,8 +10,10 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SOURCES := src tests benchmarks scripts
 export UV_PYTHON_DOWNLOADS := never
+# Hundreds of processes are started, which are not to compile the same modules each.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo dev test check fmt types docs bench chaos lock clean
+.PHONY: help setup demo dev test postgres check fmt types docs bench chaos lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | \
@@ -45,30 +47,54 @@ check: $(STAMP) ## Format, lint, types, import contracts, docs and OpenAPI drift
 	$(BIN)/python -m podium.api.docs --check
 	$(BIN)/python scripts/generate_client.py --check
 	$(BIN)/python scripts/generate_cli_docs.py --check
+	$(BIN)/python scripts/generate_apply_schema.py --check
 	$(BIN)/python scripts/generate_figures.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir .venv/site
 
 fmt: $(STAMP) ## Format the code and sort imports
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-docs: $(STAMP) ## Write openapi.json and the generated reference pages
+docs: $(STAMP) ## Write openapi.json and the generated pages, and build the site into site/
 	$(BIN)/python -m podium.api.openapi
 	$(BIN)/python -m podium.api.docs
 	$(BIN)/python scripts/generate_client.py
 	$(BIN)/python scripts/generate_cli_docs.py
+	$(BIN)/python scripts/generate_apply_schema.py
 	$(BIN)/python scripts/generate_figures.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-# Suites that start and kill whole installations against the clock run with nothing beside them.
-ALONE := tests/chaos tests/slices/server \
+# Suites that start and kill whole installations against the clock run with little beside them.
+WHOLE := tests/chaos tests/slices/server \
   $(addprefix tests/slices/cli/test_,doctor.py lifecycle.py settings.py)
 
+# What says most about another PostgreSQL in little time, and all that depends on which it is.
+SHORTLY := $(addprefix tests/slices/,scheduler/test_settle.py scheduler/test_leases.py \
+  scheduler/test_keeper.py events storage/test_database.py limits queues) tests/upgrade
+ON_POSTGRES := $(addprefix tests/slices/,scheduler tasks storage schedules limits queues events \
+  projects principals worker db) tests/upgrade tests/flows
+
+# Files go to whichever process is free, in the order that tests/conftest.py gives them.
+TOGETHER := --dist loadfile --no-loadscope-reorder --numprocesses
+# What runs in the processes of the tests themselves; not in those that they start.
+MEASURED := $(BIN)/python -m slipcover --json
+
 test: check ## Run every check and test, with branch coverage of at least 90 %
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not long" $(ALONE)
-	$(BIN)/coverage run -m pytest -m "not long" $(addprefix --ignore=,$(ALONE)) \
-	  --numprocesses 2 --dist loadfile
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --fail-under=90
+	$(MEASURED) --out .coverage.whole -m pytest -m "not long" $(WHOLE) $(TOGETHER) 2
+	$(MEASURED) --out .coverage.parts -m pytest -m "not long" $(addprefix --ignore=,$(WHOLE)) \
+	  $(TOGETHER) 3
+	for kind in 15 pooled; do \
+	  PODIUM_TEST_POSTGRES=$$kind $(BIN)/pytest -m "not long" $(SHORTLY) \
+	    $(TOGETHER) 3 || exit 1; \
+	done
+	$(BIN)/python -m slipcover --out .coverage.json --fail-under 90 \
+	  --merge .coverage.whole .coverage.parts
+
+postgres: $(STAMP) ## What needs a database, on PostgreSQL 15 and behind a pooler over TLS
+	for kind in 15 pooled; do \
+	  PODIUM_TEST_POSTGRES=$$kind $(BIN)/pytest -m "not long" $(ON_POSTGRES) \
+	    $(TOGETHER) 3 || exit 1; \
+	done
 
 bench: $(STAMP) ## Measure against peers; NAME=throughput runs one
 	$(BIN)/python -m benchmarks $(NAME)
@@ -82,4 +108,4 @@ lock: | $(UV) ## Resolve the newest versions into requirements.lock
 	  --output-file requirements.lock pyproject.toml --upgrade
 
 clean: ## Remove what was installed and generated
-	rm -rf $(BOOTSTRAP) .venv .podium podium-report htmlcov .coverage* .pytest_cache .ruff_cache
+	rm -rf $(BOOTSTRAP) .venv .podium site podium-report htmlcov .coverage* .pytest_cache .ruff_cache

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -13,7 +14,7 @@ from benchmarks.contenders import PEERS, PODIUM, Contender
 from benchmarks.figures import Figure
 from benchmarks.processes import ProcessFailed
 from benchmarks.report import table
-from benchmarks.results import RESULTS, circumstances, merge
+from benchmarks.results import RESULTS, circumstances, merge, stolen_percent
 from benchmarks.session import Session, open_session
 from benchmarks.suite import SUITE
 
@@ -50,6 +51,7 @@ class Run:
 
     async def _one(self, name: str, session: Session) -> None:
         ran = await asyncio.to_thread(circumstances, session.directory)
+        before = psutil.cpu_times()
         try:
             figures = await SUITE[name].run(session)
         except ProcessFailed as failure:
@@ -64,6 +66,7 @@ class Run:
             if reason := figure.notes.get("podium"):
                 self.failures[figure.name] = reason
         measured = [figure for figure in figures if figure.rounds and "podium" not in figure.notes]
+        ran["stolen_percent"] = stolen_percent(before, psutil.cpu_times())
         if self.out is not None and measured:
             await asyncio.to_thread(merge, self.out, measured, ran)
 
@@ -76,7 +79,8 @@ def main() -> int:
         parser.error(f"there is no benchmark {unknown[0]!r}; choose from {', '.join(SUITE)}")
     peers = tuple(peer for peer in PEERS if peer.name in _peers(options))
     out: Path | None = options.out or (None if options.quick else RESULTS)
-    run = Run(options.names or list(SUITE), (PODIUM, *peers), options.quick, out)
+    usual = [name for name, each in SUITE.items() if each.by_default]
+    run = Run(options.names or usual, (PODIUM, *peers), options.quick, out)
     console = Console()
     status = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -103,7 +107,7 @@ def _peers(options: argparse.Namespace) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"Default: all. One of {', '.join(SUITE)}."
+        "names", nargs="*", metavar="NAME", help=f"Default: the usual. Of {', '.join(SUITE)}."
     )
     parser.add_argument(
         "--quick",

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 NO_DEPENDENCIES = "jobs cannot depend on jobs"
 
@@ -44,6 +44,8 @@ PODIUM = Contender(
     "benchmarks.podium_client",
     worker=(sys.executable, "-m", "podium.server", "worker"),
 )
+GATED = replace(PODIUM, name="podium-gated", module="benchmarks.gated_client")
+"""The same, with tasks that every gate has a say in."""
 
 _DRAMATIQ = "benchmarks.peers.dramatiq"
 _DRAMATIQ_WORKER = (

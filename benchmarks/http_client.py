@@ -39,6 +39,10 @@ class Http:
         """Send JSON; the answer's JSON."""
         return json.loads(await self.send("POST", f"{API}/{path}", json.dumps(body).encode()))
 
+    async def put(self, path: str, body: Any) -> Any:
+        """Send JSON; the answer's JSON."""
+        return json.loads(await self.send("PUT", f"{API}/{path}", json.dumps(body).encode()))
+
     async def get(self, path: str) -> Any:
         """The answer's JSON."""
         return json.loads(await self.send("GET", f"{API}/{path}"))

@@ -10,13 +10,17 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID
+
+import structlog
 
 from benchmarks.driver import serve
 from podium.agents.model import Definition
 from podium.app import Core, build_core, prepare
 from podium.kernel.settings import load_settings
+from podium.principals.model import Principal
 from podium.principals.service import ADMIN_TOKEN_FILE, PrincipalService
 from podium.projects.model import DEFAULT
 from podium.tasks.model import TaskInBulk, TaskNew
@@ -25,12 +29,13 @@ from podium.tasks.service import TaskService
 BATCH = 500
 CALLS = 4
 WHO = "benchmark"
-FUNCTIONS = ("noop", "stamped", "parked", "held")
+FUNCTIONS = ("noop", "stamped", "parked", "held", "busy", "talking")
 MODULE = "benchmarks.functions"
 
 
-async def set_up() -> None:
-    """Create the schema and the agents."""
+@asynccontextmanager
+async def prepared() -> AsyncGenerator[tuple[Core, Principal]]:
+    """A database with the schema and the agents, and who may change it."""
     settings = load_settings()
     await prepare(settings)
     core = build_core(settings)
@@ -40,10 +45,22 @@ async def set_up() -> None:
         project = await core.projects.resolve(DEFAULT)
         async with core.database.transaction() as conn:
             for name in FUNCTIONS:
-                agent = Definition(name, "function", {"function": f"{MODULE}:{name}"})
-                await core.agents.register(conn, admin, project.id, agent)
+                await core.agents.register(conn, admin, project.id, function(name))
+        yield core, admin
     finally:
         await core.close()
+
+
+def function(name: str, most: int | None = None) -> Definition:
+    """The agent of a function of the benchmarks, which runs at most so many attempts at once."""
+    config = {"function": f"{MODULE}:{name}"}
+    return Definition(name, "function", config, max_concurrency=most)
+
+
+async def set_up() -> None:
+    """Create the schema and the agents."""
+    async with prepared():
+        pass
 
 
 class PodiumSubmitter:
@@ -55,6 +72,8 @@ class PodiumSubmitter:
 
     async def open(self) -> None:
         """Connect."""
+        # Answers go to standard output, so what is logged must not.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
         settings = load_settings()
         core = build_core(settings)
         self._core = core
@@ -76,10 +95,12 @@ class PodiumSubmitter:
 
         async def caller() -> None:
             for start in starts:
-                places = range(start, min(number, start + BATCH))
-                await self._submit([TaskInBulk(agent="noop", input=place) for place in places])
+                await self._submit_part(range(start, min(number, start + BATCH)))
 
         await asyncio.gather(*(caller() for _ in range(CALLS)))
+
+    async def _submit_part(self, places: range) -> None:
+        await self._submit([TaskInBulk(agent="noop", input=place) for place in places])
 
     async def submit_stamp(self, key: str) -> None:
         """One task."""

@@ -13,7 +13,7 @@ from benchmarks.figures import Figure
 from benchmarks.processes import ProcessFailed
 from benchmarks.session import Session
 
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 120.0
 
 Score = Callable[[Mapping[str, Any]], Sequence[float]]
 

@@ -48,6 +48,15 @@ def circumstances(directory: Path) -> dict[str, Any]:
     }
 
 
+def stolen_percent(before: Any, after: Any) -> float | None:
+    """How much of the processors' time the host of this virtual machine gave to others between two
+    readings of ``psutil.cpu_times``; None where that is not known."""
+    if not hasattr(before, "steal"):
+        return None
+    whole = sum(after[:8]) - sum(before[:8])  # guests, who follow, are counted in the first two
+    return round(100 * (after.steal - before.steal) / whole, 1)
+
+
 def _commit() -> str:
     """The commit, with a + when files that belong to the project differ from it."""
     try:

@@ -7,11 +7,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
-
-import asyncpg
 
 from benchmarks.contenders import Contender
+from benchmarks.database import connected
 from benchmarks.processes import Child, ProcessFailed, run_to_end
 from benchmarks.stamps import STAMPS_VARIABLE
 
@@ -57,12 +55,9 @@ class Session:
 
     async def execute(self, *statements: str) -> None:
         """Run statements as superuser, outside transactions."""
-        connection = cast("Any", await asyncpg.connect(self.urls.database_url))
-        try:
+        async with connected(self.urls.database_url) as connection:
             for statement in statements:
                 await connection.execute(statement)
-        finally:
-            await connection.close()
 
     def environment(self, contender: Contender, database: str) -> dict[str, str]:
         """What the processes of a contender are told."""
@@ -71,7 +66,7 @@ class Session:
             "BENCH_VALKEY_URL": self.urls.peers_valkey_url,
             "PODIUM_DATABASE_URL": self.urls.database(database),
             "PODIUM_VALKEY_URL": self.urls.valkey_url,
-            "PODIUM_HOME": str(self.directory / "home"),
+            "PODIUM_HOME": str(self.directory / f"home-{contender.name}"),
             "PODIUM_FUNCTION_MODULES": '["benchmarks"]',
             STAMPS_VARIABLE: str(self.directory / f"{contender.name}.sock"),
             **contender.environment,
@@ -97,10 +92,14 @@ class Session:
         finally:
             await worker.stop()
 
+    def database(self, contender: Contender) -> str:
+        """The name of a contender's database."""
+        return f"bench_{contender.name.replace('-', '_')}"
+
     async def fresh_database(self, contender: Contender) -> str:
         """Prepare a contender's database; ``template_…`` is set up once and copied each time."""
-        name = contender.name.replace("-", "_")
-        template, database = f"template_{name}", f"bench_{name}"
+        database = self.database(contender)
+        template = f"template_{database}"
         if not contender.uses_postgres:
             await self._set_up(contender, template)
         elif template not in self._templates:

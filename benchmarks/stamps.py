@@ -36,6 +36,8 @@ class Stamps(asyncio.DatagramProtocol):
     """Collects stamps and wakes whoever waits for one."""
 
     def __init__(self) -> None:
+        self.received = 0
+        """How many came, those of a task that ran again included."""
         self._seen: dict[str, float] = {}
         self._waiting: dict[str, asyncio.Future[float]] = {}
 
@@ -47,6 +49,7 @@ class Stamps(asyncio.DatagramProtocol):
         return protocol
 
     def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002
+        self.received += 1
         moment, key = data.decode().split(" ", 1)
         self._seen.setdefault(key, float(moment))
         waiter = self._waiting.pop(key, None)

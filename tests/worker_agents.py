@@ -68,7 +68,7 @@ async def search(given: float, ctx: Any) -> None:
     """Spends its first attempt in long calls into C that keep Python's lock."""
     until = time.monotonic() + given
     while ctx.attempt == 1 and time.monotonic() < until:
-        sum(range(6 * 10**7))
+        sum(range(10**7))
 
 
 async def cling(given: float) -> None:
@@ -162,6 +162,9 @@ class Tantrum(BaseException):
     """No ``Exception``, so that ordinary handlers let it through."""
 
 
+_ODD_GATES = {"strange gate": "a\x00\ud800", "a limit's gate": "limit:x", "a lane's gate": "lane:1"}
+
+
 async def odd(given: str, ctx: Any) -> str:
     """Says or does something that could stand in the way of its own settlement."""
     match given:
@@ -190,8 +193,8 @@ async def odd(given: str, ctx: Any) -> str:
             ctx.log("text", "somewhere")
         case "progress that is no number":
             ctx.progress(float("nan"))
-        case "strange gate":
-            await ctx.park("a\x00\ud800")
+        case "strange gate" | "a limit's gate" | "a lane's gate":
+            await ctx.park(_ODD_GATES[given])
         case _:
             await _end_oddly(given)
     return "said"
@@ -251,3 +254,43 @@ async def settle_in(given: Any, ctx: Any) -> str:
     (ctx.workspace / "here").touch()
     await asyncio.sleep(given)
     return str(ctx.workspace)
+
+
+async def chat(given: Any, ctx: Any) -> dict[str, Any]:
+    """Answers what is said to it; asks back what ends with a question mark; ends at the end."""
+    earlier = [each.text for each in ctx.session.earlier]
+    heard: list[str] = []
+    ctx.session.say(f"attempt {ctx.attempt} begins")
+    while (said := await ctx.session.receive()) is not None:
+        heard.append(said.text)
+        if said.text.endswith("?"):
+            ctx.session.ask(f"which {said.text}", {"choices": [1, 2]})
+        elif said.text == "think":
+            await asyncio.sleep(60)
+        elif said.text == "count":
+            for n in range(1000):
+                ctx.progress(None, str(n))
+                await asyncio.sleep(0.02)
+        else:
+            ctx.session.say(f"heard {said.text}", said.data)
+    return {"heard": heard, "earlier": earlier, "given": given}
+
+
+async def farewell(given: Any, ctx: Any) -> None:
+    """Says something when all that it said before is long written, and ends."""
+    await ctx.session.receive()
+    await asyncio.sleep(0.3)
+    ctx.session.say("bye")
+
+
+async def guest(given: float, ctx: Any) -> str:
+    """Hears what is said until it is told to leave, or to fail, which takes it some seconds."""
+    while (said := await ctx.session.receive()) is not None:
+        ctx.session.say(f"heard {said.text}")
+        if said.text in ("leave", "fail"):
+            await asyncio.sleep(given)
+        if said.text == "fail":
+            raise ValueError("as it was told")
+        if said.text == "leave":
+            break
+    return "gone"

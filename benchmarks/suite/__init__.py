@@ -10,9 +10,17 @@ from benchmarks.suite import (
     command_overhead,
     event_latency,
     fan_out,
+    gates,
     http_post,
+    idle_workers,
     memory,
+    million,
     recovery,
+    scaling,
+    session_start,
+    small_project,
+    snapshot,
+    soak,
     start_latency,
     throughput,
     up_warm,
@@ -25,6 +33,8 @@ class Benchmark:
 
     run: Callable[[Session], Awaitable[list[Figure]]]
     settings: tuple[str, ...] = ()
+    by_default: bool = True
+    """Whether it runs when no name is given."""
 
 
 SUITE = {
@@ -38,4 +48,12 @@ SUITE = {
     "up_warm": Benchmark(up_warm.run),
     "memory": Benchmark(memory.run),
     "recovery": Benchmark(recovery.run),
+    "gates": Benchmark(gates.run),
+    "session_start": Benchmark(session_start.run),
+    "million": Benchmark(million.run, by_default=False),
+    "small_project": Benchmark(small_project.run, by_default=False),
+    "snapshot": Benchmark(snapshot.run, by_default=False),
+    "scaling": Benchmark(scaling.run, by_default=False),
+    "idle_workers": Benchmark(idle_workers.run, by_default=False),
+    "soak": Benchmark(soak.run, by_default=False),
 }

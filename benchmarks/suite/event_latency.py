@@ -10,10 +10,8 @@ import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from statistics import median
-from typing import Any, cast
 
-import asyncpg
-
+from benchmarks.database import rows
 from benchmarks.figures import Figure, Target, percentile
 from benchmarks.podium_server import Server, podium
 from benchmarks.session import Session
@@ -86,8 +84,4 @@ async def _load(server: Server, seconds: float) -> None:
 
 
 async def _commits(database_url: str) -> dict[str, datetime]:
-    connection = cast("Any", await asyncpg.connect(database_url))
-    try:
-        return {row["cursor"]: row["at"] for row in await connection.fetch(ALL_COMMITS)}
-    finally:
-        await connection.close()
+    return {row["cursor"]: row["at"] for row in await rows(database_url, ALL_COMMITS)}

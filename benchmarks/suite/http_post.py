@@ -11,6 +11,7 @@ from statistics import median
 from benchmarks.figures import Figure, Target, percentile
 from benchmarks.http_client import Http
 from benchmarks.podium_server import Server, podium
+from benchmarks.processes import ProcessFailed
 from benchmarks.session import Session
 
 SECONDS = 4.0
@@ -34,15 +35,15 @@ async def run(session: Session) -> list[Figure]:
             latencies = await _post_for(server, 1, seconds)
             alone.rounds.append({"podium": median(latencies)})
             alone.details.setdefault("p99_ms", []).append(percentile(latencies, 0.99))
-            await _drained(server)
+            await drained(server)
             session.tell(f"post: round {number + 1}, {CLIENTS} clients")
             latencies = await _post_for(server, CLIENTS, seconds)
             together.rounds.append({"podium": len(latencies) / seconds})
             together.details.setdefault("p99_ms", []).append(percentile(latencies, 0.99))
-            await _drained(server)
+            await drained(server)
             session.tell(f"post: round {number + 1}, bulk")
             bulk.rounds.append({"podium": await _bulk(server, 500 if session.quick else BULK)})
-            await _drained(server)
+            await drained(server)
     return [alone, together, bulk]
 
 
@@ -79,15 +80,19 @@ async def _bulk(server: Server, number: int) -> float:
     return len(made["ids"]) / elapsed
 
 
-async def _drained(server: Server) -> None:
-    """Return when nothing waits or runs: what is left of one part must not slow the next."""
+async def drained(server: Server, within: float = DRAIN_SECONDS) -> None:
+    """Return when nothing waits or runs: what is left of one part must not slow the next.
+
+    ``ProcessFailed`` when something still does after so many seconds.
+    """
     connection = await server.connect()
-    deadline = time.monotonic() + DRAIN_SECONDS
+    deadline = time.monotonic() + within
     states = "&".join(f"state={state}" for state in ("pending", "queued", "running"))
     try:
         while time.monotonic() < deadline:
             if not (await connection.get(f"tasks?limit=1&{states}"))["items"]:
                 return
             await asyncio.sleep(0.05)
+        raise ProcessFailed(f"not all tasks ended within {within:g} s")
     finally:
         await connection.close()

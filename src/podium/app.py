@@ -14,25 +14,50 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from podium.agents import recovery
+from podium.agents import store as agent_store
 from podium.agents.runtime import RuntimeSet
 from podium.agents.runtimes import built_in
 from podium.agents.service import AgentService
+from podium.applied.service import AppliedService
+from podium.diagnosis.service import DiagnosisService
 from podium.events import retention
 from podium.events.live import Feed, Wakeups
+from podium.filters.service import FilterService
+from podium.kernel import background, exporting
 from podium.kernel.addresses import agents_url
+from podium.kernel.exporting import Exporting
 from podium.kernel.ids import uuid7
 from podium.kernel.settings import Settings
+from podium.limits.gate import LimitGate
+from podium.limits.service import LimitService
 from podium.principals.service import PrincipalService, ensure_admin_token
 from podium.projects.service import ProjectService, ensure_default
-from podium.scheduler import store as scheduling
-from podium.scheduler.keeper import Chore, Keeper
+from podium.queues.service import QueueService
+from podium.scheduler import upkeep
+from podium.scheduler.keeper import Alarm, Chore, Keeper
 from podium.scheduler.service import Scheduler
+from podium.schedules import store as schedule_store
+from podium.schedules.clock import CHANNEL as SCHEDULES_CHANNEL
+from podium.schedules.clock import ScheduleClock
+from podium.schedules.service import ScheduleService
+from podium.sessions.service import SessionService
 from podium.storage import partitions
-from podium.storage.artifacts import ArtifactStore, DirectoryStore
+from podium.storage.artifact_stores import StoreCheck, artifact_store
+from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
 from podium.storage.embedded.paths import Layout
 from podium.storage.valkey import Valkey
+from podium.tasks.bulk import TaskBulk
+from podium.tasks.finding import TaskFinder
+from podium.tasks.indexing import CHANNEL as SEARCH_CHANNEL
+from podium.tasks.indexing import Indexer
+from podium.tasks.retention import SECONDS as RETENTION_SECONDS
+from podium.tasks.retention import Retention
 from podium.tasks.service import TaskService
+from podium.tasks.sweep import SECONDS as SWEEP_SECONDS
+from podium.tasks.sweep import Sweep
+from podium.templates.service import TemplateService
+from podium.worker import measures
 from podium.worker.executor import Surroundings
 from podium.worker.fence import Fence
 from podium.worker.kept import ArtifactLimits
@@ -41,8 +66,12 @@ from podium.worker.loop import Worker, WorkerOptions
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-SQL_SLICES = ("podium.events", "podium.scheduler")
+    from podium.kernel.tracing import Tracing
+
+SQL_SLICES = ("podium.events", "podium.scheduler", "podium.tasks", "podium.sessions")
 _HOUR = 3600.0
+_STICKY_DAYS = 30
+"""For so long a key that no task had keeps its agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +88,12 @@ class Core:
     agents: AgentService
     projects: ProjectService
     keeper: Keeper
+    exporting: Exporting | None
+
+    @property
+    def tracing(self) -> "Tracing | None":
+        """What makes spans, where they are sent somewhere."""
+        return self.exporting.tracing if self.exporting else None
 
     async def close(self) -> None:
         """End in the order that lets each part finish what others gave it."""
@@ -69,11 +104,17 @@ class Core:
             await runtime.aclose()
         await self.valkey.close()
         await self.database.close()
+        if self.exporting:
+            await self.exporting.close()
 
 
-def build_core(settings: Settings) -> Core:
-    """Everything but the doors. Connects when first used."""
-    database = Database(_url(settings, "database_url"), pool_size=settings.database_pool_size)
+def build_core(settings: Settings, process: str = "api") -> Core:
+    """Everything but the doors, for the process of this name. Connects when first used."""
+    database = Database(
+        _url(settings, "database_url"),
+        pool_size=settings.database_pool_size,
+        slow_seconds=settings.slow_query_seconds,
+    )
     valkey = Valkey(_url(settings, "valkey_url"))
     wakeups = Wakeups(valkey)
     runtimes = built_in(
@@ -82,7 +123,12 @@ def build_core(settings: Settings) -> Core:
         allowed_modules=settings.function_modules,
         hidden=[Layout(settings.data_dir).sockets],
     )
-    scheduler = Scheduler(database, wakeups, idempotency_hours=settings.idempotency_hours)
+    scheduler = Scheduler(
+        database,
+        wakeups,
+        gates=[LimitGate()],
+        idempotency_hours=settings.idempotency_hours,
+    )
     agents = AgentService(database, runtimes)
     return Core(
         settings=settings,
@@ -90,7 +136,7 @@ def build_core(settings: Settings) -> Core:
         valkey=valkey,
         wakeups=wakeups,
         scheduler=scheduler,
-        artifacts=DirectoryStore(settings.data_dir / "artifacts"),
+        artifacts=artifact_store(settings),
         runtimes=runtimes,
         agents=agents,
         projects=ProjectService(database),
@@ -102,6 +148,7 @@ def build_core(settings: Settings) -> Core:
             max_losses=settings.max_losses,
             chores=_chores(settings, database, agents, scheduler),
         ),
+        exporting=exporting.start(settings, process),
     )
 
 
@@ -121,13 +168,25 @@ def _chores(
             await partitions.maintain(conn, "log", settings.log_retention_days)
 
     async def forget_calls() -> None:
-        await scheduling.forget_calls(database)
+        await upkeep.forget_calls(database)
 
-    probe_unhealthy = partial(recovery.probe_unhealthy, database, agents, scheduler)
+    async def forget_firings() -> None:
+        await schedule_store.forget_firings(database, settings.event_retention_days)
+
+    async def forget_limits() -> None:
+        await upkeep.forget_limits(database)
+
+    async def forget_keys() -> None:
+        await agent_store.forget_keys(database, _STICKY_DAYS)
+
+    probe_again = partial(recovery.probe_again, database, agents, scheduler)
     return [
         Chore("partitions", _HOUR, keep_partitions),
         Chore("idempotency", _HOUR, forget_calls),
-        Chore("health", recovery.SECONDS, probe_unhealthy),
+        Chore("limits", _HOUR, forget_limits),
+        Chore("firings", _HOUR, forget_firings),
+        Chore("sticky", _HOUR, forget_keys),
+        Chore("health", recovery.SECONDS, probe_again),
     ]
 
 
@@ -150,6 +209,7 @@ async def prepare(settings: Settings) -> None:
 def create_api(settings: Settings) -> "FastAPI":
     """The API as an ASGI application; its lifespan starts and ends what it needs."""
     from podium.api import assembly
+    from podium.api.gauges import Gauges
 
     core = build_core(settings)
     feed = Feed(core.database, core.valkey, kept=settings.stream_buffer)
@@ -159,9 +219,46 @@ def create_api(settings: Settings) -> "FastAPI":
         core.agents,
         core.artifacts,
         max_payload_bytes=settings.max_payload_bytes,
+        tracing=core.tracing,
     )
-    services: Mapping[type, object] = {
+    bulk = TaskBulk(core.scheduler)
+    core.keeper.chores.append(
+        Chore("tasks", RETENTION_SECONDS, Retention(core.database, tasks, bulk).forget)
+    )
+    core.keeper.chores.append(
+        Chore("artifacts", SWEEP_SECONDS, Sweep(core.database, core.artifacts).sweep)
+    )
+    core.keeper.alarms.append(_schedule_alarm(core, tasks))
+    core.keeper.alarms.append(Alarm("search", SEARCH_CHANNEL, Indexer(core.database).ring))
+    check = StoreCheck(core.artifacts)
+    services = {
+        **_services(core, feed, tasks),
         Settings: settings,
+        TaskBulk: bulk,
+        StoreCheck: check,
+    }
+
+    @asynccontextmanager
+    async def lifespan(app: "FastAPI") -> AsyncGenerator[None]:
+        await feed.open()
+        core.keeper.start()
+        if core.exporting:
+            gauges = cast("Gauges", app.state.services[Gauges])
+            core.exporting.measure([gauges.registry], gauges.refresh)
+        telling = asyncio.create_task(check.tell())
+        try:
+            yield
+        finally:
+            await background.end(telling)
+            await feed.close()
+            await core.close()
+
+    return assembly.build(services, settings, lifespan, core.tracing)
+
+
+def _services(core: Core, feed: Feed, tasks: TaskService) -> dict[type, object]:
+    """What the routes ask for, by its type."""
+    return {
         Database: core.database,
         Valkey: core.valkey,
         Wakeups: core.wakeups,
@@ -172,27 +269,39 @@ def create_api(settings: Settings) -> "FastAPI":
         ProjectService: core.projects,
         PrincipalService: PrincipalService(core.database),
         AgentService: core.agents,
+        QueueService: QueueService(core.scheduler),
+        LimitService: LimitService(core.scheduler),
         TaskService: tasks,
+        TaskFinder: TaskFinder(core.database),
+        FilterService: FilterService(),
+        SessionService: SessionService(
+            core.agents,
+            tasks,
+            core.scheduler,
+            core.wakeups,
+            max_payload_bytes=core.settings.max_payload_bytes,
+        ),
+        AppliedService: AppliedService(),
+        TemplateService: TemplateService(core.database, tasks),
+        DiagnosisService: DiagnosisService(
+            core.database, core.valkey, feed, core.settings.data_dir
+        ),
+        ScheduleService: ScheduleService(core.database, core.scheduler, tasks, core.wakeups),
     }
 
-    @asynccontextmanager
-    async def lifespan(_app: "FastAPI") -> AsyncGenerator[None]:
-        await feed.open()
-        core.keeper.start()
-        try:
-            yield
-        finally:
-            await feed.close()
-            await core.close()
 
-    return assembly.build(services, settings, lifespan)
+def _schedule_alarm(core: Core, tasks: TaskService) -> Alarm:
+    """What fires schedules, in one of the API processes: workers do not accept tasks."""
+    clock = ScheduleClock(core.database, core.scheduler, tasks)
+    return Alarm("schedules", SCHEDULES_CHANNEL, clock.ring)
 
 
 async def idle_for(app: "FastAPI") -> float:
-    """Seconds since the last request, or 0 while a task is open."""
+    """Seconds since the last request, or 0 while a task is open or a schedule is to fire."""
     services = cast("Mapping[type, object]", app.state.services)
     tasks = cast("TaskService", services[TaskService])
-    if await tasks.any_open():
+    schedules = cast("ScheduleService", services[ScheduleService])
+    if await tasks.any_open() or await schedules.count_active():
         return 0.0
     return time.monotonic() - cast("float", app.state.last_request)
 
@@ -203,7 +312,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Eve
 
     This process ends when a step of an agent in it outlasts the worker's lease.
     """
-    core = build_core(settings)
+    core = build_core(settings, settings.worker_name)
     around = Surroundings(
         database=core.database,
         runtimes=core.runtimes,
@@ -217,6 +326,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Eve
         workspaces=settings.data_dir / "workspaces",
         server_url=agents_url(settings),
         max_output_bytes=settings.max_payload_bytes,
+        tracing=core.tracing,
     )
     options = WorkerOptions(
         name=settings.worker_name,
@@ -228,7 +338,12 @@ async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Eve
         fence=Fence(),
     )
     core.keeper.start()
+    if core.exporting:
+        core.exporting.measure()
+    telling = asyncio.create_task(StoreCheck(core.artifacts).tell())
     try:
-        return await Worker(core.scheduler, core.wakeups, around, options).run(stop, hurry)
+        with measures.shown(settings.host, settings.worker_metrics_port):
+            return await Worker(core.scheduler, core.wakeups, around, options).run(stop, hurry)
     finally:
+        await background.end(telling)
         await core.close()

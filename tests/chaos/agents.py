@@ -46,6 +46,21 @@ async def stuck(given: dict[str, Any], ctx: Any) -> str:
     return given["key"]
 
 
+STEPS = 40
+
+
+async def talker(given: dict[str, Any], ctx: Any) -> None:
+    """Answers what is said to it; of ``work`` it speaks at each of its steps."""
+    _note(given, "begin", ctx.attempt)
+    while (said := await ctx.session.receive()) is not None:
+        for step in range(STEPS if said.text == "work" else 0):
+            ctx.session.say(f"step {step}")
+            _note(given, "alive", ctx.attempt)
+            await asyncio.sleep(0.05)
+        ctx.session.say(f"heard {said.text}")
+    _note(given, "end", ctx.attempt)
+
+
 def main() -> None:
     """The same as a program: what it is given comes in the file ``PODIUM_INPUT``."""
     import json

@@ -29,7 +29,7 @@ class Installation:
             "PODIUM_HOME": str(home),
             "PODIUM_PORT": "0",
             "PODIUM_FUNCTION_MODULES": '["chaos"]',
-            "PYTHONPATH": str(TESTS),
+            "PYTHONPATH": f"{TESTS}:{TESTS.parent / 'src'}",
             **{f"PODIUM_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None

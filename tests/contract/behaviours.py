@@ -151,6 +151,42 @@ def devour(value: Any, ctx: Any) -> Any:
     return len(taken)
 
 
+def talk(value: Any, ctx: Any) -> Any:
+    """Answer each input, until there is none any more."""
+    heard = [each.text for each in ctx.session.earlier]
+    while (said := ctx.session.receive()) is not None:
+        heard.append(said.text)
+        answer(said, ctx)
+    return heard
+
+
+def answer(said: Any, ctx: Any) -> None:
+    if said.text.endswith("?"):
+        ctx.session.ask(f"why {said.text}")
+    else:
+        ctx.session.say(f"heard {said.text}", said.data)
+
+
+def count(value: Any, ctx: Any) -> None:
+    """Be busy, in two processes where that can be, and leave a mark every now and then."""
+    subprocess.Popen(["sh", "-c", f"while :; do echo x >> {value}.child; sleep 0.02; done"])
+    while True:
+        mark(value)
+        time.sleep(0.02)
+
+
+async def async_talk(value: Any, ctx: Any) -> Any:
+    heard = [each.text for each in ctx.session.earlier]
+    while (said := await ctx.session.receive()) is not None:
+        heard.append(said.text)
+        answer(said, ctx)
+    return heard
+
+
+async def async_count(value: Any, ctx: Any) -> None:
+    await async_tick(value, ctx)
+
+
 async def async_echo(value: Any, ctx: Any) -> Any:
     return echo(value, ctx)
 
@@ -226,6 +262,7 @@ class _Speaker:
         self.title = envelope["title"]
         self.attempt = envelope["attempt"]
         self.workspace = envelope["workspace"]
+        self.session = _Session(self, envelope["session"]) if envelope["session"] else None
         self.dependencies = {
             name: type("Dependency", (), each) for name, each in envelope["dependencies"].items()
         }
@@ -247,6 +284,29 @@ class _Speaker:
 
     def artifact(self, name: str, path: Path, content_type: str) -> None:
         self.say("artifact", name=name, path=str(path), content_type=content_type)
+
+
+class _Session:
+    """The protocol of a session, likewise."""
+
+    def __init__(self, speaker: _Speaker, given: dict[str, Any]) -> None:
+        self._speaker = speaker
+        self._busy = False
+        self.earlier = [type("Said", (), each) for each in given["earlier"]]
+
+    def say(self, text: str, data: Any = None) -> None:
+        self._speaker.say("say", text=text, data=data)
+
+    def ask(self, text: str) -> None:
+        self._speaker.say("ask", text=text)
+        self._busy = False
+
+    def receive(self) -> Any:
+        if self._busy:
+            self._speaker.say("idle")
+        line = sys.stdin.readline()
+        self._busy = bool(line)
+        return type("Said", (), json.loads(line)) if line else None
 
 
 def main(name: str) -> None:

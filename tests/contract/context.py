@@ -1,31 +1,23 @@
 """An attempt's context in memory, for suites of runtimes."""
 
 import asyncio
-import os
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import podium.agents.runtimes.launch as launch_module
-from podium.agents.runtime import AgentSpec, AttemptContext, Dependency, Json, Stream, WorkerLease
+from podium.agents.runtime import (
+    AgentSpec,
+    AttemptContext,
+    Dependency,
+    Json,
+    Said,
+    Stream,
+    WorkerLease,
+)
 from podium.kernel.clock import boottime
-
-COVERAGE = tuple(name for name in os.environ if name.startswith("COVERAGE_"))
-
-
-def measure_supervisors() -> None:
-    """Let supervisors be measured where coverage is: their own start leaves it out."""
-    if COVERAGE:
-        settings = [f"{name}={os.environ[name]}" for name in COVERAGE]
-        script = str(Path(__file__).with_name("measured_supervisor.py"))
-        launch_module.SUPERVISOR = ("/usr/bin/env", *settings, sys.executable, script)
-
-
-measure_supervisors()
 
 
 class TestLease:
@@ -49,6 +41,44 @@ class TestLease:
         return self.until
 
 
+class RecordingConversation:
+    """``Conversation`` that keeps what is said, in order, as (kind, text, data) in ``said``."""
+
+    def __init__(self, *inputs: str, earlier: Sequence[Said] = (), closed: bool = True) -> None:
+        self.earlier = earlier
+        self.said: list[tuple[str, str, Json]] = []
+        self.paused = False
+        self._inputs = [Said(n, "input", each, {"n": n}) for n, each in enumerate(inputs, 1)]
+        self._closed = closed
+        self._changed = asyncio.Event()
+
+    async def receive(self) -> Said | None:
+        self.said.append(("receive", "", None))
+        while not self._inputs:
+            if self._closed:
+                return None
+            await self._changed.wait()
+        return self._inputs.pop(0)
+
+    def give_back(self) -> None:
+        self.said.append(("give back", "", None))
+
+    def say(self, text: str, data: Json = None) -> None:
+        self.said.append(("say", text, data))
+
+    def ask(self, text: str, data: Json = None) -> None:
+        self.said.append(("ask", text, data))
+
+    def pause(self, *, on: bool) -> None:
+        self.paused = on
+        before, self._changed = self._changed, asyncio.Event()
+        before.set()
+
+    async def paused_is(self, wanted: bool) -> None:  # noqa: FBT001
+        while self.paused is not wanted:
+            await self._changed.wait()
+
+
 @dataclass
 class RecordingContext:
     """``AttemptContext`` that keeps what is reported, in order, as (kind, …) in ``reports``."""
@@ -63,11 +93,13 @@ class RecordingContext:
     labels: Mapping[str, str] = field(default_factory=dict)
     dependencies: Mapping[str, Dependency] = field(default_factory=dict)
     token: str = "token-of-this-attempt"
+    traceparent: str | None = None
     server_url: str = "http://127.0.0.1:1"
     lease: WorkerLease = field(default_factory=TestLease)
     reports: list[tuple[Any, ...]] = field(default_factory=list)
     artifacts: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     logged: int = 0
+    session: "RecordingConversation | None" = None
 
     def log(self, text: str, stream: Stream = "agent") -> None:
         self.logged += len(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from contract.context import COVERAGE, RecordingContext
+from contract.context import RecordingContext
 from podium.agents.runtime import AgentSpec, Runtime
 
 TESTS = str(Path(__file__).parents[1])
@@ -33,6 +33,7 @@ def _command(behaviour: str) -> dict[str, Any]:
     return {
         "command": command,
         "output": "events",
+        "session": {"input": "events"},
         "env": {"PYTHONPATH": f"{TESTS}:{SOURCE}"},
         "cwd": "/",
     }
@@ -70,7 +71,7 @@ class Bench:
         return await self.runtimes[kind.runtime].run(context)
 
 
-ALLOW = ("PATH", "HOME", "LANG", *COVERAGE)
+ALLOW = ("PATH", "HOME", "LANG")
 
 
 def pids(path: Path) -> list[int]:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -11,36 +10,10 @@ from uuid import uuid4
 import pytest
 
 from contract.context import TestLease, until
-from contract.kinds import ALLOW, KINDS, MIB, PROCESSES, Bench, Kind, marked, pids
+from contract.kinds import ALLOW, KINDS, MIB, Bench, Kind, marked, pids
 from podium.agents.runtime import Dependency, Runtime
-from podium.agents.runtimes import built_in
 from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass, InvalidInput, NeedsAdmin
-
-
-@pytest.fixture
-async def runtimes(tmp_path: Path) -> AsyncIterator[dict[str, Runtime]]:
-    data = tmp_path / "data"
-    data.mkdir()
-    found = built_in(data_dir=data, confinement="auto", allowed_modules=["contract"])
-    yield dict(found.by_name)
-    for runtime in found.by_name.values():
-        await runtime.aclose()
-
-
-@pytest.fixture(params=KINDS, ids=str)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    return request.param
-
-
-@pytest.fixture(params=PROCESSES, ids=str)
-def process(request: pytest.FixtureRequest) -> Kind:
-    return request.param
-
-
-@pytest.fixture
-def bench(runtimes: dict[str, Runtime], tmp_path: Path) -> Bench:
-    return Bench(runtimes, tmp_path)
 
 
 async def test_the_output_is_returned(bench: Bench, kind: Kind) -> None:
@@ -277,7 +250,7 @@ async def test_the_environment_is_an_allow_list(
     monkeypatch.setenv("SHOWN_TO_AGENTS", "shown")
     allow = [*ALLOW, "SHOWN_*", "P*"]
     context = bench.context(process, "environment", env_allow=allow)
-    context.labels = {"traceparent": "00-1-2-01"}
+    context.traceparent = "00-1-2-01"
     seen = await bench.run(process, context)
     assert "canary" not in str(seen)
     assert seen["SHOWN_TO_AGENTS"] == "shown"

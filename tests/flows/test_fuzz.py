@@ -25,7 +25,7 @@ async def fuzz(url: str, token: str, folder: Path, *options: str) -> None:
         *(str(Path(sys.executable).with_name("schemathesis")), "run", str(ROOT / "openapi.json")),
         *("--url", url, "--header", f"Authorization: Bearer {token}", "--no-color"),
         *("--checks", ",".join(CHECKS), "--exclude-path-regex", "/stream$"),
-        *("--request-timeout", "10", "--suppress-health-check", "all", "--warnings", "off"),
+        *("--request-timeout", "60", "--suppress-health-check", "all", "--warnings", "off"),
         *("--continue-on-failure", "--no-shrink", *options),
         cwd=folder,
         stdout=asyncio.subprocess.PIPE,
@@ -35,11 +35,11 @@ async def fuzz(url: str, token: str, folder: Path, *options: str) -> None:
     assert process.returncode == 0, said.decode()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_no_request_is_answered_wrongly(
     live_server: str, admin_token: str, tmp_path: Path
 ) -> None:
-    await fuzz(live_server, admin_token, tmp_path, "--max-examples", "8")
+    await fuzz(live_server, admin_token, tmp_path, "--max-examples", "4")
 
 
 @pytest.mark.long

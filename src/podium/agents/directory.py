@@ -1,24 +1,24 @@
 """Which agents a project has, from memory: every submitted task asks."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from podium.agents import store
+from podium.agents.model import Listed
 from podium.kernel.errors import NotFound
+from podium.kernel.shared_reads import SharedReads
 from podium.storage.database import Database
 
 _TRUSTED_SECONDS = 2.0
 """For so long another process may miss a change; the claim always sees it."""
 
-Entry = tuple[UUID, str, str, frozenset[str]]
-
 
 @dataclass(slots=True)
 class _Known:
     until: float
-    agents: dict[str, Entry]
+    agents: dict[str, Listed]
     matching: dict[frozenset[str], frozenset[str]] = field(
         default_factory=dict[frozenset[str], frozenset[str]]
     )
@@ -27,7 +27,7 @@ class _Known:
         found = self.matching.get(capabilities)
         if found is None:
             found = frozenset(
-                runtime for _, _, runtime, has in self.agents.values() if has >= capabilities
+                each.runtime for each in self.agents.values() if each.capabilities >= capabilities
             )
             self.matching[capabilities] = found
         return found
@@ -39,15 +39,14 @@ class Directory:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[UUID, _Known] = {}
+        self._reads = SharedReads(self._read)
 
     async def demand(
         self, project_id: UUID, agent: str | None, capabilities: Sequence[str]
     ) -> tuple[UUID | None, frozenset[str]]:
         """The named agent's id (None when capabilities were given) and the runtimes that the
         task may come to run on; ``NotFound`` for a name that is not registered."""
-        known = self._known.get(project_id)
-        if known is None or known.until < time.monotonic():
-            known = await self._read(project_id)
+        known = await self._of(project_id)
         if agent is None:
             return None, known.runtimes(frozenset(capabilities))
         entry = known.agents.get(agent)
@@ -55,16 +54,26 @@ class Directory:
             entry = (await self._read(project_id)).agents.get(agent)
         if entry is None:
             raise missing(agent)
-        return entry[0], frozenset({entry[2]})
+        return entry.id, frozenset({entry.runtime})
+
+    async def agents(self, project_id: UUID) -> Collection[Listed]:
+        """All agents of the project."""
+        return (await self._of(project_id)).agents.values()
 
     def forget(self, project_id: UUID) -> None:
         self._known.pop(project_id, None)
+
+    async def _of(self, project_id: UUID) -> _Known:
+        known = self._known.get(project_id)
+        if known is None or known.until < time.monotonic():
+            known = await self._reads.get(project_id)
+        return known
 
     async def _read(self, project_id: UUID) -> _Known:
         asked = time.monotonic()
         async with self._database.connect() as conn:
             rows = await store.directory(conn, project_id)
-        known = _Known(asked + _TRUSTED_SECONDS, {row[1]: row for row in rows})
+        known = _Known(asked + _TRUSTED_SECONDS, {row.name: row for row in rows})
         self._known[project_id] = known
         return known
 

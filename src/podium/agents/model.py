@@ -1,9 +1,9 @@
 """Agents as they are registered, and their events."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from podium.events.model import EventType
@@ -16,13 +16,19 @@ EVENTS = (
     EventType(
         "agent.updated",
         "An agent was changed.",
-        {"name": "", "version": "the version in force", "fields": "what was changed"},
+        {
+            "name": "",
+            "version": "the version in force",
+            "fields": "what was changed",
+            "restored": "the version that it was set back to, if it was",
+        },
     ),
     EventType("agent.deleted", "An agent was deleted.", {"name": ""}),
     EventType(
         "agent.health",
         "A probe found an agent healthy again, or not healthy any more. One that is not healthy "
-        "is given no tasks and is probed again each minute.",
+        "is given no tasks and is probed again each minute; a healthy one is every ten minutes, on "
+        "the machine where a probe found it so.",
         {"name": "", "healthy": "", "detail": "what was tried and what to do"},
     ),
 )
@@ -30,7 +36,8 @@ EVENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What one registers. ``config`` is the runtime's own; ``max_concurrency`` None: no limit."""
+    """What one registers. ``config`` is the runtime's own; ``max_concurrency`` None: no limit.
+    ``weight``: its share of what weighted queues share out."""
 
     name: str
     runtime: str
@@ -39,6 +46,7 @@ class Definition:
     capabilities: tuple[str, ...] = ()
     labels: Mapping[str, str] | None = None
     max_concurrency: int | None = None
+    weight: float = 1.0
     enabled: bool = True
 
 
@@ -56,13 +64,36 @@ class Agent:
     capabilities: tuple[str, ...]
     labels: Mapping[str, str]
     max_concurrency: int | None
+    weight: float
     enabled: bool
     healthy: bool
     health_detail: str | None
     health_checked_at: datetime | None
+    health_host: str | None
     running: int
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFilter:
+    """Which agents are meant: those that have all of these, and all labels."""
+
+    capabilities: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    runtime: str | None = None
+
+
+class Listed(NamedTuple):
+    """What submitting a task needs to know of an agent. ``usable``: it is enabled, and nothing is
+    known against its health."""
+
+    id: UUID
+    name: str
+    runtime: str
+    capabilities: frozenset[str]
+    usable: bool
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +105,15 @@ class AgentVersion:
     config: Mapping[str, Any]
     created_at: datetime
     created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A place, as a JSON pointer, where two versions are not the same.
+
+    ``before`` is None where something was added, ``after`` where it was removed."""
+
+    pointer: str
+    change: Literal["added", "removed", "changed"]
+    before: object
+    after: object

@@ -1,4 +1,9 @@
-"""Probes agents again that a probe found unhealthy: what they lacked may be there by now."""
+"""Probes agents again: what an unhealthy one lacked may be there by now, and what a healthy one
+needs may be gone.
+
+Those that nobody ever probed are left alone, and so are those that were found healthy on another
+machine: their programs may be on the workers' machines only, and a probe here would say otherwise.
+"""
 
 import asyncio
 
@@ -13,16 +18,20 @@ from podium.storage.database import Database
 _log = structlog.get_logger(__name__)
 
 SECONDS = 60.0
+HEALTHY_SECONDS = 600.0
 _ACTOR = "system"
 _MOST = 20
 _AT_ONCE = 4
 
 
-async def probe_unhealthy(database: Database, agents: AgentService, scheduler: Scheduler) -> None:
-    """Probe those that were not probed for longest, and wake workers for those that are healthy
-    again. The probes run on this process's machine."""
+async def probe_again(database: Database, agents: AgentService, scheduler: Scheduler) -> None:
+    """Probe those that were not probed for longest, on this process's machine, and wake workers
+    where one's health changed: its tasks can run again, or leave what they held to others."""
     async with database.connect() as conn:
-        found = await agents.unhealthy(conn, _MOST)
+        found = [
+            *await agents.unhealthy(conn, _MOST),
+            *await agents.due(conn, HEALTHY_SECONDS, _MOST),
+        ]
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def probe(agent: Agent) -> None:
@@ -30,7 +39,7 @@ async def probe_unhealthy(database: Database, agents: AgentService, scheduler: S
             health = await _probed(agents, agent)
         async with database.transaction() as conn:
             await agents.record(conn, _ACTOR, agent, health)
-            if health.ok:
+            if health.ok != agent.healthy:
                 scheduler.feed_after(conn)
 
     async with asyncio.TaskGroup() as probes:

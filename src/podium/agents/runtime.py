@@ -1,6 +1,6 @@
 """The runtime port: what an agent is to Podium. One adapter per kind of agent in ``runtimes/``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -54,6 +54,61 @@ class Dependency:
     run_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One thing that was said in a session: ``n`` counts from 1. ``kind`` is ``input`` (said to the
+    agent, by ``author``), ``say`` or ``ask`` (said by it) or ``note`` (by Podium)."""
+
+    n: int
+    kind: str
+    text: str
+    data: Json = None
+    author: str | None = None
+
+
+class Conversation(Protocol):
+    """What an interactive attempt is told and says.
+
+    Inputs come one at a time, in their order; each is delivered until the agent asks for the next
+    one, so that what an attempt was at when it was lost comes to the next attempt again. What the
+    agent says returns at once and is durable soon after, before the attempt settles.
+    """
+
+    @property
+    def earlier(self) -> Sequence[Said]:
+        """The newest of what was said before this attempt began, without what is still to be
+        answered; empty in a first one."""
+        ...
+
+    async def receive(self) -> Said | None:
+        """The next input, or None when there will be none any more: the session was closed.
+
+        Until it comes the session is idle, or waits for a person when ``ask`` was called last.
+        """
+        ...
+
+    def give_back(self) -> None:
+        """The input that was given last did not reach the agent."""
+        ...
+
+    def say(self, text: str, data: Json = None) -> None:
+        """Say something."""
+        ...
+
+    def ask(self, text: str, data: Json = None) -> None:
+        """Ask a person something; the next input answers it."""
+        ...
+
+    @property
+    def paused(self) -> bool:
+        """Whether the agent is to stand still."""
+        ...
+
+    async def paused_is(self, wanted: bool) -> None:  # noqa: FBT001
+        """Wait until ``paused`` is so."""
+        ...
+
+
 class Lease(Protocol):
     """Until when the worker may let its attempts run."""
 
@@ -97,6 +152,8 @@ class AttemptContext(Protocol):
     """Keyed by the name that the task gave to the dependency, else by its id."""
     token: str
     """A credential for Podium's API that reaches this attempt only and ends with it."""
+    traceparent: str | None
+    """What spans of the agent belong below, as W3C writes it."""
     server_url: str
 
     @property
@@ -106,6 +163,11 @@ class AttemptContext(Protocol):
 
     @property
     def lease(self) -> WorkerLease: ...
+
+    @property
+    def session(self) -> Conversation | None:
+        """What is said in this session; None of a task that nobody talks to."""
+        ...
 
     def log(self, text: str, stream: Stream = "agent") -> None:
         """Append output. ``text`` may hold several lines; it is stored as it is, redacted."""
@@ -149,6 +211,8 @@ class Runtime(Protocol):
     * Nothing that the attempt started outlives ``ctx.lease.deadline()``, even if this process
       is stopped or killed. Of an attempt inside this process that is said of its own tasks, not
       of threads and processes that these begin.
+    * While ``ctx.session.paused``, nothing that the attempt started goes on; an attempt inside this
+      process comes to stand at its next step.
     * ``run`` keeps no state between attempts; one adapter serves many attempts at once.
     """
 
@@ -161,6 +225,10 @@ class Runtime(Protocol):
     def restricted(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """A validated configuration as it is kept for somebody without the scope ``admin``: with
         every guard that Podium has against what an agent may do to it."""
+        ...
+
+    def converses(self, config: Mapping[str, Any]) -> bool:
+        """Whether agents with this validated configuration can be talked to, in sessions. Pure."""
         ...
 
     async def isolated(self, config: Mapping[str, Any]) -> bool:

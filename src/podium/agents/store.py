@@ -1,6 +1,6 @@
 """The agent tables."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,10 +9,10 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from podium.agents.model import Agent, AgentVersion, Definition
+from podium.agents.model import Agent, AgentFilter, AgentVersion, Definition, Listed
 from podium.agents.runtime import AgentSpec
 from podium.scheduler.tables import running
-from podium.storage.database import metadata
+from podium.storage.database import Database, call_in, metadata
 
 agent = sa.Table(
     "agent",
@@ -26,11 +26,13 @@ agent = sa.Table(
     sa.Column("capabilities", ARRAY(sa.Text), nullable=False, server_default=sa.FetchedValue()),
     sa.Column("labels", JSONB, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("max_concurrency", sa.Integer),
+    sa.Column("weight", sa.Double, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("isolated", sa.Boolean, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("enabled", sa.Boolean, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("healthy", sa.Boolean, nullable=False, server_default=sa.FetchedValue()),
     sa.Column("health_detail", sa.Text),
     sa.Column("health_checked_at", sa.DateTime(timezone=True)),
+    sa.Column("health_host", sa.Text),
     sa.Column(
         "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.FetchedValue()
     ),
@@ -52,6 +54,21 @@ agent_version = sa.Table(
     sa.Column("created_by", sa.Text, nullable=False),
 )
 _LIVE = agent.c.deleted_at.is_(None)
+_STUCK = (
+    "select key, agent_id, used_at > now() - interval '1 hour' as fresh from sticky"
+    " where project_id = $1 and key = any ($2::text[])"
+)
+_STICK = (
+    "insert into sticky (project_id, key, agent_id)"
+    " select $1, x.key, x.agent_id from unnest($2::text[], $3::uuid[]) as x (key, agent_id)"
+    " on conflict (project_id, key) do update set agent_id = excluded.agent_id, used_at = now()"
+)
+_FORGET_KEYS = (
+    "with gone as (delete from sticky where ctid = any (array("
+    "  select ctid from sticky where used_at < now() - make_interval(days => $1)"
+    "   order by used_at limit $2)) returning 1) select count(*) as n from gone"
+)
+_AT_ONCE = 5000
 
 
 def _agents() -> sa.Select[Any]:
@@ -115,6 +132,7 @@ async def update(conn: AsyncConnection, agent_id: UUID, version: int, new: Defin
             healthy=sa.or_(fresh, agent.c.healthy),
             health_detail=sa.case((fresh, None), else_=agent.c.health_detail),
             health_checked_at=sa.case((fresh, None), else_=agent.c.health_checked_at),
+            health_host=sa.case((fresh, None), else_=agent.c.health_host),
             updated_at=sa.func.now(),
             **_settled(new),
         )
@@ -140,22 +158,57 @@ def _keyed(project_id: UUID, key: UUID | str) -> tuple[sa.ColumnElement[bool], .
 
 
 async def read_page(
-    conn: AsyncConnection, project_id: UUID, after: str | None, limit: int
+    conn: AsyncConnection, project_id: UUID, wanted: AgentFilter, after: str | None, limit: int
 ) -> list[Agent]:
-    """Agents of the project in order of name."""
+    """Those agents of the project that are meant, in order of name."""
     query = _agents().where(agent.c.project_id == project_id)
+    if wanted.runtime is not None:
+        query = query.where(agent.c.runtime == wanted.runtime)
+    if wanted.capabilities:
+        query = query.where(agent.c.capabilities.contains(list(wanted.capabilities)))
+    if wanted.labels:
+        query = query.where(agent.c.labels.contains(dict(wanted.labels)))
     if after is not None:
         query = query.where(agent.c.name > after)
     return [_agent(row) for row in await conn.execute(query.order_by(agent.c.name).limit(limit))]
 
 
-async def directory(
-    conn: AsyncConnection, project_id: UUID
-) -> list[tuple[UUID, str, str, frozenset[str]]]:
-    """(id, name, runtime, capabilities) of each agent of the project."""
-    query = sa.select(agent.c.id, agent.c.name, agent.c.runtime, agent.c.capabilities)
+async def directory(conn: AsyncConnection, project_id: UUID) -> list[Listed]:
+    """Each agent of the project."""
+    query = sa.select(
+        agent.c.id,
+        agent.c.name,
+        agent.c.runtime,
+        agent.c.capabilities,
+        sa.and_(agent.c.enabled, agent.c.healthy).label("usable"),
+        agent.c.weight,
+    )
     rows = await conn.execute(query.where(agent.c.project_id == project_id, _LIVE))
-    return [(row.id, row.name, row.runtime, frozenset(row.capabilities)) for row in rows]
+    return [
+        Listed(row.id, row.name, row.runtime, frozenset(row.capabilities), row.usable, row.weight)
+        for row in rows
+    ]
+
+
+async def stuck_to(
+    conn: AsyncConnection, project_id: UUID, keys: Sequence[str]
+) -> Mapping[str, tuple[UUID, bool]]:
+    """The agents that tasks of these keys stay with, for keys that have one, and whether it is on
+    record that the key was used within the hour."""
+    rows = await call_in(conn, _STUCK, project_id, keys)
+    return {row["key"]: (row["agent_id"], row["fresh"]) for row in rows}
+
+
+async def stick(conn: AsyncConnection, project_id: UUID, agents: Mapping[str, UUID]) -> None:
+    """Let tasks of each key stay with its agent, and note that they were used."""
+    keys = sorted(agents)
+    await call_in(conn, _STICK, project_id, keys, [agents[key] for key in keys])
+
+
+async def forget_keys(database: Database, days: int) -> None:
+    """Drop keys that no task had for so long, so many in each transaction."""
+    while (await database.call(_FORGET_KEYS, days, _AT_ONCE))[0]["n"] == _AT_ONCE:
+        continue
 
 
 async def versions(
@@ -166,10 +219,16 @@ async def versions(
     if before is not None:
         query = query.where(agent_version.c.version < before)
     rows = await conn.execute(query.order_by(agent_version.c.version.desc()).limit(limit))
-    return [
-        AgentVersion(row.version, row.runtime, row.config, row.created_at, row.created_by)
-        for row in rows
-    ]
+    return [_version(row) for row in rows]
+
+
+async def versions_of(
+    conn: AsyncConnection, agent_id: UUID, wanted: Collection[int]
+) -> Mapping[int, AgentVersion]:
+    """Those of the versions that there are."""
+    of_agent = agent_version.c.agent_id == agent_id
+    query = sa.select(agent_version).where(of_agent, agent_version.c.version.in_(wanted))
+    return {row.version: _version(row) for row in await conn.execute(query)}
 
 
 async def spec(conn: AsyncConnection, agent_id: UUID, version: int) -> AgentSpec | None:
@@ -184,13 +243,19 @@ async def spec(conn: AsyncConnection, agent_id: UUID, version: int) -> AgentSpec
 
 
 async def set_health(
-    conn: AsyncConnection, agent_id: UUID, version: int, *, healthy: bool, detail: str
+    conn: AsyncConnection, agent_id: UUID, version: int, host: str, *, healthy: bool, detail: str
 ) -> bool:
-    """Record a probe of this version; False when it is not the one in force any more."""
+    """Record a probe of this version on a machine; False when it is not the one in force any
+    more."""
     rows = await conn.execute(
         sa.update(agent)
         .where(agent.c.id == agent_id, agent.c.version == version, _LIVE)
-        .values(healthy=healthy, health_detail=detail, health_checked_at=sa.func.now())
+        .values(
+            healthy=healthy,
+            health_detail=detail,
+            health_checked_at=sa.func.now(),
+            health_host=host,
+        )
         .returning(agent.c.id)
     )
     return rows.first() is not None
@@ -211,7 +276,23 @@ async def unhealthy(conn: AsyncConnection, limit: int) -> list[Agent]:
     return [_agent(row) for row in await conn.execute(query.order_by(oldest).limit(limit))]
 
 
+async def due(conn: AsyncConnection, host: str, seconds: float, limit: int) -> list[Agent]:
+    """Enabled agents that a probe on this machine found healthy so long ago, the longest ago
+    first."""
+    latest = sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    query = _agents().where(
+        agent.c.enabled,
+        agent.c.healthy,
+        agent.c.health_host == host,
+        agent.c.health_checked_at < latest,
+    )
+    rows = await conn.execute(query.order_by(agent.c.health_checked_at).limit(limit))
+    return [_agent(row) for row in rows]
+
+
 async def delete(conn: AsyncConnection, agent_id: UUID) -> None:
+    """Mark an agent as deleted: its attempts still tell of it."""
+    await call_in(conn, "delete from turn where agent_id = $1", agent_id)
     change = sa.update(agent).where(agent.c.id == agent_id)
     await conn.execute(change.values(enabled=False, deleted_at=sa.func.now()))
 
@@ -222,8 +303,13 @@ def _settled(new: Definition) -> Mapping[str, Any]:
         "capabilities": sorted(set(new.capabilities)),
         "labels": dict(new.labels or {}),
         "max_concurrency": new.max_concurrency,
+        "weight": new.weight,
         "enabled": new.enabled,
     }
+
+
+def _version(row: Any) -> AgentVersion:
+    return AgentVersion(row.version, row.runtime, row.config, row.created_at, row.created_by)
 
 
 def _agent(row: Any) -> Agent:
@@ -238,10 +324,12 @@ def _agent(row: Any) -> Agent:
         capabilities=tuple(row.capabilities),
         labels=row.labels,
         max_concurrency=row.max_concurrency,
+        weight=row.weight,
         enabled=row.enabled,
         healthy=row.healthy,
         health_detail=row.health_detail,
         health_checked_at=row.health_checked_at,
+        health_host=row.health_host,
         running=row.running,
         created_at=row.created_at,
         updated_at=row.updated_at,

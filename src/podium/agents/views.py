@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue
 
 from podium.agents import model
+from podium.agents.difference import differences
 from podium.kernel.fields import Body, Labels, Page, Prose, Word
 from podium.kernel.redaction import MASK
 from podium.principals.model import Principal
@@ -38,6 +39,14 @@ _Concurrency = Annotated[
     Field(ge=1, le=100_000, description="Attempts that it runs at once; null: no limit."),
 ]
 
+_Weight = Annotated[
+    float,
+    Field(ge=0.001, le=1000, description="Its share of what queues share out by weight."),
+]
+
+_VARIABLES = "/config/env"
+"""What is there or below may hold secrets."""
+
 
 class AgentNew(Body):
     """An agent to register."""
@@ -49,6 +58,7 @@ class AgentNew(Body):
     capabilities: _Capabilities = Field(default=[])
     labels: Labels = Field(default={})
     max_concurrency: _Concurrency = None
+    weight: _Weight = 1.0
     enabled: bool = True
 
 
@@ -61,8 +71,21 @@ class AgentEdit(Body):
     capabilities: _Capabilities = Field(default=[])
     labels: Labels = Field(default={})
     max_concurrency: _Concurrency = None
+    weight: _Weight = Field(default_factory=lambda: 1.0)
     enabled: bool = True
     version: int | None = Field(
+        default=None,
+        ge=1,
+        lt=2**31,
+        description="The version that you read; the change is refused when another is in force.",
+    )
+
+
+class Rollback(Body):
+    """Which version of an agent to put in force again."""
+
+    version: int = Field(ge=1, lt=2**31, description="Its runtime and config become a new version.")
+    expected: int | None = Field(
         default=None,
         ge=1,
         lt=2**31,
@@ -85,6 +108,7 @@ class Agent(BaseModel):
     capabilities: list[str]
     labels: Mapping[str, str]
     max_concurrency: int | None
+    weight: float
     enabled: bool
     healthy: bool = Field(
         description="False once a probe found that it cannot run: then it is given no tasks. True "
@@ -94,6 +118,7 @@ class Agent(BaseModel):
     health_checked_at: datetime | None = Field(
         description="When that was; null while this version was not probed."
     )
+    health_host: str | None = Field(description="The machine on which that was.")
     running: int = Field(description="Attempts that it runs now.")
     created_at: datetime
     updated_at: datetime
@@ -109,11 +134,39 @@ class AgentVersion(BaseModel):
     created_by: str
 
 
+class AgentDifference(BaseModel):
+    """A place where two versions of an agent are not the same."""
+
+    pointer: str = Field(
+        description="Where, as a JSON pointer into an object with `runtime` and `config`.",
+        examples=["/config/command"],
+    )
+    change: Literal["added", "removed", "changed"]
+    before: JsonValue = Field(description="What was there; null where something was added.")
+    after: JsonValue = Field(description="What is there; null where something was removed.")
+
+
+class AgentDiff(BaseModel):
+    """What two versions of an agent differ in. Lists are compared whole."""
+
+    old: int
+    new: int
+    differences: list[AgentDifference]
+
+
 class Probe(BaseModel):
     """What a probe found."""
 
     ok: bool
     detail: str = Field(description="What was tried and, when not ok, what to do.")
+
+
+class AgentChecked(BaseModel):
+    """What would be in force."""
+
+    runtime: str
+    config: Mapping[str, Any]
+    capabilities: list[str]
 
 
 class AgentPage(Page[Agent]):
@@ -135,6 +188,28 @@ def version_view(version: model.AgentVersion, reader: Principal) -> AgentVersion
     fields = {name: getattr(version, name) for name in AgentVersion.model_fields}
     fields["config"] = _shown(version.config, reader)
     return AgentVersion(**fields)
+
+
+def diff_view(old: model.AgentVersion, new: model.AgentVersion, reader: Principal) -> AgentDiff:
+    """What they differ in, compared before anything is masked: that a secret is another one shows,
+    what it is does not."""
+    found = differences(old, new)
+    return AgentDiff(
+        old=old.version, new=new.version, differences=[_difference(each, reader) for each in found]
+    )
+
+
+def _difference(found: model.Difference, reader: Principal) -> AgentDifference:
+    before, after = found.before, found.after
+    is_variable = found.pointer == _VARIABLES or found.pointer.startswith(f"{_VARIABLES}/")
+    if is_variable and not reader.has("agents:execute"):
+        before, after = (None if value is None else MASK for value in (before, after))
+    return AgentDifference(
+        pointer=found.pointer,
+        change=found.change,
+        before=cast("JsonValue", before),
+        after=cast("JsonValue", after),
+    )
 
 
 def _shown(config: Mapping[str, Any], reader: Principal) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,21 +16,25 @@ _REST = 10.0
 be millions."""
 
 Counts = Mapping[str, int]
+Found = TypeVar("Found")
 
 
-class _Counted:
-    """One kind of counts, which are good for ``seconds`` at least."""
+class _Counted(Generic[Found]):
+    """What was counted of one kind, which is good for ``seconds`` at least."""
 
     def __init__(
-        self, count: Callable[[AsyncConnection], Awaitable[Counts]], seconds: float = 0.0
+        self,
+        count: Callable[[AsyncConnection], Awaitable[Found]],
+        none: Found,
+        seconds: float = 0.0,
     ) -> None:
         self._count = count
         self._seconds = seconds
-        self._counts: Counts = {}
+        self._counts = none
         self._good_until = float("-inf")
         self._counting = asyncio.Lock()
 
-    async def get(self, database: Database) -> Counts:
+    async def get(self, database: Database) -> Found:
         async with self._counting:
             if time.monotonic() >= self._good_until:
                 async with database.connect() as conn:
@@ -45,12 +50,22 @@ class TaskCounts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._open = _Counted(overview.open_tasks)
-        self._ended = _Counted(overview.ended_tasks, _ENDED_SECONDS)
+        self._open = _Counted[Counts](overview.open_tasks, {})
+        self._ended = _Counted[Counts](overview.ended_tasks, {}, _ENDED_SECONDS)
+        self._dead = _Counted(overview.dead_tasks, 0)
+        self._oldest = _Counted(overview.oldest_queued, 0.0)
 
     async def open(self) -> Counts:
         """Tasks that have not ended."""
         return await self._open.get(self._database)
+
+    async def dead(self) -> int:
+        """Tasks that used up their retries or losses, and that nobody redrove or deleted."""
+        return await self._dead.get(self._database)
+
+    async def oldest_queued(self) -> float:
+        """For how many seconds the task has been queued that was queued first."""
+        return await self._oldest.get(self._database)
 
     async def all(self) -> Counts:
         """Those that ended, too; they are counted every ten seconds at most."""

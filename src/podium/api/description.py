@@ -34,7 +34,14 @@ answer carries `X-Request-Id`. Events can also be followed over the WebSocket `/
 """
 _TAGS = [
     {"name": "tasks", "description": "Work for agents: submit, follow, change, explain."},
+    {"name": "sessions", "description": "Tasks that people talk to while they run."},
+    {"name": "filters", "description": "Filters of tasks, kept under a name."},
+    {"name": "schedules", "description": "Tasks that start by themselves, again and again."},
+    {"name": "templates", "description": "Tasks with parameters, ready to be started."},
     {"name": "agents", "description": "Who can do the work: versioned definitions and health."},
+    {"name": "queues", "description": "How much of each runs, and whether it does."},
+    {"name": "limits", "description": "How much of what shares a name runs, and how fast."},
+    {"name": "applied", "description": "What came from files, and by which set of them."},
     {"name": "events", "description": "Everything that happened, in order; also live."},
     {"name": "projects", "description": "Namespaces, and their share of the workers."},
     {"name": "tokens", "description": "Who may do what."},

@@ -25,6 +25,7 @@ class MalformedRequest(PodiumError):
     code = "malformed_request"
     status = 400
     title = "Malformed request"
+    advice = "Send one JSON document in UTF-8, and read the detail."
 
 
 class MethodNotAllowed(PodiumError):
@@ -33,6 +34,7 @@ class MethodNotAllowed(PodiumError):
     code = "method_not_allowed"
     status = 405
     title = "Method not allowed"
+    advice = "`Allow` names the methods of the path."
 
 
 class UnsupportedMediaType(PodiumError):
@@ -41,6 +43,7 @@ class UnsupportedMediaType(PodiumError):
     code = "unsupported_media_type"
     status = 415
     title = "Unsupported type of body"
+    advice = "Send `Content-Type: application/json`."
 
 
 class Misdirected(PodiumError):
@@ -49,6 +52,7 @@ class Misdirected(PodiumError):
     code = "misdirected"
     status = 421
     title = "Unknown host"
+    advice = "Use the name of `PODIUM_PUBLIC_URL`, or add one to `PODIUM_ALLOWED_HOSTS`."
 
 
 class OriginRefused(Forbidden):
@@ -56,6 +60,7 @@ class OriginRefused(Forbidden):
 
     code = "origin_refused"
     title = "Request from another site"
+    advice = "Add the site to `PODIUM_CORS_ORIGINS`."
 
 
 class InternalError(PodiumError):
@@ -229,6 +234,8 @@ def _headers(error: PodiumError) -> dict[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case 405:
             return {"Allow": ", ".join(error.context.get("allowed", []))}
+        case 416:
+            return {"Content-Range": f"bytes */{error.context.get('size', '*')}"}
         case 429 | 503:
             return {"Retry-After": str(error.context.get("retry_after", 1))}
         case _:

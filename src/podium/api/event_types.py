@@ -3,15 +3,29 @@
 from collections.abc import Iterable
 
 from podium.agents import model as agents
+from podium.applied import model as applied
 from podium.events.model import EventType
+from podium.filters import model as filters
 from podium.kernel.errors import InvalidInput
+from podium.limits import model as limits
 from podium.principals import model as principals
 from podium.projects import model as projects
+from podium.queues import model as queues
 from podium.scheduler import model as scheduler
+from podium.schedules import model as schedules
+from podium.sessions import model as sessions
+from podium.templates import model as templates
 
 CATALOGUE: tuple[EventType, ...] = (
     *scheduler.EVENTS,
+    *sessions.EVENTS,
     *agents.EVENTS,
+    *queues.EVENTS,
+    *limits.EVENTS,
+    *schedules.EVENTS,
+    *filters.EVENTS,
+    *templates.EVENTS,
+    *applied.EVENTS,
     *projects.EVENTS,
     *principals.EVENTS,
 )

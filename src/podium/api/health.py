@@ -7,17 +7,16 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from starlette.responses import HTMLResponse
 
-from podium.api.counts import TaskCounts
+from podium.api.gauges import Gauges
 from podium.api.metrics import Metrics
-from podium.events.live import Feed
 from podium.kernel.errors import Unavailable
 from podium.kernel.settings import Settings
 from podium.kernel.settings_view import Setting, settings_in_force
 from podium.kernel.web import StrictRoute, api_router, operation_id, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
-from podium.scheduler import overview
 from podium.storage.database import Database
+from podium.storage.functions import DatabaseUnsupported
 from podium.storage.migrate import require_migrated
 
 health = APIRouter(
@@ -65,6 +64,8 @@ async def get_readiness(
             f"PostgreSQL did not answer within {_READY_SECONDS:g} seconds.",
             hint="`podium status` shows the servers.",
         ) from None
+    except DatabaseUnsupported as error:
+        raise Unavailable(error.message, hint=error.hint) from error
     return Health()
 
 
@@ -77,16 +78,9 @@ async def get_readiness(
 async def get_metrics(
     _reader: Annotated[Principal, Depends(require("metrics:read"))],
     metrics: Annotated[Metrics, Depends(provided(Metrics))],
-    feed: Annotated[Feed, Depends(provided(Feed))],
-    database: Annotated[Database, Depends(provided(Database))],
-    counts: Annotated[TaskCounts, Depends(provided(TaskCounts))],
+    gauges: Annotated[Gauges, Depends(provided(Gauges))],
 ) -> Response:
-    metrics.feed_lag.set(feed.lag)
-    for state, count in (await counts.open()).items():
-        metrics.tasks.labels(state).set(count)
-    async with database.connect() as conn:
-        for state, count in (await overview.worker_states(conn)).items():
-            metrics.workers.labels(state).set(count)
+    await gauges.refresh()
     text = await asyncio.to_thread(metrics.render)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -49,17 +49,45 @@ class Metrics:
             registry=self.registry,
         )
         self.tasks = Gauge(
-            "podium_tasks", "Tasks that have not ended.", ("state",), registry=self.registry
+            "podium_tasks",
+            "Tasks that have not ended, and those that are dead.",
+            ("state",),
+            registry=self.registry,
+        )
+        self.oldest = Gauge(
+            "podium_tasks_oldest_queued_seconds",
+            "For how long the task has been queued that was queued first.",
+            registry=self.registry,
+        )
+        self.round_trip = Gauge(
+            "podium_database_round_trip_seconds",
+            "Time that PostgreSQL took to answer the least of queries, just now.",
+            registry=self.registry,
+        )
+        self.transactions = Gauge(
+            "podium_database_transaction_seconds",
+            "Age of each transaction that lasts: vacuum removes nothing that it may still see.",
+            ("pid", "program", "login"),
+            registry=self.registry,
+        )
+        self.valkey = Gauge(
+            "podium_valkey_up",
+            "Whether Valkey can be reached: 1 or 0.",
+            registry=self.registry,
         )
         self.workers = Gauge("podium_workers", "Workers.", ("state",), registry=self.registry)
         self.routes: Mapping[Callable[..., object], str] = {}
         """Path template of each endpoint; filled by the assembly."""
 
+    def route(self, endpoint: Callable[..., object] | None) -> str | None:
+        """The path template of an endpoint."""
+        return self.routes.get(endpoint) if endpoint else None
+
     def request(
         self, method: str, endpoint: Callable[..., object] | None, status: int, seconds: float
     ) -> None:
         """Count one answer."""
-        route = self.routes.get(endpoint, _UNKNOWN) if endpoint else _UNKNOWN
+        route = self.route(endpoint) or _UNKNOWN
         method = method if method in _METHODS else _UNKNOWN
         self._requests.labels(route, method, str(status)).inc()
         if method != "WEBSOCKET" and not route.endswith("/stream"):

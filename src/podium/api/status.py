@@ -18,6 +18,8 @@ from podium.kernel.web import api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal
 from podium.scheduler import overview
+from podium.schedules.service import ScheduleService
+from podium.storage.artifact_stores import StoreCheck
 from podium.storage.database import Database
 from podium.storage.valkey import Valkey
 
@@ -40,6 +42,15 @@ class ValkeyStatus(BaseModel):
 
     ok: bool
     embedded: bool
+
+
+class ArtifactStatus(BaseModel):
+    """Where files of attempts are kept. Without it attempts that keep some fail, and others run."""
+
+    ok: bool
+    place: str = Field(description="Its URL, without secrets.")
+    problem: str | None = Field(description="Why it cannot be used.")
+    hint: str | None = Field(description="What to do about it.")
 
 
 class Worker(BaseModel):
@@ -82,10 +93,12 @@ class Status(BaseModel):
     uptime_seconds: float
     database: DatabaseStatus
     valkey: ValkeyStatus
+    artifacts: ArtifactStatus
     workers: list[Worker]
     counts: Mapping[str, int] = Field(
         description="Tasks by state. Those that ended are counted every 10 seconds."
     )
+    schedules: int = Field(description="Schedules that are to fire again.")
     confinement: str | None = Field(
         description="How the newest worker keeps agents from Podium's own files."
     )
@@ -117,6 +130,8 @@ async def get_status(
     feed: Annotated[Feed, Depends(provided(Feed))],
     started: Annotated[Started, Depends(provided(Started))],
     counts: Annotated[TaskCounts, Depends(provided(TaskCounts))],
+    schedules: Annotated[ScheduleService, Depends(provided(ScheduleService))],
+    artifacts: Annotated[StoreCheck, Depends(provided(StoreCheck))],
 ) -> Status:
     async with database.connect() as conn:
         workers = [_view(worker) for worker in await overview.workers(conn)]
@@ -127,10 +142,22 @@ async def get_status(
         uptime_seconds=round(time.monotonic() - started.at, 3),
         database=DatabaseStatus(ok=True, version=version, embedded=settings.embedded_postgres),
         valkey=ValkeyStatus(ok=valkey.available, embedded=settings.embedded_valkey),
+        artifacts=await _artifacts(artifacts),
         workers=serving,
         counts=await counts.all(),
+        schedules=await schedules.count_active(),
         confinement=serving[0].confinement if serving else None,
         feed_lag_seconds=round(feed.lag, 3),
+    )
+
+
+async def _artifacts(check: StoreCheck) -> ArtifactStatus:
+    trouble = await check.trouble()
+    return ArtifactStatus(
+        ok=trouble is None,
+        place=check.store.shown,
+        problem=trouble.message if trouble else None,
+        hint=trouble.hint if trouble else None,
     )
 
 

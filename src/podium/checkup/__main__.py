@@ -2,7 +2,9 @@
 
 With ``PODIUM_INPUT`` set it is an agent: it reads that file and speaks the JSON-lines protocol on
 standard output. Else ``--repo`` names the repository; progress goes to standard error and the
-result to standard output. The part ``all`` runs everything here, one part after the other.
+result to standard output. The part ``all`` runs everything here, one part after the other; as an
+agent it may be given ``skip``, the parts to leave out, and ``out``, else the report is written into
+its working directory.
 """
 
 import argparse
@@ -11,14 +13,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple, TextIO, cast
 
-from podium.checkup.console import PersonContext, ProtocolContext
-from podium.checkup.context import CheckupError, Context, Json, mapping
+from podium.checkup.console import PartContext, PersonContext, ProtocolContext
+from podium.checkup.context import CheckupError, Context, Json, mapping, strings
 from podium.checkup.graph import PARTS, REPORT, SURVEY
-from podium.checkup.paths import path_text
+from podium.checkup.paths import path_of, path_text
 
 _MODULES = {"secrets": "secret_scan"}
 _EVERY = (SURVEY, *PARTS, REPORT)
@@ -45,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run-project-tools", action="store_true", help=_TOOLS_HELP)
     chosen = parser.parse_args(arguments)
     envelope = os.environ.get("PODIUM_INPUT")
-    if envelope and chosen.part != "all":
+    if envelope:
         return _as_agent(chosen.part, Path(envelope))
     given: dict[str, Json] = {
         "repo": path_text(str(Path(chosen.repo).absolute())),
@@ -72,8 +74,9 @@ def _as_agent(name: str, envelope: Path) -> int:
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     ctx = ProtocolContext(mapping(document.get("dependencies")), protocol)
+    given = mapping(document.get("input"))
     try:
-        output = run_part(name, mapping(document.get("input")), ctx)
+        output = _every_part(given, protocol) if name == "all" else run_part(name, given, ctx)
     except CheckupError as error:
         ctx.send("error", **error.as_dict())
         return _FAILED
@@ -81,25 +84,54 @@ def _as_agent(name: str, envelope: Path) -> int:
     return 0
 
 
+def _every_part(given: Mapping[str, Json], protocol: TextIO) -> Json:
+    """What the report says of all parts that are not left out. Raises ``CheckupError`` when it or
+    the survey fails."""
+    skip = strings(given.get("skip"))
+    parts = [part.ref for part in PARTS if part.ref not in skip]
+    out = given.get("out") or path_text(str(Path("podium-report").absolute()))
+    whole: dict[str, Json] = {**given, "out": out, "parts": [*parts]}
+    Path(path_of(str(out))).mkdir(parents=True, exist_ok=True)
+    wanted = [SURVEY.ref, *parts, REPORT.ref]
+
+    def context(done: Mapping[str, _Came], ref: str) -> Context:
+        return PartContext(done, protocol, ref, wanted.index(ref), len(wanted))
+
+    return _one_by_one(wanted, whole, context)
+
+
 def _by_hand(name: str, given: Mapping[str, Json]) -> int:
     wanted = [part.ref for part in _EVERY] if name == "all" else [name]
+    try:
+        result = _one_by_one(wanted, given, PersonContext)
+    except CheckupError:
+        return _FAILED
+    sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    return 0
+
+
+def _one_by_one(
+    wanted: Sequence[str],
+    given: Mapping[str, Json],
+    context: Callable[[Mapping[str, _Came], str], Context],
+) -> Json:
+    """What the last of these parts comes to, which is given what the others came to. Raises the
+    ``CheckupError`` of the survey and of the last."""
     done: dict[str, _Came] = {}
     for ref in wanted:
         started = time.monotonic()
         try:
-            output = run_part(ref, given, PersonContext(done, ref))
+            output = run_part(ref, given, context(done, ref))
         except CheckupError as error:
             sys.stderr.write(f"{ref}: {error.message}\n")
             if error.hint:
                 sys.stderr.write(f"hint: {error.hint}\n")
-            if ref == SURVEY.ref or name != "all":
-                return _FAILED
+            if ref in (SURVEY.ref, wanted[-1]):
+                raise
             done[ref] = _Came("failed", None, error.as_dict(), 0.0, time.monotonic() - started)
         else:
             done[ref] = _Came("succeeded", output, None, 0.0, time.monotonic() - started)
-    result = done[wanted[-1]].output
-    sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    return 0
+    return done[wanted[-1]].output
 
 
 if __name__ == "__main__":

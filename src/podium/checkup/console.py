@@ -35,6 +35,23 @@ class ProtocolContext:
         self._stream.flush()
 
 
+class PartContext(ProtocolContext):
+    """The same for one of several parts that are one attempt: its progress is a part of theirs."""
+
+    def __init__(
+        self, dependencies: Mapping[str, object], stream: TextIO, part: str, begun: float, all_: int
+    ) -> None:
+        super().__init__(dependencies, stream)
+        self._part = part
+        self._begun = begun
+        self._all = all_
+
+    def progress(self, fraction: float | None, note: str | None = None) -> None:
+        """See ``Context``."""
+        told = f"{self._part}: {note}" if note else self._part
+        super().progress((self._begun + (fraction or 0)) / self._all, told)
+
+
 class PersonContext:
     """Says on standard error what is going on, for a person who runs a part by hand."""
 

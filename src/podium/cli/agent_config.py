@@ -4,15 +4,26 @@ import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
+import typer
 from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
+from podium.cli import completion
 from podium.cli.options import json_object, wrong
 
 Prompt = Literal["stdin", "argument", "none"]
-OutputMode = Literal["text", "json", "events"]
+OutputMode = Literal["text", "json", "events", "lines"]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Name of the agent.",
+        show_default=False,
+        autocompletion=completion.agents,
+    ),
+]
 
 _RUNTIMES = ("command", "function")
 """Each is also the name of the field that says what such an agent runs."""

@@ -21,6 +21,7 @@ ENDED = frozenset({"succeeded", "failed", "cancelled", "dead"})
 
 _STATES = {
     "task.queued": "queued",
+    "task.held": "pending",
     "task.started": "running",
     "task.waiting": "waiting",
     "task.retrying": "pending",

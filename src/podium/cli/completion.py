@@ -29,6 +29,31 @@ def agents(ctx: typer.Context, incomplete: str) -> Sequence[Offer]:
     return _asked(ctx, incomplete, _agents)
 
 
+def queues(ctx: typer.Context, incomplete: str) -> Sequence[Offer]:
+    """The queues whose names begin so."""
+    return _asked(ctx, incomplete, _queues)
+
+
+def limits(ctx: typer.Context, incomplete: str) -> Sequence[Offer]:
+    """The limits whose names begin so."""
+    return _asked(ctx, incomplete, _limits)
+
+
+def filters(ctx: typer.Context, incomplete: str) -> Sequence[Offer]:
+    """The saved filters whose names begin so."""
+    return _asked(ctx, incomplete, _filters)
+
+
+def schedules(ctx: typer.Context, incomplete: str) -> Sequence[Offer]:
+    """The schedules whose names begin so."""
+    return _asked(ctx, incomplete, _schedules)
+
+
+def templates(ctx: typer.Context, incomplete: str) -> Sequence[Offer]:
+    """The templates whose names begin so."""
+    return _asked(ctx, incomplete, _templates)
+
+
 def tasks(ctx: typer.Context, incomplete: str) -> Sequence[Offer]:
     """The newest tasks whose ids begin so."""
     return _asked(ctx, incomplete, _tasks)
@@ -50,6 +75,30 @@ def _asked(
 def _agents(client: "Podium") -> Sequence[Offer]:
     found = islice(client.agents.list(), _MOST)
     return [(agent.name, line(agent.description, 60)) for agent in found]
+
+
+def _queues(client: "Podium") -> Sequence[Offer]:
+    found = islice(client.queues.list(), _MOST)
+    return [(queue.name, f"{queue.state}, {queue.queued} queued") for queue in found]
+
+
+def _limits(client: "Podium") -> Sequence[Offer]:
+    found = islice(client.limits.list(), _MOST)
+    return [(limit.name, f"{limit.used} used, {limit.waiting} waiting") for limit in found]
+
+
+def _filters(client: "Podium") -> Sequence[Offer]:
+    return [(each.name, line(each.description)) for each in client.filters.list(limit=_MOST)]
+
+
+def _schedules(client: "Podium") -> Sequence[Offer]:
+    found = islice(client.schedules.list(), _MOST)
+    return [(schedule.name, line(schedule.description, 60)) for schedule in found]
+
+
+def _templates(client: "Podium") -> Sequence[Offer]:
+    found = islice(client.templates.list(), _MOST)
+    return [(template.name, line(template.description, 60)) for template in found]
 
 
 def _tasks(client: "Podium") -> Sequence[Offer]:

@@ -70,7 +70,7 @@ def report(error: Exception, *, as_json: bool, about: str | None = None) -> Stat
         if error.hint:
             told["hint"] = error.hint
     elif isinstance(error, PodiumError):
-        status, told = _of_client(error), _client_error(error)
+        status, told = status_of(error), _client_error(error)
     elif isinstance(error, TyperException):
         return _usage(error, as_json=as_json)
     elif isinstance(error, OSError) and error.errno in _NOT_WRITTEN and not error.filename:
@@ -82,7 +82,8 @@ def report(error: Exception, *, as_json: bool, about: str | None = None) -> Stat
     return status
 
 
-def _of_client(error: PodiumError) -> Status:
+def status_of(error: PodiumError) -> Status:
+    """The exit status that tells of an error of the SDK."""
     if isinstance(error, ConnectionFailed):
         return Status.NO_SERVER
     if isinstance(error, ApiError):

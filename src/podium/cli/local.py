@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from contextlib import suppress
+from typing import Any, cast
 
 from podium.cli.failures import Failure, Status
 from podium.client.connection import data_dir, local_server
@@ -100,15 +101,20 @@ def stop(server: Mapping[str, object], takes_long: Callable[[], object]) -> None
     After a second ``takes_long`` is called. Ctrl-C asks again, which hurries it; then another one
     ends the waiting.
     """
-    _ask_to_stop(server, signal.SIGTERM)
+
+    def hurry(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        # A server that has not come to heed the first finds two of one kind as one.
+        _ask_to_stop(server, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, hurry)  # heard wherever it comes, unlike an exception
     try:
+        _ask_to_stop(server, signal.SIGTERM)
         if not _has_ended(_SILENT_SECONDS):
             takes_long()
             _wait_for_end(server)
-    except KeyboardInterrupt:
-        # A server that has not come to heed the first finds two of one kind as one.
-        _ask_to_stop(server, signal.SIGINT)
-        _wait_for_end(server)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def handed_back(server: Mapping[str, object]) -> int | None:
@@ -168,6 +174,49 @@ def not_in_force() -> list[str]:
 def runs_without(settings: Sequence[str]) -> str:
     """What to say of settings that are ``not_in_force``; then comes ``TO_APPLY``."""
     return f"The server runs without these settings of this environment: {', '.join(settings)}."
+
+
+_BY_CODE = {
+    "conflict": Status.CONFLICT,
+    "invalid_input": Status.USAGE,
+    "not_found": Status.REFUSED,
+    "unavailable": Status.NO_SERVER,
+}
+
+
+def database(
+    *options: str, said: str = "", on_progress: Callable[[Mapping[str, Any]], None]
+) -> Mapping[str, Any]:
+    """Have a process look after the database; what it did. ``said`` is what it is told on its
+    standard input, and ``on_progress`` is called with each line by which it tells how far it is.
+
+    Ctrl-C ends it, too, and it then leaves nothing half done.
+    """
+    with subprocess.Popen(
+        argv("db", *options),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin, "it was started with pipes"  # noqa: S101
+        assert process.stdout, "it was started with pipes"  # noqa: S101
+        assert process.stderr, "it was started with pipes"  # noqa: S101
+        with suppress(BrokenPipeError):  # one that has ended says why
+            process.stdin.write(f"{said}\n")
+            process.stdin.close()
+        told: Mapping[str, Any] = {}
+        for line in process.stdout:
+            told = json.loads(line)
+            if "result" not in told:
+                on_progress(told)
+        complained = process.stderr.read()
+    if process.returncode == 0:
+        return told["result"]
+    error = _error_in(complained.strip()) or {}
+    code = error.get("code", "failed")
+    message = error.get("message") or complained.strip() or "It ended and gave no reason."
+    raise Failure(_BY_CODE.get(code, Status.FAILED), code, message, error.get("hint"))
 
 
 def _of_settings(*options: str) -> object:

@@ -17,6 +17,7 @@ from podium.cli.text import line
 
 if TYPE_CHECKING:
     from podium.client import Podium
+    from podium.client.inputs import Rate
     from podium.client.models import TaskSummary
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -44,6 +45,19 @@ TaskIds = Annotated[
     list[str],
     typer.Argument(
         metavar="ID...", help=ID_HELP, show_default=False, autocompletion=completion.tasks
+    ),
+]
+
+RateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rate", metavar="COUNT/TIME", help="So many tasks may start in a time: 5/s, 100/1h."
+    ),
+]
+Burst = Annotated[
+    int | None,
+    typer.Option(
+        "--burst", min=1, metavar="NUMBER", help="So many of them at once; unset, the count."
     ),
 ]
 
@@ -156,7 +170,7 @@ def json_value(given: str, option: str) -> object:
     """JSON from the command line, from a file (``@path``) or from standard input (``-``)."""
     import msgspec
 
-    text = _json_text(given, option)
+    text = text_value(given, option, "JSON")
     try:
         return msgspec.json.decode(text)
     except RecursionError:
@@ -168,7 +182,9 @@ def json_value(given: str, option: str) -> object:
         raise wrong(f"{option} is no JSON: {error}.", _how_to_write(given)) from None
 
 
-def _json_text(given: str, option: str) -> str:
+def text_value(given: str, option: str, kind: str = "text") -> str:
+    """Text from the command line, from a file (``@path``) or from standard input (``-``); ``kind``
+    says what it must be."""
     if given == "-":
         return _standard_input(option)
     if not given.startswith("@"):
@@ -181,7 +197,9 @@ def _json_text(given: str, option: str) -> str:
             "Give a file's path, from the current directory or from /; shells expand no ~ after @.",
         ) from None
     except ValueError as error:
-        raise wrong(f"{option}: {given[1:]} is no JSON: {error}.", "Give a file of JSON.") from None
+        raise wrong(
+            f"{option}: {given[1:]} is no {kind}: {error}.", f"Give a file of {kind}."
+        ) from None
 
 
 def _place(text: str) -> str | None:
@@ -214,7 +232,7 @@ def _standard_input(option: str) -> str:
             why = error.strerror
     raise wrong(
         f"{option}: standard input cannot be read: {why}.",
-        "Pipe the JSON into the command, or name a file as @FILE.",
+        "Pipe it into the command, or name a file as @FILE.",
     )
 
 
@@ -234,6 +252,22 @@ def seconds(given: str | None, option: str) -> float | None:
     if not match or match[2] not in _UNITS:
         raise wrong(f"{option}: {given!r} is no duration.", "Write it as 30s, 5m, 2h or 7d.")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def rate(given: str | None, burst: int | None) -> "Rate | None":
+    """A rate such as 5/s, 100/1h or 10/30s; a time without a number is one of its unit."""
+    if given is None:
+        if burst is not None:
+            raise wrong("--burst is part of a rate.", "Give --rate with it.")
+        return None
+    match = re.fullmatch(r"([0-9]+)\s*/\s*(.+)", given.strip())
+    if not match:
+        raise wrong(f"--rate: {given!r} is no rate.", "Write it as 5/s, 100/1h or 10/30s.")
+    time = match[2] if match[2][0].isdigit() else f"1{match[2]}"
+    made: Rate = {"count": int(match[1]), "seconds": seconds(time, "--rate") or 0.0}
+    if burst is not None:
+        made["burst"] = burst
+    return made
 
 
 def moment(given: str | None, option: str) -> datetime | None:

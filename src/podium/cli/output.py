@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -37,6 +38,9 @@ STATE_STYLES = {
     "blocked": "bold red",
     "cancelled": "yellow",
     "ok": "green",
+    "open": "green",
+    "paused": "yellow",
+    "draining": "yellow",
     "warning": "yellow",
 }
 
@@ -73,6 +77,21 @@ def watching(text: str) -> None:
     """Tell somebody at a terminal what a command waits for that shows nothing yet."""
     if sys.stdout.isatty() and sys.stderr.isatty():
         note(f"{text} Ctrl-C ends this.")
+
+
+@contextmanager
+def progress(what: str, total: int | None) -> Generator[Callable[[int], None]]:
+    """A bar on the terminal while something long goes on; gives what moves it on. Nothing where
+    standard error is no terminal. ``total`` None: nobody knows how long."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    shown = console(stderr=True)
+    with Progress(
+        *columns, TimeElapsedColumn(), console=shown, transient=True, disable=not shown.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=total)
+        yield partial(bar.advance, task)
 
 
 def divide(text: str) -> None:

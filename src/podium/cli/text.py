@@ -2,6 +2,10 @@
 
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from podium.client.models import Rate
 
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -~])"
@@ -46,6 +50,17 @@ def duration(seconds: float | None) -> str:
             small = rest // smaller
             return f"{whole:.0f} {name}" + (f" {small:.0f} {small_name}" if small else "")
     raise AssertionError
+
+
+def rate_text(rate: "Rate | None") -> str:
+    """A rate as it is given on the command line: 5/s, 100/h, 10/30s."""
+    if rate is None:
+        return "at any rate"
+    units = ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "m"))
+    factor, unit = next((each for each in units if rate.seconds % each[0] == 0), (1, "s"))
+    time = unit if rate.seconds == factor else f"{rate.seconds / factor:g}{unit}"
+    burst = f", {rate.burst} at once" if rate.burst != rate.count else ""
+    return f"{rate.count}/{time}{burst}"
 
 
 def age(moment: datetime | None) -> str:

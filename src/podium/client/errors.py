@@ -166,6 +166,30 @@ class IdempotencyMismatch(Conflict):
     code = "idempotency_mismatch"
 
 
+class QueueDraining(Conflict):
+    """The queue takes no new tasks."""
+
+    code = "queue_draining"
+
+
+class SessionEnded(Conflict):
+    """The session has ended, or its agent has: nobody would hear what is said."""
+
+    code = "session_ended"
+
+
+class SessionClosed(Conflict):
+    """The session is closed: its agent answers what was said, and ends."""
+
+    code = "session_closed"
+
+
+class NeedsApproval(Conflict):
+    """Tasks of the template need an approval, which cannot be asked for yet."""
+
+    code = "needs_approval"
+
+
 class LeaseLost(Conflict):
     """A worker's lease ran out or was ended."""
 
@@ -177,6 +201,13 @@ class Gone(ApiError):
 
     code = "gone"
     status = 410
+
+
+class RangeUnsatisfiable(ApiError):
+    """The range that was asked for begins beyond the end of the file."""
+
+    code = "range_unsatisfiable"
+    status = 416
 
 
 class TooLarge(ApiError):
@@ -258,6 +289,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
         Conflict,
         Gone,
         TooLarge,
+        RangeUnsatisfiable,
         UnsupportedMediaType,
         Misdirected,
         RateLimited,

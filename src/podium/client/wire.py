@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import reprlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import msgspec
 
 from podium.client.connection import API, Connection
 from podium.client.errors import ApiError, InvalidInput, InvalidResponse, api_error
-from podium.client.models import LogItem
+from podium.client.models import LogItem, TranscriptEntry
 
 Query = Mapping[str, object]
 T = TypeVar("T")
@@ -25,6 +26,7 @@ RETRIED_STATUS: Final = frozenset({429, 502, 503, 504})
 _FIRST_DELAY = 0.1
 _LONGEST_DELAY = 5.0
 _LONGEST_RETRY_AFTER = 60.0
+_SHA256 = re.compile("[0-9a-f]{64}")
 _LONGEST_LINE = 16 * 2**20
 _PLAIN = (str, int, NoneType, date, UUID)
 """What goes as it is, and what goes as its text; ``datetime`` is a ``date``."""
@@ -80,6 +82,13 @@ class LogPage(msgspec.Struct):
     """A part of a log; ``next`` is the id after which it goes on."""
 
     items: list[LogItem]
+    next: int | None = None
+
+
+class TranscriptPage(msgspec.Struct):
+    """A part of a transcript; ``next`` is the id after which it goes on."""
+
+    items: list[TranscriptEntry]
     next: int | None = None
 
 
@@ -182,6 +191,16 @@ def decode(content: bytes | str, kind: type[T]) -> T:
             f"The server's answer cannot be read: {error}.",
             hint=_OTHER,
         ) from None
+
+
+def require_hash(tag: str, found: str) -> None:
+    """Raise ``InvalidResponse`` where content has not the SHA-256 that its entity tag tells."""
+    told = tag.strip('"')
+    if _SHA256.fullmatch(told) and told != found:
+        raise InvalidResponse(
+            f"What came is not the file on record: its SHA-256 is {found}, not {told}.",
+            hint="Fetch it again. If it stays so, the file was damaged where it is kept.",
+        )
 
 
 def problem(answer: Answer) -> ApiError | InvalidResponse:

@@ -149,8 +149,9 @@ class Feed:
     async def begin(self, after: Cursor | None = None) -> Cursor:
         """Where a reader starts: after the cursor that it brings, or now.
 
-        Raises ``Gone`` when events after the cursor were removed by retention, or when this
-        database never gave out such a cursor.
+        Raises ``Gone`` when events after the cursor were removed by retention, when the database
+        was restored from a copy that is older than the cursor, or when it never gave out such a
+        cursor.
         """
         async with self._database.connect() as conn:
             end = (await store.edge(conn)).cursor
@@ -158,11 +159,20 @@ class Feed:
                 return end
             floor = await store.floor(conn)
             newest = await store.newest(conn) if after > end else end
+            lost = after.epoch < end.epoch and await store.is_lost(conn, after)
         if after < floor:
             raise Gone(
                 f"Events after {after} are not kept any more.",
                 hint=f"Read the current state anew and go on from {end}; "
                 f"the oldest events that are kept come after {floor}.",
+                oldest=str(floor),
+                newest=str(end),
+            )
+        if lost:
+            raise Gone(
+                f"The database was restored or moved since {after}: what came after it may be "
+                "otherwise now.",
+                hint=f"Read the current state anew and go on from {end}.",
                 oldest=str(floor),
                 newest=str(end),
             )

@@ -19,6 +19,7 @@ class TooManyStreams(RateLimited):
 
     code = "too_many_streams"
     title = "Too many open streams"
+    advice = "Close streams, or wait for `Retry-After` seconds."
 
 
 class Cursor(NamedTuple):

@@ -36,6 +36,13 @@ _SET_FLOOR = (
     "insert into meta (key, value) values ('event_floor', to_jsonb($1::text))"
     " on conflict (key) do update set value = excluded.value"
 )
+_BREAKS = "select value #>> '{}' from meta where key = 'event_breaks'"
+_NEW_EPOCH = """
+update meta set value = to_jsonb({epoch}) where key = 'epoch';
+insert into meta (key, value) values ('event_breaks', to_jsonb('{edge}'::text))
+    on conflict (key) do update set value = to_jsonb((meta.value #>> '{{}}') || ' ' || '{edge}');
+alter table event alter column epoch set default {epoch};
+"""
 _ORDER = (event.c.epoch, event.c.xid, event.c.id)
 _place = sa.tuple_(*_ORDER)
 _WINDOW = 20_000
@@ -96,6 +103,27 @@ async def newest_before(conn: AsyncConnection, moment: datetime) -> Cursor | Non
 async def set_floor(conn: AsyncConnection, floor: Cursor) -> None:
     """Remember that events up to here may be missing."""
     await call_in(conn, _SET_FLOOR, str(floor))
+
+
+def new_epoch(epoch: int, edge: Cursor) -> str:
+    """Statements that begin an epoch in a copy whose events were complete before ``edge``.
+
+    Transaction ids begin anew with each server: within an epoch alone they tell an order.
+    """
+    return _NEW_EPOCH.format(epoch=epoch, edge=edge)
+
+
+async def is_lost(conn: AsyncConnection, cursor: Cursor) -> bool:
+    """Whether a cursor is of a time that this database was not part of: when it was copied, the
+    database that gave the cursor went on, and with what no copy of it has."""
+    found = await call_in(conn, _BREAKS)
+    breaks = [Cursor.parse(each) for each in found[0][0].split()] if found else []
+    if not breaks:
+        return False
+    began = [*(each.epoch for each in breaks[1:]), (await newest(conn)).epoch]
+    return any(
+        edge < cursor < Cursor(epoch, 0, 0) for edge, epoch in zip(breaks, began, strict=True)
+    )
 
 
 async def page(conn: AsyncConnection, after: Cursor, limit: int) -> tuple[Edge, list[Event]]:

@@ -3,7 +3,8 @@
 A message says what was wrong and where; ``hint`` says what to do about it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -11,13 +12,15 @@ from typing import Any, ClassVar
 class PodiumError(Exception):
     """Base of every error that Podium reports on purpose.
 
-    ``code`` is stable and documented; ``status`` is the HTTP status it maps to; ``context``
+    ``code`` is stable and documented, as is ``advice``, what to do about any such error;
+    ``status`` is the HTTP status it maps to; ``context``
     is machine-readable detail (ids, limits, fields) and must never hold a secret.
     """
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
+    advice: ClassVar[str] = "Look for `request_id` in the log of the server."
 
     def __init__(self, message: str, *, hint: str | None = None, **context: Any) -> None:
         super().__init__(message)
@@ -26,12 +29,24 @@ class PodiumError(Exception):
         self.context: Mapping[str, Any] = context
 
 
+@contextmanager
+def within(place: str) -> Generator[None]:
+    """Let errors tell their ``field`` as a part of the field ``place``."""
+    try:
+        yield
+    except PodiumError as error:
+        field = str(error.context.get("field", ""))
+        error.context = {**error.context, "field": f"{place}.{field}".rstrip(".")}
+        raise
+
+
 class InvalidInput(PodiumError):
     """The request is well-formed but what it asks for cannot be."""
 
     code = "invalid_input"
     status = 422
     title = "Invalid input"
+    advice = "Correct the fields in `errors`."
 
 
 class SchemaMismatch(InvalidInput):
@@ -39,6 +54,7 @@ class SchemaMismatch(InvalidInput):
 
     code = "schema_mismatch"
     title = "Value does not match its schema"
+    advice = "Correct the value, or the schema of the agent."
 
 
 class SchemaTooCostly(InvalidInput):
@@ -46,6 +62,7 @@ class SchemaTooCostly(InvalidInput):
 
     code = "schema_too_costly"
     title = "JSON Schema takes too much to check"
+    advice = "Simplify the schema."
 
 
 class DependencyCycle(InvalidInput):
@@ -53,6 +70,7 @@ class DependencyCycle(InvalidInput):
 
     code = "dependency_cycle"
     title = "Dependencies form a cycle"
+    advice = "Take out one of the dependencies that are named."
 
 
 class Unauthenticated(PodiumError):
@@ -61,6 +79,7 @@ class Unauthenticated(PodiumError):
     code = "unauthenticated"
     status = 401
     title = "Not signed in"
+    advice = "Send a token: `Authorization: Bearer TOKEN`. `podium token create` makes one."
 
 
 class Forbidden(PodiumError):
@@ -69,6 +88,7 @@ class Forbidden(PodiumError):
     code = "forbidden"
     status = 403
     title = "Not allowed"
+    advice = "Use a token with the scope that the detail names."
 
 
 class NeedsAdmin(Forbidden):
@@ -76,6 +96,7 @@ class NeedsAdmin(Forbidden):
 
     code = "needs_admin"
     title = "Only an administrator may do this"
+    advice = "Ask an administrator."
 
 
 class NotFound(PodiumError):
@@ -84,6 +105,7 @@ class NotFound(PodiumError):
     code = "not_found"
     status = 404
     title = "Not found"
+    advice = "Look at the id or name, and at the projects that the token reaches."
 
 
 class Conflict(PodiumError):
@@ -92,6 +114,7 @@ class Conflict(PodiumError):
     code = "conflict"
     status = 409
     title = "Conflict"
+    advice = "Look at the thing, then decide; the hint says how."
 
 
 class IdempotencyMismatch(Conflict):
@@ -99,6 +122,15 @@ class IdempotencyMismatch(Conflict):
 
     code = "idempotency_mismatch"
     title = "Idempotency key was used for a different request"
+    advice = "Use another key for another request."
+
+
+class QueueDraining(Conflict):
+    """The queue takes no new tasks."""
+
+    code = "queue_draining"
+    title = "Queue takes no new tasks"
+    advice = "Use another queue, or open it: `podium queue`."
 
 
 class Gone(PodiumError):
@@ -107,6 +139,7 @@ class Gone(PodiumError):
     code = "gone"
     status = 410
     title = "No longer kept"
+    advice = "Read the state anew, and follow from the cursor in the answer."
 
 
 class TooLarge(PodiumError):
@@ -115,6 +148,7 @@ class TooLarge(PodiumError):
     code = "too_large"
     status = 413
     title = "Too large"
+    advice = "Send less; the limits are settings."
 
 
 class RateLimited(PodiumError):
@@ -123,14 +157,16 @@ class RateLimited(PodiumError):
     code = "rate_limited"
     status = 429
     title = "Too many requests"
+    advice = "Wait for `Retry-After` seconds."
 
 
 class Unavailable(PodiumError):
-    """PostgreSQL cannot be reached now, or the disk is full; nothing was changed."""
+    """PostgreSQL or the store of artifacts cannot be used now; nothing was changed."""
 
     code = "unavailable"
     status = 503
     title = "Temporarily unavailable"
+    advice = "Ask again after `Retry-After` seconds; `podium doctor` looks for the cause."
 
 
 class SettingsInvalid(PodiumError):
@@ -138,6 +174,7 @@ class SettingsInvalid(PodiumError):
 
     code = "settings_invalid"
     title = "Invalid settings"
+    advice = "Correct the setting that is named."
 
 
 class ErrorClass(StrEnum):

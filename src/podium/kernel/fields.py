@@ -5,11 +5,15 @@ Apart from ``web``, because not only routes know them and workers do without Fas
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Annotated, Any, Generic, LiteralString, TypeVar, cast, get_args
 
 from pydantic import (
+    AfterValidator,
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -176,6 +180,23 @@ Word = Annotated[
     ),
 ]
 """Names of agents, capabilities and queues."""
+LimitName = Annotated[
+    str,
+    _pattern(
+        r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}$",
+        "Must be 1 to 200 letters, digits and . _ : / @ + -, the first a letter or digit",
+    ),
+]
+"""Names of limits, which tasks count against: ``customer:42``."""
+LimitPattern = Annotated[
+    str,
+    _pattern(
+        r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,198}[A-Za-z0-9._:/@+*-]?$",
+        "Must be 1 to 200 letters, digits and . _ : / @ + -, the first a letter or digit; * may be "
+        "the last",
+    ),
+]
+"""Names of limits, or of families of them: ``customer:*``."""
 
 _UNSEEN = r"\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _NOT_IN_LINES = rf"\x00-\x1f{_UNSEEN}"
@@ -206,6 +227,27 @@ LabelKey = Annotated[
 ]
 LabelValue = Annotated[Line, Field(max_length=200)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
+
+
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def _storable(moment: datetime) -> datetime:
+    if not _EARLIEST <= moment <= _LATEST:
+        raise ValueError("must lie between the years 1970 and 9000")
+    return moment
+
+
+def _written(moment: object) -> object:
+    if not isinstance(moment, str | datetime) or re.fullmatch(r"[-+\d.\s]*", str(moment)):
+        raise ValueError("must be a moment in ISO 8601 with its time zone")
+    return moment
+
+
+Moment = Annotated[
+    AwareDatetime, Field(strict=False), BeforeValidator(_written), AfterValidator(_storable)
+]
+"""A point in time with its time zone; never a bare number."""
 
 
 def one_line(text: str) -> str:

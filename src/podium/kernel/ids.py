@@ -4,6 +4,7 @@ import os
 import struct
 import threading
 import time
+from datetime import datetime
 from uuid import UUID
 
 _COUNTER_BITS = 12
@@ -34,6 +35,11 @@ def uuid7() -> UUID:
     which tasks of one priority are started.
     """
     return uuid7s(1)[0]
+
+
+def least_uuid7(moment: datetime) -> UUID:
+    """No id that was made after the moment is less; of one before 1970 the least of all."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
 def uuid7s(count: int) -> list[UUID]:

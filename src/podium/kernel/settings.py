@@ -62,6 +62,18 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _artifact_url(text: str) -> str:
+    """Where artifacts are kept."""
+    parts = urlsplit(text)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("it has no user, query or fragment; credentials are settings of their own")
+    if parts.scheme == "file" and parts.netloc == "" and len(parts.path) > 1:
+        return text
+    if parts.scheme == "s3" and re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", parts.netloc):
+        return text.rstrip("/")
+    raise ValueError("it is file:///directory or s3://bucket/prefix")
+
+
 class Settings(BaseSettings):
     """Every setting of Podium. A field's description is its documentation."""
 
@@ -74,7 +86,8 @@ class Settings(BaseSettings):
     database_url: _DatabaseUrl | None = Field(
         default=None,
         description="PostgreSQL 15 or later, as postgresql://user:password@host/database. "
-        "Unset: the embedded server.",
+        "Unset: the embedded server. Its query takes libpq's parameters, such as sslmode, and "
+        "pooler=transaction where a transaction pooler stands before it.",
     )
     valkey_url: _ValkeyUrl | None = Field(
         default=None,
@@ -124,6 +137,36 @@ class Settings(BaseSettings):
     max_artifacts_total_bytes: int = Field(
         default=4 * 2**30, ge=1024, description="Bytes of all files that one attempt may keep."
     )
+    artifact_url: Annotated[str, AfterValidator(_artifact_url)] | None = Field(
+        default=None,
+        description="Where artifacts are kept: file:///directory, or s3://bucket/prefix of an "
+        "S3-compatible store. Unset: `artifacts` in the data directory.",
+    )
+    artifact_endpoint: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        default=None,
+        description="URL of the S3-compatible store, which may have a private address. Unset: "
+        "`AWS_ENDPOINT_URL`, else AWS.",
+    )
+    artifact_region: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="Region of the bucket. Unset: `AWS_REGION` or `AWS_DEFAULT_REGION`.",
+    )
+    artifact_path_style: bool | None = Field(
+        default=None,
+        description="Whether the bucket is named in the path of requests and not in the host name. "
+        "Unset: with `artifact_endpoint` it is, else it is not.",
+    )
+    artifact_access_key: SecretStr | None = Field(
+        default=None,
+        description="Access key of the bucket. Unset: `AWS_ACCESS_KEY_ID`, or what the machine "
+        "gives.",
+    )
+    artifact_secret_key: SecretStr | None = Field(
+        default=None,
+        description="Secret key that belongs to it. Unset: `AWS_SECRET_ACCESS_KEY`.",
+    )
     requests_per_second: float = Field(
         default=2000, gt=0, description="Requests per second and token, averaged; above it 429."
     )
@@ -153,6 +196,13 @@ class Settings(BaseSettings):
     )
     worker_queues: list[str] = Field(
         default=[], description="Queues that a worker serves; empty means all."
+    )
+    worker_metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port at which a worker shows its metrics to Prometheus, on `host` and without "
+        "a token; the further workers of `up` take the next ports. Unset: none.",
     )
     lease_seconds: Seconds = Field(
         default=12, description="How long a worker is trusted without a renewal of its lease."
@@ -186,6 +236,18 @@ class Settings(BaseSettings):
     )
     log_format: Literal["auto", "text", "json"] = Field(
         default="auto", description="Console log format; `auto` is text on a terminal, else JSON."
+    )
+    otlp_endpoint: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        default=None,
+        description="URL of an OpenTelemetry collector that takes OTLP over HTTP, such as "
+        "http://127.0.0.1:4318. Every process sends traces and metrics there; unset, to where "
+        "OTEL_EXPORTER_OTLP_ENDPOINT says, else nowhere.",
+    )
+    slow_query_seconds: float = Field(
+        default=1,
+        ge=0,
+        description="A statement that takes PostgreSQL longer is logged, without its values, and "
+        "counted; 0 logs none.",
     )
     event_retention_days: int = Field(default=30, ge=1, description="Days that events are kept.")
     log_retention_days: int = Field(default=14, ge=1, description="Days that agent logs are kept.")

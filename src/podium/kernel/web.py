@@ -28,11 +28,35 @@ PageCursor = Annotated[
 ]
 
 
+def label_filter(given: Sequence[str]) -> dict[str, str]:
+    """Labels that are asked for as ``key:value``; ``InvalidInput`` for what is none."""
+    labels: dict[str, str] = {}
+    for text in given:
+        key, colon, value = text.partition(":")
+        if not colon:
+            raise InvalidInput(
+                f"{text!r} is no label filter.", hint="Write it as key:value.", field="label"
+            )
+        if labels.setdefault(key, value) != value:
+            raise InvalidInput(
+                f"The label {key!r} is asked for with two values; nothing has both.",
+                hint="Ask once for each value.",
+                field="label",
+            )
+    return labels
+
+
+def service(connection: HTTPConnection, kind: type[Service]) -> Service:
+    """The application's one instance of ``kind``; for dependencies, each further one of which takes
+    FastAPI a while to solve."""
+    return cast("Service", connection.app.state.services[kind])
+
+
 def provided(kind: type[Service]) -> Callable[[HTTPConnection], Awaitable[Service]]:
     """A FastAPI dependency that gives the application's one instance of ``kind``."""
 
     async def get(connection: HTTPConnection) -> Service:
-        return cast("Service", connection.app.state.services[kind])
+        return service(connection, kind)
 
     return get
 

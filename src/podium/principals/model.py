@@ -18,6 +18,14 @@ Scope = Literal[
     "agents:read",
     "agents:write",
     "agents:execute",
+    "queues:read",
+    "queues:write",
+    "limits:read",
+    "limits:write",
+    "schedules:read",
+    "schedules:write",
+    "templates:read",
+    "templates:write",
     "events:read",
     "projects:read",
     "projects:write",
@@ -36,6 +44,14 @@ SCOPES: Mapping[Scope, str] = {
     "agents:read": "see agents",
     "agents:write": "register, change, probe and delete agents",
     "agents:execute": "do that with agents that run code on a worker's machine",
+    "queues:read": "see queues and what limits them",
+    "queues:write": "limit, pause, drain and open queues",
+    "limits:read": "see limits that tasks name, and who waits for them",
+    "limits:write": "set and delete limits",
+    "schedules:read": "see schedules and what came of their times",
+    "schedules:write": "create, change, fire and delete schedules (tasks:write too)",
+    "templates:read": "see templates, and start them with tasks:write",
+    "templates:write": "create, change and delete templates (tasks:write too)",
     "events:read": "read and follow events",
     "projects:read": "see projects",
     "projects:write": "create, change and delete projects",
@@ -50,14 +66,19 @@ GLOBAL_SCOPES: frozenset[Scope] = frozenset(
 """They reach beyond one project, so a token of one project cannot hold them."""
 
 _VIEWER: tuple[Scope, ...] = (
-    *("tasks:read", "agents:read", "events:read", "projects:read"),
-    "workers:read",
+    *("tasks:read", "agents:read", "queues:read", "limits:read", "schedules:read"),
+    *("templates:read", "events:read", "projects:read", "workers:read"),
 )
-_MEMBER: tuple[Scope, ...] = (*_VIEWER, "tasks:write", "tasks:execute")
+_MEMBER: tuple[Scope, ...] = (
+    *(*_VIEWER, "tasks:write", "tasks:execute", "schedules:write", "templates:write"),
+)
 PRESETS: Mapping[Preset, tuple[Scope, ...]] = {
     "viewer": _VIEWER,
     "member": _MEMBER,
-    "operator": (*_MEMBER, "agents:write", "agents:execute", "metrics:read", "settings:read"),
+    "operator": (
+        *(*_MEMBER, "agents:write", "agents:execute", "queues:write", "limits:write"),
+        *("metrics:read", "settings:read"),
+    ),
     "admin": ("admin",),
 }
 """Named sets of scopes; a token of one project gets those of them that do not reach beyond it.

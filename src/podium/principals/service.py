@@ -21,6 +21,7 @@ from podium.kernel import background
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound, PodiumError, Unauthenticated
 from podium.kernel.files import private_directory, write_private
 from podium.kernel.ids import uuid7
+from podium.kernel.shared_reads import SharedReads
 from podium.principals import store
 from podium.principals.credentials import (
     Credential,
@@ -74,7 +75,7 @@ class PrincipalService:
         self._database = database
         self._known: OrderedDict[_Key, _Known] = OrderedDict()
         self._absent: OrderedDict[_Key, _Known] = OrderedDict()
-        self._loading: dict[_Key, asyncio.Task[_Known]] = {}
+        self._reads = SharedReads(self._read)
         self._used: dict[UUID, datetime] = {}
         self._recorder: asyncio.Task[None] | None = None
 
@@ -102,7 +103,7 @@ class PrincipalService:
         if known is None or known.until < time.monotonic():
             if before_asking is not None and key not in self._known:
                 before_asking()
-            known = await self._load(key)
+            known = await self._reads.get(key)
         principal = known.principal
         if principal is None or not credential.matches(known.secret_hash):
             raise _refused("The token is unknown or was revoked.")
@@ -187,22 +188,8 @@ class PrincipalService:
             )
         return project_id
 
-    async def _load(self, key: _Key) -> _Known:
-        """Ask the database, once for all who want to know the same at the same time."""
-        task = self._loading.get(key)
-        if task is None:
-            task = asyncio.create_task(self._read(key))
-            self._loading[key] = task
-            task.add_done_callback(partial(self._loaded, key))
-        return await asyncio.shield(task)
-
     def _forget(self, token_id: UUID) -> None:
         self._known.pop((token_id, None), None)
-
-    def _loaded(self, key: _Key, task: asyncio.Task[_Known]) -> None:
-        del self._loading[key]
-        if not task.cancelled():
-            task.exception()  # those who waited were told; nobody may be left
 
     async def _read(self, key: _Key) -> _Known:
         asked = time.monotonic()

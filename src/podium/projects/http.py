@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from fastapi import Depends, Query
+from starlette.requests import HTTPConnection
 
-from podium.kernel.web import provided
-from podium.principals.http import CurrentPrincipal
+from podium.kernel.web import provided, service
+from podium.principals.http import current_principal
 from podium.principals.model import Principal
 from podium.projects.model import DEFAULT, Project
 from podium.projects.service import ProjectService, missing
@@ -34,11 +35,10 @@ async def project_for(principal: Principal, projects: ProjectService, name: str 
     return project
 
 
-async def current_project(
-    principal: CurrentPrincipal, projects: Projects, project: ProjectName = None
-) -> Project:
+async def current_project(connection: HTTPConnection, project: ProjectName = None) -> Project:
     """The project of the request, which the principal may see."""
-    return await project_for(principal, projects, project)
+    principal = await current_principal(connection)
+    return await project_for(principal, service(connection, ProjectService), project)
 
 
 CurrentProject = Annotated[Project, Depends(current_project)]

@@ -41,8 +41,9 @@ async def list_projects(
 async def create_project(
     new: ProjectNew, writer: _Writer, projects: Projects, change: Change
 ) -> Project:
+    given = {field: getattr(new, field) for field in new.model_fields_set - {"name"}}
     async with change() as conn:
-        return project_view(await projects.create(conn, writer, new.name, new.weight))
+        return project_view(await projects.create(conn, writer, new.name, given))
 
 
 @router.get("/{name}", summary="Read a project")
@@ -54,14 +55,16 @@ async def get_project(name: _PathName, reader: _Reader, projects: Projects) -> P
 async def edit_project(
     name: _PathName, edit: ProjectEdit, writer: _Writer, projects: Projects, change: Change
 ) -> Project:
+    wanted = {field: getattr(edit, field) for field in edit.model_fields_set}
     async with change() as conn:
-        return project_view(await projects.change(conn, writer, name, edit.weight))
+        return project_view(await projects.change(conn, writer, name, wanted))
 
 
 @router.delete("/{name}", status_code=204, summary="Delete an empty project")
 async def delete_project(
     name: _PathName, writer: _Writer, projects: Projects, change: Change
 ) -> None:
-    """Refused while it has agents, tasks (ended ones too) or tokens in force."""
+    """Refused while it has agents, tasks (ended ones too), schedules, templates of its own, or
+    tokens in force."""
     async with change() as conn:
         await projects.delete(conn, writer, name)

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -63,26 +65,29 @@ class ProjectService:
         return await store.read_page(conn, asker.project_id, after, limit)
 
     async def create(
-        self, conn: AsyncConnection, asker: Principal, name: str, weight: float
+        self, conn: AsyncConnection, asker: Principal, name: str, given: Mapping[str, Any]
     ) -> Project:
-        project = await store.insert(conn, uuid7(), name, weight)
+        """Make a project with the given ones of its settings."""
+        project = await store.insert(conn, uuid7(), name, given)
         if project is None:
             raise Conflict(
                 f"There is a project {name!r} already.",
-                hint="Change its weight with `podium project edit`, or choose another name.",
+                hint="Change it with `podium project edit`, or choose another name.",
                 project=name,
             )
-        await _tell(conn, "project.created", project, asker.name, weight=weight)
+        await _tell(conn, "project.created", project, asker.name)
         return project
 
     async def change(
-        self, conn: AsyncConnection, asker: Principal, name: str, weight: float
+        self, conn: AsyncConnection, asker: Principal, name: str, wanted: Mapping[str, Any]
     ) -> Project:
-        project = await self._locked(conn, name)
-        await store.set_weight(conn, project.id, weight)
-        await _tell(conn, "project.updated", project, asker.name, weight=weight)
+        """Change the given ones of its settings."""
+        project = replace(await self._locked(conn, name), **wanted)
+        if wanted:
+            await store.update(conn, project.id, wanted)
+        await _tell(conn, "project.updated", project, asker.name)
         after_commit(conn, partial(self._forget, name))
-        return await self.get(conn, name)
+        return project
 
     async def delete(self, conn: AsyncConnection, asker: Principal, name: str) -> None:
         """Delete an empty project; ``Conflict`` counts what is still in it.
@@ -102,7 +107,8 @@ class ProjectService:
         if any(held.values()):
             raise _not_empty(name, held)
         await store.delete(conn, project.id)
-        await _tell(conn, "project.deleted", project, asker.name)
+        event = NewEvent("project.deleted", project.id, project.id, asker.name, {"name": name})
+        await events.append(conn, [event])
         after_commit(conn, partial(self._forget, name))
 
     async def _locked(self, conn: AsyncConnection, name: str) -> Project:
@@ -116,16 +122,20 @@ class ProjectService:
 
 async def ensure_default(conn: AsyncConnection) -> None:
     """Make the project ``default`` when it does not exist. Safe when several do it at once."""
-    project = await store.insert(conn, uuid7(), DEFAULT, 1.0)
+    project = await store.insert(conn, uuid7(), DEFAULT, {})
     if project is not None:
-        await _tell(conn, "project.created", project, "system", weight=1.0)
+        await _tell(conn, "project.created", project, "system")
 
 
-async def _tell(
-    conn: AsyncConnection, kind: str, project: Project, actor: str, **data: float
-) -> None:
-    event = NewEvent(kind, project.id, project.id, actor, {"name": project.name, **data})
-    await events.append(conn, [event])
+async def _tell(conn: AsyncConnection, kind: str, project: Project, actor: str) -> None:
+    data = {
+        "name": project.name,
+        "weight": project.weight,
+        "priority_ageing": project.priority_ageing,
+        "keep_days": project.keep_days,
+        "keep_tasks": project.keep_tasks,
+    }
+    await events.append(conn, [NewEvent(kind, project.id, project.id, actor, data)])
 
 
 async def hold(conn: AsyncConnection, project_id: UUID) -> None:
@@ -141,7 +151,8 @@ def _not_empty(name: str, held: Mapping[str, int]) -> Conflict:
     return Conflict(
         f"The project {name!r} is not empty; it holds: {', '.join(counts)}.",
         hint="`podium task delete` (after `podium task cancel` while they are open), `podium agent "
-        "remove` and `podium token revoke` remove them; the `list` of each shows them.",
+        "remove`, `podium schedule delete`, `podium template delete` and `podium token revoke` "
+        "remove them; the `list` of each shows them.",
         project=name,
         **{kind: min(count, _COUNTED) for kind, count in held.items()},
     )

@@ -17,12 +17,23 @@ project = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("weight", sa.Double, nullable=False, server_default="1"),
+    sa.Column("ageing_seconds", sa.Double),
+    sa.Column("keep_days", sa.Double),
+    sa.Column("keep_tasks", sa.Integer),
     sa.Column(
         "created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()
     ),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
 )
-_COLUMNS = (project.c.id, project.c.name, project.c.weight, project.c.created_at)
+_COLUMNS = (
+    project.c.id,
+    project.c.name,
+    project.c.weight,
+    project.c.ageing_seconds.label("priority_ageing"),
+    project.c.keep_days,
+    project.c.keep_tasks,
+    project.c.created_at,
+)
 _LIVE = project.c.deleted_at.is_(None)
 _LOCK = "select pg_advisory_xact_lock(1886348393, 8)"
 """``submit_tasks`` shares it: no row of a project is locked for each of its tasks."""
@@ -30,18 +41,20 @@ _HOLD = "select from project where id = $1 and deleted_at is null for key share"
 _CONTENTS = (
     "select (select count(*) from agent where project_id = $1 and deleted_at is null) as agents,"
     " (select count(*) from (select from task where project_id = $1 limit $2) t) as tasks,"
+    " (select count(*) from schedule where project_id = $1) as schedules,"
+    " (select count(*) from template where project_id = $1 and deleted_at is null) as templates,"
     " (select count(*) from token where project_id = $1 and revoked_at is null"
     "   and (expires_at is null or expires_at > now())) as tokens"
 )
 
 
 async def insert(
-    conn: AsyncConnection, project_id: UUID, name: str, weight: float
+    conn: AsyncConnection, project_id: UUID, name: str, given: Mapping[str, Any]
 ) -> Project | None:
-    """The new project; None when the name is taken."""
+    """The new project with the given settings; None when the name is taken."""
     rows = await conn.execute(
         upsert(project)
-        .values(id=project_id, name=name, weight=weight)
+        .values(id=project_id, name=name, **_columns(given))
         .on_conflict_do_nothing(index_elements=[project.c.name], index_where=_LIVE)
         .returning(*_COLUMNS)
     )
@@ -72,9 +85,23 @@ async def read_page(
     return [_project(row) for row in rows]
 
 
-async def set_weight(conn: AsyncConnection, project_id: UUID, weight: float) -> None:
-    change = sa.update(project).where(project.c.id == project_id).values(weight=weight)
-    await conn.execute(change)
+async def update(conn: AsyncConnection, project_id: UUID, given: Mapping[str, Any]) -> None:
+    change = sa.update(project).where(project.c.id == project_id)
+    await conn.execute(change.values(**_columns(given)))
+
+
+def _columns(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {_COLUMN.get(name, name): value for name, value in given.items()}
+
+
+_COLUMN = {"priority_ageing": "ageing_seconds"}
+
+
+async def keeping_less(conn: AsyncConnection) -> Sequence[Project]:
+    """Projects whose ended tasks are deleted at some time."""
+    some = sa.or_(project.c.keep_days.is_not(None), project.c.keep_tasks.is_not(None))
+    rows = await conn.execute(sa.select(*_COLUMNS).where(_LIVE, some).order_by(project.c.id))
+    return [_project(row) for row in rows]
 
 
 async def lock_out_tasks(conn: AsyncConnection) -> None:
@@ -88,9 +115,10 @@ async def hold(conn: AsyncConnection, project_id: UUID) -> bool:
 
 
 async def contents(conn: AsyncConnection, project_id: UUID, most: int) -> Mapping[str, int]:
-    """How many agents, tasks (counted up to ``most``) and tokens in force the project has."""
+    """How many agents, tasks (counted up to ``most``), schedules, templates of its own and tokens
+    in force it has."""
     (row,) = await call_in(conn, _CONTENTS, project_id, most)
-    return {name: row[name] for name in ("agents", "tasks", "tokens")}
+    return {name: row[name] for name in ("agents", "tasks", "schedules", "templates", "tokens")}
 
 
 async def delete(conn: AsyncConnection, project_id: UUID) -> None:
@@ -98,10 +126,10 @@ async def delete(conn: AsyncConnection, project_id: UUID) -> None:
     await conn.execute(change.values(deleted_at=sa.func.now()))
 
 
-def _one(rows: sa.Result[Any, Any, Any, Any]) -> Project | None:
+def _one(rows: sa.Result[*tuple[Any, ...]]) -> Project | None:
     row = rows.one_or_none()
     return _project(row) if row else None
 
 
 def _project(row: Any) -> Project:
-    return Project(id=row.id, name=row.name, weight=row.weight, created_at=row.created_at)
+    return Project(**row._mapping)  # noqa: SLF001 - its public name for a row's columns

@@ -19,17 +19,52 @@ _Weight = Annotated[
 ]
 
 
+_Ageing = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        le=31_536_000,
+        description="Seconds that a task must wait to count as one step of priority higher; null: "
+        "priorities do not age.",
+    ),
+]
+
+
+_KeepDays = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        le=36_500,
+        description="Days after their end when tasks are deleted; null: they are not.",
+    ),
+]
+_KeepTasks = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=100_000_000,
+        description="Ended tasks that are kept: the newest; null: all of them.",
+    ),
+]
+
+
 class ProjectNew(Body):
     """A project to create."""
 
     name: Name = Field(examples=["research"])
     weight: _Weight = 1.0
+    priority_ageing: _Ageing = None
+    keep_days: _KeepDays = None
+    keep_tasks: _KeepTasks = None
 
 
 class ProjectEdit(Body):
-    """What of a project can change."""
+    """What to change of a project; fields left out stay as they are."""
 
-    weight: _Weight
+    weight: _Weight = Field(default_factory=lambda: 1.0)  # which the document does not tell
+    priority_ageing: _Ageing = None
+    keep_days: _KeepDays = None
+    keep_tasks: _KeepTasks = None
 
 
 class Project(BaseModel):
@@ -38,6 +73,11 @@ class Project(BaseModel):
     id: UUID
     name: str
     weight: float
+    priority_ageing: float | None = Field(
+        description="Seconds of waiting that count as one step of priority; null: none do."
+    )
+    keep_days: float | None
+    keep_tasks: int | None
     created_at: datetime
 
 

@@ -63,9 +63,7 @@ class Batcher(Generic[Row, Result]):
             except Exception as error:  # noqa: BLE001 - each caller gets the error of its row
                 await self._settle_failed(batch, error)
             else:
-                for (_, done), result in zip(batch, results, strict=True):
-                    if not done.done():
-                        done.set_result(result)
+                _settle(batch, results)
         # Not a moment later: who comes now must not count on this runner.
         self._runners.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
@@ -73,7 +71,11 @@ class Batcher(Generic[Row, Result]):
         batch: list[tuple[Row, asyncio.Future[Result]]] = []
         total = 0
         while self._queue:
-            total += self._size(self._queue[0][0])
+            row, done = self._queue[0]
+            if done.cancelled():  # nobody waits for it any more
+                self._queue.popleft()
+                continue
+            total += self._size(row)
             if batch and total > self._most:
                 break
             batch.append(self._queue.popleft())
@@ -96,6 +98,8 @@ class Batcher(Generic[Row, Result]):
                 _fail(done, error)
             return
         for row, done in batch:
+            if done.cancelled():
+                continue
             if away(error):
                 _fail(done, error)
                 continue
@@ -112,6 +116,17 @@ class Batcher(Generic[Row, Result]):
 def away(error: Exception) -> bool:
     """Whether the database cannot be used now: nothing else will fare better."""
     return isinstance(error, Unavailable) and not isinstance(error, Contended)
+
+
+def _settle(batch: Sequence[tuple[Row, asyncio.Future[Result]]], results: Sequence[Result]) -> None:
+    if len(results) != len(batch):
+        error = RuntimeError(f"{len(batch)} rows were flushed and {len(results)} results came")
+        for _, done in batch:
+            _fail(done, error)
+        return
+    for (_, done), result in zip(batch, results, strict=True):
+        if not done.done():
+            done.set_result(result)
 
 
 def _fail(done: asyncio.Future[Any], error: Exception) -> None:

@@ -10,6 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.scheduler.model import Need, NewTask
 
+LANES = "lane:"
+"""The keys of the gates begin with it at which tasks wait while they could not run, and so hold
+nothing (``sql/9_lanes.sql``)."""
+
 
 @dataclass(frozen=True, slots=True)
 class GateWait:
@@ -33,11 +37,16 @@ class Gate(Protocol):
     has only to say what a task needs and what a wait means; to open or widen it, its slice
     calls ``Scheduler.set_capacity`` or ``Scheduler.signal`` in its own transaction.
 
-    Guarantees an adapter gives: ``prefix`` begins all its keys and no other gate's;
-    ``reserve`` is set-based, may read but not write; ``explain`` answers for every wait given.
+    Guarantees an adapter gives: ``prefix`` begins all its keys and no other gate's; ``concerns`` is
+    quick and reads nothing; ``reserve`` is set-based, may read but not write, and is given only
+    tasks that the gate concerns; ``explain`` answers for every wait given.
     """
 
     prefix: str
+
+    def concerns(self, task: NewTask) -> bool:
+        """Whether the task may need something of this kind."""
+        ...
 
     async def reserve(
         self, conn: AsyncConnection, tasks: Sequence[NewTask]

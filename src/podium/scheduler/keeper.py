@@ -19,7 +19,7 @@ from podium.kernel import background
 from podium.kernel.clock import boottime
 from podium.kernel.errors import PodiumError
 from podium.kernel.ids import uuid7
-from podium.scheduler import store
+from podium.scheduler import upkeep
 from podium.scheduler.batcher import away
 from podium.scheduler.service import TIMER_CHANNEL
 from podium.scheduler.waking import Waker
@@ -32,7 +32,7 @@ _errors = Counter("podium_keeper_errors", "Rounds of the keeper's loops that fai
 _LEAD_SECONDS = 3.0
 _TICK_SECONDS = 1.0
 _BLIND_SECONDS = 0.25
-"""How often the clock looks by itself while wake-ups do not arrive."""
+"""How often alarms look by themselves while wake-ups do not arrive."""
 _HELD_SECONDS = 0.05
 """When what is due is locked by somebody, who will be done with it in a moment."""
 _ASLEEP_SECONDS = 3.0
@@ -52,11 +52,24 @@ class Chore:
 
     name: str
     seconds: float
-    run: Callable[[], Awaitable[None]]
+    run: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something with times of its own, for which one process of the installation rings.
+
+    ``ring`` does what is due and gives the seconds until more is, None when nothing is planned;
+    whoever brings a time forward tells the channel.
+    """
+
+    name: str
+    channel: str
+    ring: Callable[[], Awaitable[float | None]]
 
 
 class Keeper:
-    """Runs the clock, the reaper and the chores while this process is elected."""
+    """Runs the clock, the reaper, the alarms and the chores while this process is elected."""
 
     def __init__(
         self,
@@ -74,7 +87,9 @@ class Keeper:
         self._identity = identity
         self._lease_seconds = lease_seconds
         self._max_losses = max_losses
-        self._chores = (Chore("workers", _WORKERS_SECONDS, self._forget_workers), *chores)
+        self.chores = [Chore("workers", _WORKERS_SECONDS, self._forget_workers), *chores]
+        self.alarms = [Alarm("clock", TIMER_CHANNEL, self._fire)]
+        """Both to be added to before the start."""
         self._loops: list[asyncio.Task[None]] = []
         self._lead: dict[str, tuple[bool, float]] = {}
         """Of each role: whether this process plays it, and until when that need not be asked."""
@@ -82,7 +97,11 @@ class Keeper:
 
     def start(self) -> None:
         self._fit_since = self._seen_at = boottime()
-        loops = [self._clock(), self._reaper(), *(self._chore(chore) for chore in self._chores)]
+        loops = [
+            self._reaper(),
+            *(self._rings(alarm) for alarm in self.alarms),
+            *(self._chore(chore) for chore in self.chores),
+        ]
         self._loops = [asyncio.create_task(loop) for loop in loops]
 
     async def close(self) -> None:
@@ -92,41 +111,46 @@ class Keeper:
         if any(leads for leads, _ in self._lead.values()):
             with suppress(PodiumError, TimeoutError):
                 async with asyncio.timeout(_RESIGN_SECONDS):
-                    await store.resign(self._database, self._identity)
+                    await upkeep.resign(self._database, self._identity)
 
     async def _leads(self, role: str) -> bool:
         leads, until = self._lead.get(role, (False, 0.0))
         asked = boottime()
         if asked >= until:
-            leads = await store.lead(self._database, role, self._identity, _LEAD_SECONDS)
+            leads = await upkeep.lead(self._database, role, self._identity, _LEAD_SECONDS)
             self._lead[role] = (leads, asked + (_LEAD_SECONDS / 2 if leads else _TICK_SECONDS))
         return leads
 
-    # -- the clock -------------------------------------------------------------------------------
+    # -- alarms, of which the clock is one -------------------------------------------------------
 
-    async def _clock(self) -> None:
-        async with self._wakeups.valkey.listen(TIMER_CHANNEL) as listener:
+    async def _rings(self, alarm: Alarm) -> None:
+        async with self._wakeups.valkey.listen(alarm.channel) as listener:
             while True:
                 try:
-                    await self._clock_round(listener)
+                    await self._ring(alarm, listener)
                 except Exception as error:  # noqa: BLE001 - a loop outlives its errors and counts them
-                    self._failed("clock", error)
+                    self._failed(alarm.name, error)
                     await asyncio.sleep(_TICK_SECONDS)
 
-    async def _clock_round(self, listener: Listener) -> None:
-        wait = await self._fire() if await self._leads("clock") else _TICK_SECONDS
+    async def _ring(self, alarm: Alarm, listener: Listener) -> None:
+        wait = _TICK_SECONDS
+        if await self._leads(alarm.name):
+            longest = _TICK_SECONDS if self._wakeups.valkey.available else _BLIND_SECONDS
+            due = await alarm.ring()
+            wait = longest if due is None else min(due, longest)
         if wait > 0:
             await listener.message(wait)
 
-    async def _fire(self) -> float:
-        """Fire what is due; gives the seconds until something else may be."""
-        due = await store.next_due(self._database)
+    async def _fire(self) -> float | None:
+        """Fire what is due of timers, queue timeouts and rates."""
+        due = await upkeep.next_due(self._database)
         if due is None or due > 0:
-            longest = _TICK_SECONDS if self._wakeups.valkey.available else _BLIND_SECONDS
-            return longest if due is None else min(due, longest)
-        fired = await store.fire_timers(self._database, _BATCH)
-        expired = await store.expire_tasks(self._database, _BATCH)
-        if not fired and not expired:
+            return due
+        fired = await upkeep.fire_timers(self._database, _BATCH)
+        expired = await upkeep.expire_tasks(self._database, _BATCH)
+        refilled = await upkeep.refill_queues(self._database)
+        refilled += await upkeep.serve_refilled(self._database, _BATCH)
+        if not fired and not expired and not refilled:
             return _HELD_SECONDS
         self._waker.wake()
         self._wakeups.feed()
@@ -138,7 +162,7 @@ class Keeper:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             try:
-                seen = await store.now(self._database)
+                seen = await upkeep.now(self._database)
                 if self._fit_to_judge() and await self._leads("reaper"):
                     await self._reap(seen)
             except Exception as error:  # noqa: BLE001
@@ -159,7 +183,7 @@ class Keeper:
         return now - self._fit_since >= self._lease_seconds
 
     async def _reap(self, seen: datetime) -> None:
-        reaped = await store.reap(self._database, self._max_losses, seen, _ASLEEP_SECONDS)
+        reaped = await upkeep.reap(self._database, self._max_losses, seen, _ASLEEP_SECONDS)
         for worker_id, tasks in reaped:
             _log.warning("worker.reaped", worker_id=str(worker_id), tasks=tasks)
             self._waker.wake()
@@ -173,14 +197,14 @@ class Keeper:
         role = f"chore:{chore.name}"
         while True:
             try:
-                if await store.lead(self._database, role, uuid7(), chore.seconds):
+                if await upkeep.lead(self._database, role, uuid7(), chore.seconds):
                     await chore.run()
             except Exception as error:  # noqa: BLE001
                 self._failed(chore.name, error)
             await asyncio.sleep(min(chore.seconds, _CHORE_LOOK_SECONDS))
 
     async def _forget_workers(self) -> None:
-        await store.forget_workers(self._database, _WORKERS_DAYS)
+        await upkeep.forget_workers(self._database, _WORKERS_DAYS)
 
     def _failed(self, loop: str, error: Exception) -> None:
         _errors.labels(loop).inc()

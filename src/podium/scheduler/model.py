@@ -86,14 +86,60 @@ class Timeouts(BaseModel):
     )
 
 
+def _count(fields: dict[str, Any]) -> int:
+    return fields.get("count", 1)
+
+
+class Rate(BaseModel):
+    """How fast tasks may start: ``count`` of them in ``seconds``, evenly, and up to ``burst`` at
+    once after a pause."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    count: int = Field(ge=1, le=1_000_000, description="So many tasks may start …")
+    seconds: Annotated[float, Field(ge=0.001, le=2_592_000), IN_SECONDS] = Field(
+        default=1.0, description="… in so many seconds."
+    )
+    burst: int = Field(
+        default_factory=_count,
+        ge=1,
+        le=1_000_000,
+        description="So many of them at once; unset: `count`.",
+    )
+
+
+def rate_of(row: Any) -> Rate | None:
+    """The rate in a row's ``rate_count``, ``rate_seconds`` and ``rate_burst``."""
+    if row["rate_count"] is None:
+        return None
+    return Rate(count=row["rate_count"], seconds=row["rate_seconds"], burst=row["rate_burst"])
+
+
+def rate_values(rate: Rate | None) -> Mapping[str, float | None]:
+    """The columns of a row that keep a rate."""
+    return {
+        "rate_count": rate.count if rate else None,
+        "rate_seconds": rate.seconds if rate else None,
+        "rate_burst": rate.burst if rate else None,
+    }
+
+
+def rate_text(rate: Rate) -> str:
+    """A rate as part of a sentence: 10 tasks in 30 s."""
+    count = "1 task" if rate.count == 1 else f"{rate.count} tasks"
+    return f"{count} {'a second' if rate.seconds == 1 else f'in {rate.seconds:g} s'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Which agents may run a task: one by id, or any that has all these capabilities."""
+    """Which agents may run a task: one by id, or any that has all these capabilities; of these the
+    one that it ``prefers``, as long as that is enabled and healthy."""
 
     project_id: UUID
     queue: str
     agent_id: UUID | None
     capabilities: tuple[str, ...] = ()
+    prefers: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +173,10 @@ class NewTask(NamedTuple):
     labels: str = "{}"
     start_at: datetime | None = None
     queue_timeout: float | None = None
+    deadline: datetime | None = None
     dependencies: tuple[Edge, ...] = ()
     on_dependency_failure: DependencyPolicy = "cancel"
+    limits: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
 
 
@@ -174,6 +222,15 @@ class Claimed(NamedTuple):
     isolated: bool
     """Whether it counts as a process of its own; the worker may find that it is none."""
     queued_at: datetime
+
+
+class Claims(NamedTuple):
+    """What a claim gave, whether any ready task may be left, and whether starts were used that come
+    back with time."""
+
+    tasks: list[Claimed]
+    leaves: bool
+    rated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +290,12 @@ EVENTS = (
         "task.queued",
         "A task that was held became ready to run.",
         {"after": "what it waited for: delay, retry or dependencies", "gate": "the gate, if one"},
+    ),
+    EventType(
+        "task.held",
+        "A ready task gave back what it held of its limits, as its queue is paused or no agent can "
+        "run it.",
+        {"gate": "where it waits: lane: and a number"},
     ),
     EventType(
         "task.started", "An attempt began.", {"attempt": "", "agent_id": "", "worker_id": ""}

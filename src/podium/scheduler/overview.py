@@ -23,6 +23,14 @@ select 'pending', (select count(*) from blocked) + (select count(*) from timer)
 _ENDED = (
     "select outcome as state, count(*) as n from task where outcome is not null group by outcome"
 )
+_DEAD = (
+    "select coalesce(sum(d.n), 0)::bigint as n from project p cross join lateral ("
+    " select count(*) as n from task where project_id = p.id and outcome = 'dead') d"
+)
+_OLDEST = (
+    "select coalesce(extract(epoch from clock_timestamp() - min(queued_at)), 0)::float8 as age"
+    " from ready"
+)
 _WORKER_STATES = "select state, count(*) as n from worker group by state"
 _WORKERS = """
 select w.*, r.running, r.running_processes
@@ -66,6 +74,16 @@ async def open_tasks(conn: AsyncConnection) -> Mapping[str, int]:
 async def ended_tasks(conn: AsyncConnection) -> Mapping[str, int]:
     """Tasks of each end. Counts rows: ask seldom."""
     return _counts(await call_in(conn, _ENDED))
+
+
+async def dead_tasks(conn: AsyncConnection) -> int:
+    """Tasks that are dead."""
+    return (await call_in(conn, _DEAD))[0]["n"]
+
+
+async def oldest_queued(conn: AsyncConnection) -> float:
+    """For how many seconds the task has been queued that was queued first; 0 without one."""
+    return max(0.0, (await call_in(conn, _OLDEST))[0]["age"])
 
 
 async def worker_states(conn: AsyncConnection) -> Mapping[str, int]:

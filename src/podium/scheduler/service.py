@@ -3,7 +3,7 @@
 Batches commit by themselves; everything else happens in the caller's transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -72,24 +72,62 @@ class Scheduler:
     async def submit(self, call: SubmitCall) -> Submitted:
         """Accept a call's tasks; gives their ids, or those of the first time the key came.
 
-        Raises ``NotFound`` for a dependency that does not exist and ``IdempotencyMismatch`` for
-        a key that came with another request; nothing is accepted then.
+        Raises ``NotFound`` for a dependency or a limit that does not exist, ``QueueDraining``, and
+        ``IdempotencyMismatch`` for a key that came with another request; nothing is accepted then.
         """
-        if self.gates:
-            call = replace(call, tasks=await self._with_needs(call.tasks))
+        if any(self.may_be_held(task) for task in call.tasks):
+            async with self._database.connect() as conn:
+                call = replace(call, tasks=await self._with_needs(conn, call.tasks))
         return await self._submits.put(call)
+
+    async def require_projects(self, conn: AsyncConnection, ids: Collection[UUID]) -> None:
+        """Keep the projects until the transaction ends; raises ``NotFound`` for a deleted one."""
+        await store.require_projects(conn, list(ids))
+
+    async def submit_in(
+        self, conn: AsyncConnection, tasks: Sequence[NewTask], key: CallKey | None = None
+    ) -> Sequence[UUID]:
+        """Accept tasks in the caller's transaction; gives and raises what ``submit`` does."""
+        tasks = await self._with_needs(conn, tasks)
+        if key is not None:
+            call = SubmitCall(tasks, key)
+            known = await store.remember_calls(conn, [call], self._idempotency_hours)
+            if known:
+                return _made_before(call, known)
+        await store.submit_in(conn, tasks)
+        after_commit(conn, partial(self._tell, tasks))
+        return [task.id for task in tasks]
+
+    def may_be_held(self, task: NewTask) -> bool:
+        """Whether the task may have to wait at a gate."""
+        return any(gate.concerns(task) for gate in self.gates)
+
+    async def require_accepting(self, conn: AsyncConnection, tasks: Sequence[NewTask]) -> None:
+        """Raise what ``submit`` would for the queues and gates of these tasks."""
+        needs = [
+            need.gate
+            for gate in self.gates
+            if (gated := _concerned(gate, tasks))
+            for needs in (await gate.reserve(conn, gated)).values()
+            for need in needs
+        ]
+        await store.require_accepting(conn, list({task.lane_id for task in tasks}), needs)
 
     async def made_before(self, keys: Sequence[CallKey]) -> list[list[UUID]] | None:
         """The task ids of calls of one project that were all made before; None unless all were."""
         made = await store.made_before(self._database, keys)
         return made if len(made) == len(keys) else None
 
-    async def _with_needs(self, tasks: Sequence[NewTask]) -> list[NewTask]:
+    async def _with_needs(
+        self, conn: AsyncConnection, tasks: Sequence[NewTask]
+    ) -> Sequence[NewTask]:
         needs: dict[UUID, list[Need]] = {}
-        async with self._database.connect() as conn:
-            for gate in self.gates:
-                for task_id, own in (await gate.reserve(conn, tasks)).items():
+        for gate in self.gates:
+            if gated := _concerned(gate, tasks):
+                for task_id, own in (await gate.reserve(conn, gated)).items():
                     needs.setdefault(task_id, []).extend(own)
+        if not needs:
+            return tasks
         return [task._replace(needs=(*task.needs, *needs.get(task.id, ()))) for task in tasks]
 
     async def _submit_batch(self, calls: Sequence[SubmitCall]) -> list[Submitted]:
@@ -125,10 +163,10 @@ class Scheduler:
             at = await store.submit_in(conn, new)
         return [Submitted(ids, at) for ids in made]
 
-    def _tell(self, tasks: "chain[NewTask]") -> None:
+    def _tell(self, tasks: Iterable[NewTask]) -> None:
         queues: set[str] = set()
         for task in tasks:
-            if task.start_at or task.queue_timeout:
+            if task.start_at or task.queue_timeout or task.deadline or task.needs:
                 self._wakeups.tell(TIMER_CHANNEL)
             if not task.start_at:
                 queues.add(task.queue)
@@ -137,29 +175,61 @@ class Scheduler:
 
     async def claim(
         self, worker_id: UUID, most: int, processes: int, queues: Sequence[str] = ()
-    ) -> list[Claimed]:
+    ) -> tuple[list[Claimed], bool]:
         """Take up to ``most`` tasks for a worker, up to ``processes`` of those that may run in
-        processes of their own; raises ``LeaseLost`` when it holds no lease.
+        processes of their own; raises ``LeaseLost`` when it holds no lease. Says beside them
+        whether it may have left tasks that are ready, some of which it may yet be able to take.
 
         ``queues`` are those that the worker is bound to: others that are may be woken for what it
         leaves.
         """
-        claimed = await store.claim(self._database, worker_id, most, processes)
-        if claimed:
+        claims = await store.claim(self._database, worker_id, most, processes)
+        if claims.tasks:
             self._wakeups.feed()
-            if len(claimed) == most or sum(one.isolated for one in claimed) == processes:
-                self._wakeups.work(queues)  # there may be more than this worker can take
-        return claimed
+        if claims.rated:
+            self._wakeups.tell(TIMER_CHANNEL)
+        if claims.leaves and _takes_no_more(claims.tasks, most, processes):
+            self._wakeups.work(queues)
+        return claims.tasks, claims.leaves
 
-    async def settle(self, worker_id: UUID, ends: Sequence[Settlement]) -> dict[UUID, str]:
-        """End attempts; gives the outcome of each whose report counted, not of stale ones."""
-        outcomes, readied = await store.settle(self._database, worker_id, ends)
+    async def settle(
+        self,
+        worker_id: UUID,
+        ends: Sequence[Settlement],
+        readied: Callable[[], None] | None = None,
+    ) -> dict[UUID, str]:
+        """End attempts; gives the outcome of each whose report counted, not of stale ones.
+
+        Where others became ready by it, ``readied`` is called, which sees to it that workers are
+        woken; without it they are woken at once.
+        """
+        outcomes, successors = await store.settle(self._database, worker_id, ends)
+        if successors:
+            (readied or self.wake)()
+        self._tell_of_ends(ends)
+        return outcomes
+
+    async def settle_and_claim(
+        self, worker_id: UUID, ends: Sequence[Settlement], most: int, processes: int
+    ) -> tuple[dict[UUID, str], list[Claimed], bool]:
+        """``settle`` and ``claim`` in one transaction, for a worker that has room: it takes what
+        became ready, and others are woken for what it leaves. Without a lease it gets nothing."""
+        outcomes, successors, claims = await store.settle_and_claim(
+            self._database, worker_id, ends, most, processes
+        )
+        if claims.leaves and (successors or _takes_no_more(claims.tasks, most, processes)):
+            self.wake()
+        if claims.rated:
+            self._wakeups.tell(TIMER_CHANNEL)
+        self._tell_of_ends(ends)
+        return outcomes, claims.tasks, claims.leaves
+
+    def _tell_of_ends(self, ends: Sequence[Settlement]) -> None:
         if any(end.how == "retry" for end in ends):
             self._wakeups.tell(TIMER_CHANNEL)
-        if readied or any(end.how == "released" for end in ends):
+        if any(end.how == "released" for end in ends):
             self.wake()
         self._wakeups.feed()
-        return outcomes
 
     async def progress(self, worker_id: UUID, said: Sequence[Progress]) -> None:
         await store.progress(self._database, worker_id, said)
@@ -186,14 +256,18 @@ class Scheduler:
         await store.set_capacity(conn, capacities)
         self._wake_after(conn)
 
-    async def reprioritise(self, conn: AsyncConnection, task_id: UUID, priority: int) -> None:
-        """Change the place of a waiting task, which the caller has locked, among others."""
-        await store.reprioritise(conn, task_id, priority)
+    async def reprioritise(
+        self, conn: AsyncConnection, ids: Sequence[UUID], priority: int
+    ) -> list[UUID]:
+        """Change the places of tasks among others; gives those that have not ended."""
+        changed = await store.reprioritise(conn, ids, priority)
         self._wake_after(conn)
+        return changed
 
-    async def expire_in(self, conn: AsyncConnection, task_id: UUID, seconds: float | None) -> None:
-        """Set how long from now a task may still wait to start; None takes the limit away."""
-        await store.expire_in(conn, task_id, seconds)
+    async def renew_expiry(self, conn: AsyncConnection, task_id: UUID) -> None:
+        """Have the queue timeout of a task, as it is on record, count from now, and its deadline
+        hold."""
+        await store.renew_expiry(conn, task_id)
         after_commit(conn, partial(self._wakeups.tell, TIMER_CHANNEL))
 
     async def signal(self, conn: AsyncConnection, keys: Sequence[str]) -> None:
@@ -206,18 +280,31 @@ class Scheduler:
         self._waker.wake()
 
     def feed_after(self, conn: AsyncConnection) -> None:
-        """Tell readers of events, once the transaction is committed, that there are new ones; and
-        workers, as claims passed over the tasks that the transaction held."""
+        """Tell readers of events, once the transaction is committed, that there are new ones;
+        workers, as claims passed over the tasks that the transaction held; and the clock, which
+        goes on where the transaction readied only the first of many."""
         self._wake_after(conn)
 
     def _wake_after(self, conn: AsyncConnection) -> None:
         after_commit(conn, self._waker.wake)
+        after_commit(conn, partial(self._wakeups.tell, TIMER_CHANNEL))
         after_commit(conn, self._wakeups.feed)
 
     async def close(self) -> None:
         """Finish what was accepted."""
         await self._submits.drain()
         await self._waker.close()
+
+
+def _concerned(gate: Gate, tasks: Sequence[NewTask]) -> list[NewTask]:
+    return [task for task in tasks if gate.concerns(task)]
+
+
+def _takes_no_more(claimed: Sequence[Claimed], most: int, processes: int) -> bool:
+    """Whether a worker that claimed so much of so much room may have to leave the rest."""
+    if not claimed:
+        return False
+    return len(claimed) == most or sum(one.isolated for one in claimed) == processes
 
 
 def _made_before(

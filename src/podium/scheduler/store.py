@@ -7,7 +7,6 @@ from uuid import UUID
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events import store as events
@@ -15,6 +14,7 @@ from podium.events.model import NewEvent
 from podium.scheduler.model import (
     CallKey,
     Claimed,
+    Claims,
     Demand,
     Held,
     NewTask,
@@ -23,37 +23,27 @@ from podium.scheduler.model import (
     SubmitCall,
     WorkerIdentity,
 )
-from podium.scheduler.tables import gate, lane, running, worker
+from podium.scheduler.tables import gate, running, worker
 from podium.storage.database import Database, call_in
 
 _SUBMIT = (
-    "select now() as at,"
-    " submit_tasks($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+    "select now() as at, submit_tasks("
+    "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
 )
 _REMEMBER = "select * from remember_calls($1, $2, $3, $4, $5)"
 _CLAIM = "select * from claim_tasks($1, $2, $3)"
 _SETTLE = "select * from settle_attempts($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+_BOTH = "select * from settle_and_claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 _PROGRESS = "select report_progress($1, $2, $3, $4, $5)"
 _MADE_BEFORE = (
     "select i.task_ids from unnest($2::text[], $3::bytea[]) with ordinality as c (key, hash, place)"
     " join idempotency i on i.project_id = $1 and i.key = c.key and i.request_hash = c.hash"
     " where i.expires_at > now() order by c.place"
 )
-_FORGET_CALLS = (
-    "with gone as (delete from idempotency where ctid = any (array("
-    "  select ctid from idempotency where expires_at < now() order by expires_at limit $1))"
-    " returning 1) select count(*) as n from gone"
-)
-_FORGET_WORKERS = (
-    "delete from worker w where w.state in ('stopped', 'dead')"
-    " and w.lease_until < now() - make_interval(days => $1)"
-    " and not exists (select from running r where r.worker_id = w.id)"
-)
-_FORGET_AT_ONCE = 5000
 
 
 def _submit_arguments(tasks: Sequence[NewTask]) -> tuple[Any, ...]:
-    edges = [(task.id, edge) for task in tasks for edge in task.dependencies]
+    edges = [(place, edge) for place, task in enumerate(tasks, 1) for edge in task.dependencies]
     needs = [(task.id, need) for task in tasks for need in task.needs]
     return (
         [task.id for task in tasks],
@@ -66,9 +56,10 @@ def _submit_arguments(tasks: Sequence[NewTask]) -> tuple[Any, ...]:
         [_spec(task) for task in tasks],
         [task.start_at for task in tasks],
         [task.queue_timeout for task in tasks],
+        [task.deadline for task in tasks],
         [task.on_dependency_failure for task in tasks],
         [task.created_by for task in tasks],
-        [task_id for task_id, _ in edges],
+        [place for place, _ in edges],
         [edge.depends_on for _, edge in edges],
         [edge.name for _, edge in edges],
         [task_id for task_id, _ in needs],
@@ -113,6 +104,18 @@ async def remember_calls(
     return {(row["project_id"], row["key"]): (row["request_hash"], row["task_ids"]) for row in rows}
 
 
+async def require_accepting(
+    conn: AsyncConnection, lanes: Sequence[int], gates: Sequence[str]
+) -> None:
+    """Raise what a submit to these lanes and gates would: ``QueueDraining``, ``NotFound``."""
+    await call_in(conn, "select require_open_queues($1), require_limits($2)", lanes, gates)
+
+
+async def require_projects(conn: AsyncConnection, ids: Sequence[UUID]) -> None:
+    """Keep the projects until the transaction ends; raises ``NotFound`` for a deleted one."""
+    await call_in(conn, "select require_projects($1)", ids)
+
+
 async def made_before(database: Database, keys: Sequence[CallKey]) -> list[list[UUID]]:
     """The task ids of those calls of one project that were made before, in the order given."""
     rows = await database.call(
@@ -124,18 +127,41 @@ async def made_before(database: Database, keys: Sequence[CallKey]) -> list[list[
     return [row["task_ids"] for row in rows]
 
 
-async def claim(database: Database, worker_id: UUID, most: int, processes: int) -> list[Claimed]:
+async def claim(database: Database, worker_id: UUID, most: int, processes: int) -> Claims:
     """Take up to ``most`` tasks that may start now, up to ``processes`` of them as processes."""
-    return [Claimed(*row) for row in await database.call(_CLAIM, worker_id, most, processes)]
+    rows = await database.call(_CLAIM, worker_id, most, processes)
+    return _claims(rows, [Claimed(*row[:-2]) for row in rows])
 
 
 async def settle(
     database: Database, worker_id: UUID, ends: Sequence[Settlement]
 ) -> tuple[dict[UUID, str], int]:
     """End attempts; gives the outcome of each report that counted, and how many it readied."""
-    rows = await database.call(
-        _SETTLE,
-        worker_id,
+    rows = await database.call(_SETTLE, worker_id, *_ends(ends))
+    return {row["task_id"]: row["outcome"] for row in rows}, rows[0]["readied"] if rows else 0
+
+
+async def settle_and_claim(
+    database: Database, worker_id: UUID, ends: Sequence[Settlement], most: int, processes: int
+) -> tuple[dict[UUID, str], int, Claims]:
+    """What ``settle`` gives, then what ``claim`` gives, both done in one transaction."""
+    rows = await database.call(_BOTH, worker_id, *_ends(ends), most, processes)
+    ended = [row for row in rows if row["outcome"]]
+    begun = rows[len(ended) :]
+    outcomes = {row["task_id"]: row["outcome"] for row in ended}
+    readied = ended[0]["readied"] if ended else 0
+    return outcomes, readied, _claims(begun, [Claimed(*row[2:-2]) for row in begun])
+
+
+def _claims(rows: Sequence[Any], tasks: list[Claimed]) -> Claims:
+    """Every row says the same of all of them; none can say that nothing is left."""
+    if not rows:
+        return Claims([], leaves=True, rated=False)
+    return Claims(tasks, rows[-1]["leaves"], rows[-1]["rated"])
+
+
+def _ends(ends: Sequence[Settlement]) -> tuple[list[Any], ...]:
+    return (
         [end.task_id for end in ends],
         [end.attempt for end in ends],
         [end.how for end in ends],
@@ -145,7 +171,6 @@ async def settle(
         [end.park_key for end in ends],
         [end.usage for end in ends],
     )
-    return {row["task_id"]: row["outcome"] for row in rows}, rows[0]["readied"] if rows else 0
 
 
 async def progress(database: Database, worker_id: UUID, said: Sequence[Progress]) -> None:
@@ -162,20 +187,16 @@ async def progress(database: Database, worker_id: UUID, said: Sequence[Progress]
 
 async def ensure_lane(conn: AsyncConnection, demand: Demand) -> int:
     """The lane of this demand; made when it is new."""
-    values = {
-        "project_id": demand.project_id,
-        "queue": demand.queue,
-        "agent_id": demand.agent_id,
-        "capabilities": list(demand.capabilities),
-    }
-    await conn.execute(insert(lane).values(values).on_conflict_do_nothing())
-    found = sa.select(lane.c.id).where(
-        lane.c.project_id == demand.project_id,
-        lane.c.queue == demand.queue,
-        lane.c.agent_id.is_not_distinct_from(demand.agent_id),
-        lane.c.capabilities == list(demand.capabilities),
+    rows = await call_in(
+        conn,
+        "select ensure_lane($1, $2, $3, $4, $5) as id",
+        demand.project_id,
+        demand.queue,
+        demand.agent_id,
+        list(demand.capabilities),
+        demand.prefers,
     )
-    return (await conn.execute(found)).scalar_one()
+    return rows[0]["id"]
 
 
 async def cancel(
@@ -202,21 +223,22 @@ async def hold_waiting(conn: AsyncConnection, task_id: UUID) -> bool:
     return rows[0]["held"]
 
 
-async def reprioritise(conn: AsyncConnection, task_id: UUID, priority: int) -> None:
-    await call_in(conn, "select reprioritise($1, $2)", task_id, priority)
+async def reprioritise(conn: AsyncConnection, ids: Sequence[UUID], priority: int) -> list[UUID]:
+    """Give tasks another priority; gives those of them that have not ended."""
+    rows = await call_in(conn, "select reprioritise($1, $2) as id", list(ids), priority)
+    return [row["id"] for row in rows]
 
 
-async def expire_in(conn: AsyncConnection, task_id: UUID, seconds: float | None) -> None:
-    """Set how long from now a task may still wait to start; None takes the limit away."""
-    await call_in(conn, "delete from expiry where task_id = $1", task_id)
-    if seconds is not None:
-        await call_in(
-            conn,
-            "insert into expiry (task_id, expires_at)"
-            " values ($1, clock_timestamp() + make_interval(secs => $2))",
-            task_id,
-            seconds,
-        )
+async def renew_expiry(conn: AsyncConnection, task_id: UUID) -> None:
+    """Have the queue timeout of a task count from now, beside its deadline."""
+    await call_in(conn, "select renew_expiry($1)", [task_id])
+
+
+async def count_ahead(conn: AsyncConnection, task_id: UUID, most: int) -> int:
+    """How many tasks come before this one in its lane or at the gate where it waits; counted so
+    far as to ``most``."""
+    rows = await call_in(conn, "select count_ahead($1, $2) as n", task_id, most)
+    return rows[0]["n"]
 
 
 async def set_capacity(conn: AsyncConnection, capacities: Mapping[str, int]) -> None:
@@ -226,6 +248,24 @@ async def set_capacity(conn: AsyncConnection, capacities: Mapping[str, int]) -> 
 
 async def signal(conn: AsyncConnection, keys: Sequence[str]) -> None:
     await call_in(conn, "select signal_gates($1)", list(keys))
+
+
+async def lock_gates(conn: AsyncConnection) -> None:
+    """Hold all gates still until the transaction ends. Must come before anything else that it
+    writes or locks: who waits is served by it, which must not seem to come earlier."""
+    await call_in(conn, "select lock_gates()")
+
+
+async def follow_queue(conn: AsyncConnection, project_id: UUID, name: str) -> None:
+    """Have tasks that wait for gates follow what was laid down for their queue. The transaction
+    has called ``lock_gates``."""
+    await call_in(conn, "select follow_queue($1, $2)", project_id, name)
+
+
+async def follow_agent(conn: AsyncConnection, agent_id: UUID) -> None:
+    """Have tasks that wait for gates follow what became of an agent that may run them. The
+    transaction has called ``lock_gates``."""
+    await call_in(conn, "select follow_agent($1)", agent_id)
 
 
 async def gates(conn: AsyncConnection, keys: Sequence[str]) -> dict[str, tuple[int, int, int]]:
@@ -303,75 +343,6 @@ async def accuse(
         at,
         within,
     )
-
-
-async def now(database: Database) -> datetime:
-    """The database's time."""
-    return (await database.call("select clock_timestamp() as now"))[0]["now"]
-
-
-async def reap(
-    database: Database, max_losses: int, seen: datetime, seconds: float
-) -> list[tuple[UUID, int]]:
-    """Take back the tasks of workers whose lease ran out; gives (worker, tasks).
-
-    Does nothing when it begins more than ``seconds`` after the database was ``seen``: the leases
-    may have run out while it stood still, and their workers are about to renew them.
-    """
-    rows = await database.call(
-        "select * from reap_workers($1, case when clock_timestamp() <"
-        " $2::timestamptz + make_interval(secs => $3) then 100 else 0 end)",
-        max_losses,
-        seen,
-        seconds,
-    )
-    return [(row["worker_id"], row["tasks"]) for row in rows]
-
-
-async def fire_timers(database: Database, most: int) -> int:
-    return (await database.call("select fire_timers($1) as n", most))[0]["n"]
-
-
-async def expire_tasks(database: Database, most: int) -> int:
-    return (await database.call("select expire_tasks($1) as n", most))[0]["n"]
-
-
-async def next_due(database: Database) -> float | None:
-    """Seconds until the next timer or queue timeout; None when there is none."""
-    rows = await database.call(
-        "select extract(epoch from least((select min(fires_at) from timer),"
-        " (select min(expires_at) from expiry)) - clock_timestamp())::float8 as due"
-    )
-    return rows[0]["due"]
-
-
-async def lead(database: Database, role: str, who: UUID, seconds: float) -> bool:
-    """Whether this process is the one that plays the role for the next seconds."""
-    rows = await database.call(
-        # Most who ask are not elected: that costs them no write.
-        "select case when exists (select from leader where role = $1 and holder <> $2"
-        " and until > clock_timestamp()) then false else take_lead($1, $2, $3) end as mine",
-        role,
-        who,
-        seconds,
-    )
-    return rows[0]["mine"]
-
-
-async def resign(database: Database, who: UUID) -> None:
-    """Give up all roles."""
-    await database.call("delete from leader where holder = $1", who)
-
-
-async def forget_calls(database: Database) -> None:
-    """Drop idempotency keys whose time is over, so many in each transaction."""
-    while (await database.call(_FORGET_CALLS, _FORGET_AT_ONCE))[0]["n"] == _FORGET_AT_ONCE:
-        continue
-
-
-async def forget_workers(database: Database, days: int) -> None:
-    """Drop workers that ended so long ago."""
-    await database.call(_FORGET_WORKERS, days)
 
 
 async def bound_queues(database: Database) -> list[str]:

@@ -33,6 +33,8 @@ lane = sa.Table(
     _column("queue", sa.Text),
     _column("agent_id", sa.Uuid, null=True),
     _column("capabilities", ARRAY(sa.Text)),
+    _column("prefers", sa.Uuid, null=True),
+    _column("closed", sa.Boolean),
 )
 task = sa.Table(
     "task",
@@ -135,6 +137,12 @@ gate = sa.Table(
     _column("used", sa.BigInteger),
     _column("waiting", sa.Integer),
     _column("one_shot", sa.Boolean),
+    _column("burst", sa.BigInteger, null=True),
+    _column("refill", sa.Double, null=True),
+    _column("taken", sa.BigInteger),
+    _column("spent", sa.BigInteger),
+    _column("filled_at", _Time, null=True),
+    _column("wakes_at", _Time, null=True),
 )
 need = sa.Table(
     "need",
@@ -143,6 +151,15 @@ need = sa.Table(
     _column("gate", sa.Text, key=True),
     _column("units", sa.BigInteger),
     _column("held", sa.Boolean),
+    _column("started", sa.Boolean),
+)
+spent = sa.Table(
+    "spent",
+    metadata,
+    _column("gate", sa.Text),
+    _column("units", sa.BigInteger),
+    _column("at", _Time),
+    _column("due_at", _Time),
 )
 wait = sa.Table(
     "wait",

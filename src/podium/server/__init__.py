@@ -6,6 +6,7 @@
 | ``server`` | the API alone, on ``PODIUM_DATABASE_URL`` and ``PODIUM_VALKEY_URL`` |
 | ``worker`` | one worker alone, on the same |
 | ``settings`` | prints the settings in force as JSON, or which of them a running ``up`` lacks |
+| ``db`` | looks after the database: see ``podium.server.db`` |
 | ``upgrade`` | moves an embedded cluster of an older PostgreSQL major to ours |
 
 **Exit statuses** are those of ``exits.ExitStatus``.
@@ -29,9 +30,10 @@ number of workers than are asked for is a refusal. Without ``--idle`` the line f
 
 **Idle.** With ``--idle SECONDS``, or rather the setting ``idle_shutdown_seconds`` where it is made,
 the API process asks ``podium.app.idle_for(app)`` (seconds since the last request, 0 while a task is
-open) and exits with ``ExitStatus.IDLE`` once that is enough. The supervisor takes this as the order
-to stop everything, unless a client is just knocking. A detached ``up`` without ``--idle`` has one
-that runs stay: it sends SIGUSR1 until ``idle_seconds`` in ``server.json`` is null.
+open or a schedule is to fire) and exits with ``ExitStatus.IDLE`` once that is enough. The
+supervisor takes this as the order to stop everything, unless a client is just knocking. A detached
+``up`` without ``--idle`` has one that runs stay: it sends SIGUSR1 until ``idle_seconds`` in
+``server.json`` is null.
 
 **Lifeline.** A child's standard input is one end of a socket pair. When its other end closes,
 because the supervisor stopped, crashed or was killed, the child stops by itself within

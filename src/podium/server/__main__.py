@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from podium.server import up
+from podium.server.db import arguments as db_arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +54,14 @@ def _upgrade(options: argparse.Namespace) -> int:
     return upgrade_cluster(options.old_bin)
 
 
+def _db(options: argparse.Namespace) -> int:
+    from podium.server.db.main import run
+
+    return run(options)
+
+
 _COMMANDS = {
+    "db": _db,
     "up": _up,
     "server": _server,
     "worker": _worker,
@@ -93,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         "upgrade", help="upgrade an embedded PostgreSQL of an older major"
     )
     upgrade.add_argument("--old-bin", type=Path, metavar="DIR", help="the old major's programs")
+    db_arguments.add_to(commands.add_parser("db", help="look after the database"))
     return parser
 
 

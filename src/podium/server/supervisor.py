@@ -101,14 +101,8 @@ class Supervisor:
         self._helpers.append(asyncio.create_task(self._rotate_logs()))
         environment = self._environment(urls)
         self._api = self._new_api(environment)
-        self._workers = [
-            Child(
-                name,
-                server_argv("worker", "--tied", "--name", name),
-                {**environment, "PODIUM_WORKER_NAME": name},
-            )
-            for name in (f"worker-{number + 1}" for number in range(self._settings.workers))
-        ]
+        workers = range(self._settings.workers)
+        self._workers = [self._new_worker(number, environment) for number in workers]
         for child in (self._api, *self._workers):
             child.start()
         await self._wait_until_ready()
@@ -141,6 +135,14 @@ class Supervisor:
             pass_fds=[descriptor],
             on_ended=self._on_api_ended,
         )
+
+    def _new_worker(self, number: int, environment: Mapping[str, str]) -> Child:
+        name, port = f"worker-{number + 1}", self._settings.worker_metrics_port
+        own = {"PODIUM_WORKER_NAME": name}
+        if port is not None:
+            own["PODIUM_WORKER_METRICS_PORT"] = str(port + number)
+        argv = server_argv("worker", "--tied", "--name", name)
+        return Child(name, argv, {**environment, **own})
 
     def _on_api_ended(self, ended: Ended) -> bool:
         """Whether to start the API again."""

@@ -1,18 +1,18 @@
-"""The artifact store port, and the adapter that keeps artifacts in a directory."""
+"""The artifact store port, and what its adapters share."""
 
-import asyncio
 import hashlib
-import os
-import shutil
+import re
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 from uuid import UUID
 
-from podium.kernel.errors import NotFound, TooLarge, Unavailable
+from podium.kernel.errors import Unavailable
 
-_CHUNK = 1024 * 1024
+OWNER = ".podium-owner"
+"""The file or object that tells whose a store is."""
+_PLACE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([0-9]{1,9})/([0-9a-f.]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,107 +23,103 @@ class Stored:
     sha256: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store has something: the same below a directory and below a prefix of a bucket."""
+
+    task_id: UUID
+    attempt: int
+    file: str
+
+    @classmethod
+    def of(cls, task_id: UUID, attempt: int, name: str) -> "Place":
+        """The place of an artifact."""
+        # A hash, so that no name can be too long, hidden, reserved or a way out of the directory.
+        hashed = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
+        return cls(task_id, attempt, hashed)
+
+    @classmethod
+    def parse(cls, path: str) -> "Place | None":
+        """The place that a path tells; None when it is of something else."""
+        found = _PLACE.fullmatch(path)
+        return cls(UUID(found[1]), int(found[2]), found[3]) if found else None
+
+    def __str__(self) -> str:
+        return f"{self.task_id}/{self.attempt}/{self.file}"
+
+
+class Content(Protocol):
+    """Content that is read piece by piece, as fast as its reader asks for more. Whoever opened it
+    closes it, read to its end or not; that frees the file or the connection."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
+
+
 class ArtifactStore(Protocol):
     """Keeps files of tasks, each under (task, attempt, name).
 
-    Guarantees an adapter gives: ``put`` is atomic (readers see the old content or the new, and a
-    crash leaves nothing half-written), durable when it returns, and replaces; names may hold any
-    characters; ``delete`` of what is not there succeeds. What is kept goes only by ``delete``,
-    which whoever deletes the task calls.
+    Guarantees an adapter gives: ``put`` is atomic (readers see the old content or the new, and one
+    that fails or is cancelled leaves nothing), durable when it returns, and replaces, so that it
+    may be repeated; names may hold any characters; no method holds a whole file in memory. What is
+    kept goes only by ``remove``: whoever deletes a task calls it, and the sweep, which also finds
+    what a crash has left. Any method raises ``Unavailable`` when there is no way to the store.
     """
+
+    @property
+    def shown(self) -> str:
+        """Where it keeps things, as a URL without secrets; the same for all that share it."""
+        ...
 
     async def put(
         self, task_id: UUID, attempt: int, name: str, content: bytes | Path, most: int | None = None
     ) -> Stored:
         """Keep a copy of ``content``, bytes or a file; ``TooLarge`` when it has more bytes than
-        ``most``, ``Unavailable`` when there is no room or no way to the store, ``OSError`` when
-        the file cannot be read."""
+        ``most``, ``Unavailable`` also when there is no room, ``OSError`` when the file cannot be
+        read."""
         ...
 
-    async def locate(self, task_id: UUID, attempt: int, name: str) -> Path:
-        """A local file with the content, to be read and not changed, or ``NotFound``."""
+    async def open(
+        self,
+        task_id: UUID,
+        attempt: int,
+        name: str,
+        size: int,
+        first: int = 0,
+        count: int | None = None,
+    ) -> Content:
+        """The content, or ``count`` bytes of it from the byte ``first``, both inside it.
+
+        ``size`` is that of the whole, on record; ``Unavailable`` when the store has another one, as
+        for a moment while it is replaced, ``NotFound`` when it has none.
+        """
         ...
 
-    async def delete(self, task_id: UUID) -> None:
-        """Remove all that was kept for a task."""
+    async def remove(self, places: Sequence[Place]) -> None:
+        """Remove what is at these places, in few requests; what is not there is removed. After
+        ``Unavailable`` some may be left."""
+        ...
+
+    async def kept(self, after: str, most: int) -> Sequence[Place]:
+        """Up to ``most`` places at which there is something, finished or not, in the order of
+        their texts, those after ``after``; fewer only at the end."""
+        ...
+
+    async def claim(self, owner: UUID, instead_of: UUID | None) -> bool:
+        """Whether the store has been marked as the owner's before. One that is nobody's, or that of
+        ``instead_of``, is marked now; of two that do so at once one finds itself marked later."""
+        ...
+
+    async def check(self) -> None:
+        """Raise ``Unavailable``, with what to do, where the store could not be used now."""
         ...
 
 
-class DirectoryStore:
-    """Artifacts as files below one directory: ``<task>/<attempt>/<hash of name>``."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def _path(self, task_id: UUID, attempt: int, name: str) -> Path:
-        # A hash, so that no name can be too long, hidden, reserved or a way out of the directory.
-        return (
-            self._root
-            / str(task_id)
-            / str(attempt)
-            / hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
-        )
-
-    async def put(
-        self, task_id: UUID, attempt: int, name: str, content: bytes | Path, most: int | None = None
-    ) -> Stored:
-        return await asyncio.to_thread(_write, self._path(task_id, attempt, name), content, most)
-
-    async def locate(self, task_id: UUID, attempt: int, name: str) -> Path:
-        path = self._path(task_id, attempt, name)
-        if not await asyncio.to_thread(path.is_file):
-            raise NotFound(f"The content of artifact {name!r} is not kept any more.")
-        return path
-
-    async def delete(self, task_id: UUID) -> None:
-        try:
-            await asyncio.to_thread(shutil.rmtree, self._root / str(task_id))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise Unavailable(
-                f"The artifacts of task {task_id} cannot be removed: {error.strerror}."
-            ) from error
-
-
-def _write(path: Path, content: bytes | Path, most: int | None) -> Stored:
-    with content.open("rb") if isinstance(content, Path) else BytesIO(content) as source:
-        try:
-            return _copy(source, path, most)
-        except OSError as error:
-            raise Unavailable(
-                f"An artifact cannot be kept: {error.strerror}.",
-                hint="Make room in the data directory, and see who may write to it.",
-            ) from error
-
-
-def _copy(source: BinaryIO, path: Path, most: int | None) -> Stored:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.urandom(6).hex()}")
-    digest = hashlib.sha256()
-    size = 0
-    try:
-        with draft.open("xb") as target:
-            while chunk := source.read(_CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-                # Looked at as it is read: a file may grow meanwhile.
-                if most is not None and size > most:
-                    raise TooLarge(f"The artifact has more than {most} bytes.", limit=most)
-                target.write(chunk)
-            target.flush()
-            os.fsync(target.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    _sync(path.parent)
-    return Stored(size, digest.digest())
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder durable, as ``fsync`` makes contents."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def replaced(name: str) -> Unavailable:
+    """What to say where the store has not the content that is on record."""
+    return Unavailable(
+        f"The content of artifact {name!r} is not the one on record: it is being replaced, or was "
+        "changed by others.",
+        hint="Try again; if it stays so, keep it once more.",
+    )

@@ -1,6 +1,7 @@
 """The one door to PostgreSQL: a pool, transactions, and calls of the scheduler's functions."""
 
 import asyncio
+import math
 import re
 import traceback
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -9,12 +10,19 @@ from typing import Any, Protocol, Self, cast
 
 import asyncpg
 import orjson
-from sqlalchemy import URL, Connection, MetaData, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
+from sqlalchemy import Connection, MetaData, event, text
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from podium.kernel.errors import NotFound, PodiumError, SettingsInvalid, Unavailable
+from podium.kernel.errors import (
+    NotFound,
+    PodiumError,
+    QueueDraining,
+    Unavailable,
+)
+from podium.storage import slow
+from podium.storage.address import Address, pooler_unknown
 
 metadata = MetaData()
 """The tables of every slice; each ``store.py`` declares its own here."""
@@ -34,7 +42,13 @@ _AWAY = (
 )
 _ENDED = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
 """The server's last words on a connection, whatever it did before."""
-_CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_UNPREPARED = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
+"""A statement of ours is another's, or nobody's: we are not alone on the connection."""
+_CONTENDED = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.InvalidCachedStatementError,  # the schema was brought up to date meanwhile
+)
 _OF_THE_VALUES = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -45,11 +59,11 @@ _GONE = re.compile(r"\b(closed|closing|cancelling)\b")
 _AFTER_COMMIT = "podium_after_commit"
 _LOCK_EVENTS = text("select lock_events()")
 _MISSING = "PD404"
+_CLOSED = "PD423"
 _NO_LEASE = "PD001"
-_CONNECT_SECONDS = 10
 _PATIENCE_SECONDS = 60.0
-_IDLE_IN_TRANSACTION = "30s"
-"""A process that stands still inside a transaction would hold back the feed of events."""
+_STATEMENTS = 100
+"""Statements that a connection keeps prepared."""
 
 
 class Contended(Unavailable):
@@ -61,6 +75,7 @@ class OutcomeUnknown(Unavailable):
 
     code = "outcome_unknown"
     title = "Outcome unknown"
+    advice = "Look whether it was done; with an idempotency key ask again."
 
 
 class LeaseLost(PodiumError):
@@ -69,6 +84,7 @@ class LeaseLost(PodiumError):
     code = "lease_lost"
     status = 409
     title = "Worker lease lost"
+    advice = "Nothing: the worker registers anew by itself."
 
 
 class RawConnection(Protocol):
@@ -87,14 +103,26 @@ class Database:
     Errors of the driver leave as ``Unavailable`` when PostgreSQL cannot be reached, cannot take
     the write or does not answer within ``patience`` seconds (None: waits for ever), as
     ``OutcomeUnknown`` when that happens while it commits, as ``Contended`` after a deadlock, as
-    ``NotFound`` (``missing`` in its context says what) or ``LeaseLost`` when a function of ours
-    raised them.
+    ``NotFound`` (``missing`` in its context says what), ``QueueDraining`` or ``LeaseLost`` when a
+    function of ours raised them.
+
+    ``address.pooled`` says that a transaction pooler stands between: what is set or prepared then
+    lasts for one transaction, and each statement by itself takes a second round trip.
+    Statements that take longer than ``slow_seconds`` are logged; 0 logs none.
     """
 
     def __init__(
-        self, url: str, *, pool_size: int = 10, patience: float | None = _PATIENCE_SECONDS
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        patience: float | None = _PATIENCE_SECONDS,
+        slow_seconds: float = 0,
     ) -> None:
-        self.engine = _create_engine(url, pool_size, patience)
+        self.address = Address.parse(url)
+        self.engine = _create_engine(self.address, pool_size, patience, slow_seconds or math.inf)
+        if slow_seconds:
+            slow.watch(self.engine.sync_engine, slow_seconds)
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
 
     @asynccontextmanager
@@ -162,9 +190,16 @@ async def call_in(conn: AsyncConnection, statement: str, *args: Any) -> Sequence
     return await (await raw_connection(conn)).fetch(statement, *args)
 
 
-def _create_engine(url: str, pool_size: int, patience: float | None) -> AsyncEngine:
+def _create_engine(
+    address: Address, pool_size: int, patience: float | None, slow_seconds: float
+) -> AsyncEngine:
+    async def connect(**_: object) -> Any:
+        made = await address.connect(patience=patience)
+        made.slow_seconds = slow_seconds
+        return made
+
     return create_async_engine(
-        _address(url).set(drivername="postgresql+asyncpg"),
+        address.url.set(drivername="postgresql+asyncpg"),
         pool_size=pool_size,
         max_overflow=0,
         pool_use_lifo=True,  # few busy connections: each has plans and caches of its own to warm
@@ -172,28 +207,10 @@ def _create_engine(url: str, pool_size: int, patience: float | None) -> AsyncEng
         json_serializer=_to_json,
         json_deserializer=orjson.loads,
         connect_args={
-            "timeout": _CONNECT_SECONDS,
-            "command_timeout": patience,
-            "server_settings": {
-                "application_name": "podium",
-                "timezone": "UTC",
-                "jit": "off",  # it compiles for longer than our statements run
-                "idle_in_transaction_session_timeout": _IDLE_IN_TRANSACTION,
-                "tcp_keepalives_idle": "60",  # spare connections may rest for hours
-            },
+            "async_creator_fn": connect,
+            "prepared_statement_cache_size": 0 if address.pooled else _STATEMENTS,
         },
     )
-
-
-def _address(url: str) -> URL:
-    try:
-        return make_url(url)
-    except (ArgumentError, ValueError):  # what is wrong would tell the password
-        raise SettingsInvalid(
-            "PODIUM_DATABASE_URL is no URL of a database.",
-            hint="Write it as postgresql://user:password@host:5432/database; characters such as @ "
-            "and / in a password as %40 and %2F.",
-        ) from None
 
 
 def _refuse_closed(connection: Any, _record: object, _fairy: object) -> None:
@@ -249,8 +266,17 @@ def _raise_ours(cause: BaseException, error: BaseException) -> None:
         missing = getattr(cause, "detail", None)
         said = _said(cause)
         raise NotFound(f"{said[0].upper()}{said[1:]}.", missing=missing) from error
+    if state == _CLOSED:
+        name = getattr(cause, "detail", None)
+        raise QueueDraining(
+            f"The queue {name!r} is draining: it takes no new tasks.",
+            hint=f"Submit to another queue, or open it: podium queue open {name}.",
+            queue=name,
+        ) from error
     if state == _NO_LEASE:
         raise LeaseLost("The worker holds no lease any more.") from error
+    if isinstance(cause, _UNPREPARED):
+        raise pooler_unknown() from error
 
 
 def _away(cause: BaseException) -> bool:

@@ -36,6 +36,7 @@ class DatabaseUnsupported(PodiumError):
 
     code = "database_unsupported"
     title = "Database cannot be used"
+    advice = "Use a database or a Podium of another version, as the hint says."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,13 @@ async def install(conn: AsyncConnection, scripts: Sequence[str]) -> None:
     await call_in(conn, _WRITE, orjson.dumps(asdict(wanted)).decode())
 
 
+async def are_installed(conn: AsyncConnection, scripts: Sequence[str]) -> bool:
+    """Whether these functions are in the database; ``DatabaseUnsupported`` when newer ones are."""
+    found = await _installed(conn)
+    _refuse_newer(found)
+    return found is not None and found.digest == Functions.of(scripts).digest
+
+
 async def require_installed(conn: AsyncConnection, scripts: Sequence[str]) -> None:
     """Raise ``DatabaseUnsupported`` when the functions of a newer version are in the database,
     and ``Unavailable`` when it has no or other ones."""
@@ -86,6 +94,15 @@ async def require_installed(conn: AsyncConnection, scripts: Sequence[str]) -> No
         raise Unavailable(
             f"The functions in the database are of {_podium(found)}, this is {_podium(wanted)}.",
             hint="`podium up` upgrades them, and so does `podium server`.",
+        )
+
+
+def require_not_newer(version: str) -> None:
+    """``DatabaseUnsupported`` for what a newer version of Podium wrote."""
+    if Version(version) > Version(__version__):
+        raise DatabaseUnsupported(
+            f"It was written by Podium {version}; this is Podium {__version__}.",
+            hint=f"Upgrade this one to {version}, or take a backup made before that.",
         )
 
 

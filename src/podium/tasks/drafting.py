@@ -21,7 +21,14 @@ from podium.kernel.json_schema import Check, Finding, findings
 from podium.kernel.json_text import holds_nul
 from podium.kernel.redaction import redact_text
 from podium.scheduler.model import Edge, NewTask
-from podium.tasks.model import JsonSchema, TaskInBulk, TaskNew
+from podium.tasks.model import (
+    JsonSchema,
+    TaskBase,
+    TaskInBulk,
+    TaskNew,
+    TaskOfSession,
+    TaskOfTemplate,
+)
 
 MAX_EDGES = 100_000
 _TITLE_CHARS = 80
@@ -40,8 +47,10 @@ def draft(
     created_by: str,
     dependencies: tuple[Edge, ...],
     max_bytes: int,
+    trace: Mapping[str, Any] | None = None,
 ) -> NewTask:
-    """The row of one request; raises when its input or a schema is too large."""
+    """The row of one request; raises when its input or a schema is too large. ``trace`` is where
+    spans of its attempts belong."""
     text = json_text(request.input, "input", max_bytes)
     for name in _SCHEMAS:
         if (schema := getattr(request, name)) is not None:
@@ -53,18 +62,24 @@ def draft(
         queue=request.queue,
         title=title_of(request),
         input=text,
-        spec=spec_of(request, bool(dependencies)),
+        spec=spec_of(request, bool(dependencies), trace),
         created_by=created_by,
         priority=request.priority,
         labels=orjson.dumps(request.labels).decode() if request.labels else "{}",
         start_at=start_of(request),
         queue_timeout=request.timeouts.queue,
+        deadline=request.deadline,
         dependencies=dependencies,
         on_dependency_failure=request.on_dependency_failure,
+        limits=tuple(dict.fromkeys(request.limits)),
     )
 
 
-def spec_of(request: TaskNew, depends: bool) -> str:  # noqa: FBT001
+def spec_of(
+    request: TaskNew,
+    depends: bool,  # noqa: FBT001
+    trace: Mapping[str, Any] | None = None,
+) -> str:
     """What worker and scheduler read of the request later, as JSON; defaults are left out."""
     given = request.model_fields_set
     spec: dict[str, Any] = {}
@@ -76,9 +91,21 @@ def spec_of(request: TaskNew, depends: bool) -> str:  # noqa: FBT001
         spec["depends"] = True
     if depends or "on_dependency_failure" in given:
         spec["on_dependency_failure"] = request.on_dependency_failure
+    if request.deadline is not None:
+        spec["deadline"] = request.deadline.isoformat()
+    if request.limits:
+        spec["limits"] = list(dict.fromkeys(request.limits))
+    if request.sticky is not None:
+        spec["sticky"] = request.sticky
+    if trace is not None:
+        spec["trace"] = {**trace, "queue": request.queue}
     for name in _SCHEMAS:
         if name in given and (schema := getattr(request, name)) is not None:
             spec[name] = schema
+    if isinstance(request, TaskOfTemplate):
+        spec["template"] = request.template.model_dump()
+    if isinstance(request, TaskOfSession):
+        spec["session"] = {} if request.config is None else {"config": request.config}
     return orjson.dumps(spec).decode() if spec else "{}"
 
 
@@ -88,7 +115,7 @@ def start_of(request: TaskNew) -> datetime | None:
     return request.start_at
 
 
-def title_of(request: TaskNew) -> str:
+def title_of(request: TaskBase) -> str:
     """The title, or the first line of what is asked, or the agent's name; without secrets, because
     it stands in events and in messages."""
     if request.title:
@@ -173,7 +200,7 @@ def _place(field: str, finding: Finding) -> str:
     return f"{field}.{finding.place.replace('/', '.')}".rstrip(".")
 
 
-async def request_hash(requests: Sequence[TaskNew]) -> bytes:
+async def request_hash(requests: Sequence[TaskBase]) -> bytes:
     """What tells two calls under one idempotency key apart; blind to the order of members."""
     call = hashlib.sha256()
     turn = 0
@@ -261,3 +288,15 @@ def edges(names: Sequence[str], ids: Mapping[str, UUID]) -> tuple[Edge, ...]:
                 ) from None
         found[own] = Edge(own, name)
     return tuple(found.values())
+
+
+def behind(task: NewTask, others: Sequence[UUID]) -> NewTask:
+    """The task, to start once all the others have ended, however they did; it is given the output
+    of the last of them as ``previous``, and those before it as ``previous-2`` and so on."""
+    names = ["previous", *(f"previous-{n}" for n in range(2, len(others) + 1))]
+    spec = {**orjson.loads(task.spec), "depends": True, "on_dependency_failure": "run"}
+    return task._replace(
+        spec=orjson.dumps(spec).decode(),
+        dependencies=tuple(map(Edge, reversed(others), names)),
+        on_dependency_failure="run",
+    )

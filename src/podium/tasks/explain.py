@@ -32,9 +32,11 @@ async def explain(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) -
             blockers = await queued.blockers(conn, row)
             why = "Nothing keeps it from starting: a worker takes it next."
         case TaskState.PENDING | TaskState.WAITING:
-            # First what no waiting mends.
-            blockers = await queued.deleted_agent(conn, row)
-            blockers += await held.blockers(conn, task_id, gates)
+            if await held.is_out_of_line(conn, task_id):
+                blockers = await queued.closures(conn, row)
+            else:  # first what no waiting mends
+                blockers = await queued.deleted_agent(conn, row)
+                blockers += await held.blockers(conn, task_id, gates)
             why = "It is moving from one place to another; look again."
         case _:
             why = _ended(row, state)
@@ -104,8 +106,20 @@ async def _choice(conn: AsyncConnection, task_id: UUID, row: Any) -> AgentChoice
         return None
     if row.agent_id is not None:
         return AgentChoice(name=found.name, how="The task names this agent.", candidates=[])
-    candidates: list[dict[str, Any]] = found.choice or []
-    which = f"least busy of {len(candidates)} agents" if len(candidates) > 1 else "only agent"
+    candidates: list[dict[str, Any]] = found.choice["candidates"] if found.choice else []
+    which = "only agent"
+    if found.choice and found.choice["how"] == "sticky":
+        how = f"Tasks with the key {row.spec.get('sticky')} go to it."
+        return AgentChoice(name=found.name, how=how, candidates=candidates)
+    if len(candidates) > 1:
+        which = _CHOSEN[found.choice["how"]].format(f"{len(candidates)} agents")
     wanted = queued.capabilities_text(row.capabilities)
     how = f"The {which} with {wanted} that had room when a worker took it."
     return AgentChoice(name=found.name, how=how, candidates=candidates)
+
+
+_CHOSEN = {
+    "least_loaded": "least busy of {}",
+    "round_robin": "next in turn of {}",
+    "weighted": "next in turn, by weight, of {}",
+}

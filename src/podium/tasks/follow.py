@@ -1,18 +1,19 @@
-"""Output of a task as it comes."""
+"""What a task's attempts write, as it comes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events.live import Feed, Wakeups
 from podium.events.model import Cursor, EventFilter
 from podium.kernel.errors import Gone, Unavailable
 from podium.storage.database import Database
 from podium.storage.valkey import Listener
-from podium.tasks.model import LogItem
 from podium.tasks.service import TaskService
 
 _log = structlog.get_logger(__name__)
@@ -27,43 +28,64 @@ def log_channel(task_id: UUID) -> str:
     return f"podium:log:{task_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class LogBatch:
-    """Pieces of output; ``last`` when the task has ended and nothing follows."""
+class Numbered(Protocol):
+    """A piece with the number by which those after it are asked for."""
 
-    items: Sequence[LogItem]
+    @property
+    def id(self) -> int: ...
+
+
+Item = TypeVar("Item", bound=Numbered)
+Item_co = TypeVar("Item_co", bound=Numbered, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[Item_co]):
+    """Pieces in order; ``last`` when the task has ended and nothing follows."""
+
+    items: Sequence[Item_co]
     last: bool = False
 
 
-class LogFollower:
-    """Follows the output of tasks: woken by workers, and by the tasks' events when they end."""
+class Follower(Generic[Item]):
+    """Follows what tasks write: woken by workers, and by the tasks' events when they end.
+
+    ``read`` gives at most so many pieces of a task after a number.
+    """
 
     def __init__(
-        self, tasks: TaskService, database: Database, wakeups: Wakeups, feed: Feed
+        self,
+        tasks: TaskService,
+        database: Database,
+        wakeups: Wakeups,
+        feed: Feed,
+        read: Callable[[AsyncConnection, UUID, int, int], Awaitable[Sequence[Item]]],
     ) -> None:
         self._tasks = tasks
         self._database = database
         self._valkey = wakeups.valkey
         self._feed = feed
+        self._read = read
 
-    async def follow(self, task_id: UUID, after: int) -> AsyncGenerator[LogBatch]:
-        """Output after the id ``after``; an empty batch at least every two seconds.
+    async def follow(self, task_id: UUID, after: int, channel: str) -> AsyncGenerator[Batch[Item]]:
+        """Pieces after the number ``after``; an empty batch at least every two seconds. Workers
+        tell on the channel that there are more.
 
         Ends with the last batch, or without one when this process is ending.
         """
         cursor: Cursor | None = None
-        async with self._valkey.listen(log_channel(task_id)) as listener:
+        async with self._valkey.listen(channel) as listener:
             while not self._feed.released:
                 try:
                     cursor = cursor or await self._feed.begin()
                     items, ended = await self._look(task_id, after)
                 except Unavailable as error:
                     _log.warning("logs.wait", task_id=str(task_id), error=error.message)
-                    yield LogBatch(())
+                    yield Batch(())
                     await asyncio.sleep(_RETRY_SECONDS)
                     continue
-                last = ended and len(items) < _PAGE
-                yield LogBatch(items, last)
+                last = ended and not items
+                yield Batch(items, last)
                 if last:
                     return
                 if items:
@@ -71,10 +93,10 @@ class LogFollower:
                 else:
                     cursor = await self._wait(task_id, listener, cursor)
 
-    async def _look(self, task_id: UUID, after: int) -> tuple[list[LogItem], bool]:
+    async def _look(self, task_id: UUID, after: int) -> tuple[Sequence[Item], bool]:
         async with self._database.connect() as conn:
             ended = await self._tasks.has_ended(conn, task_id)  # first: output comes before the end
-            return await self._tasks.logs(conn, task_id, after, None, _PAGE), ended
+            return await self._read(conn, task_id, after, _PAGE), ended
 
     async def _wait(self, task_id: UUID, listener: Listener, cursor: Cursor) -> Cursor | None:
         """Until there may be something new; gives the place to go on from in the events."""

@@ -8,7 +8,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from podium.scheduler.gates import Gate, GateWait
+from podium.scheduler import store as scheduling
+from podium.scheduler.gates import LANES, Gate, GateWait
 from podium.scheduler.tables import attempt, blocked, dependency, gate, need, task, timer, wait
 from podium.tasks.model import Blocker
 
@@ -23,6 +24,14 @@ async def blockers(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) 
         *await _timers(conn, task_id),
         *await _waits(conn, task_id, gates),
     ]
+
+
+async def is_out_of_line(conn: AsyncConnection, task_id: UUID) -> bool:
+    """Whether the task waits at no limit, as its queue is paused or no agent can run it."""
+    query = sa.select(wait.c.task_id).where(
+        wait.c.task_id == task_id, wait.c.gate.startswith(LANES, autoescape=True)
+    )
+    return (await conn.execute(query)).first() is not None
 
 
 async def _dependencies(conn: AsyncConnection, task_id: UUID) -> list[Blocker]:
@@ -84,7 +93,7 @@ async def _waits(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) ->
         units=row.units,
         used=row.used,
         capacity=row.capacity,
-        ahead=await _ahead(conn, row),
+        ahead=await scheduling.count_ahead(conn, task_id, _AHEAD_MOST),
         since=row.since,
     )
     kind = "parked" if row.parked else "gate"
@@ -105,7 +114,6 @@ async def _wait(conn: AsyncConnection, task_id: UUID) -> Any | None:
             sa.func.coalesce(gate.c.used, 0).label("used"),
             sa.func.coalesce(gate.c.capacity, 0).label("capacity"),
             sa.func.coalesce(gate.c.one_shot, sa.true()).label("one_shot"),
-            wait.c.priority,
             wait.c.since,
             wait.c.parked,
             wait.c.attempt,
@@ -115,17 +123,6 @@ async def _wait(conn: AsyncConnection, task_id: UUID) -> Any | None:
         .where(wait.c.task_id == task_id)
     )
     return (await conn.execute(query)).one_or_none()
-
-
-async def _ahead(conn: AsyncConnection, row: Any) -> int:
-    """How many others come first at the gate; counts no further than to a thousand."""
-    first = sa.or_(
-        wait.c.priority > row.priority,
-        sa.and_(wait.c.priority == row.priority, wait.c.task_id < row.task_id),
-    )
-    some = sa.select(wait.c.task_id).where(wait.c.gate == row.gate, first).limit(_AHEAD_MOST)
-    counted = sa.select(sa.func.count()).select_from(some.subquery())
-    return (await conn.execute(counted)).scalar_one()
 
 
 def _signal(row: Any) -> str:

@@ -5,19 +5,24 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import chain
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 from podium.agents.model import CODE_RUNTIMES
-from podium.kernel.errors import NotFound, PodiumError
+from podium.agents.stickiness import Wish
+from podium.kernel.errors import NotFound, within
 from podium.kernel.ids import uuid7, uuid7s
 from podium.scheduler.model import CallKey, Demand, NewTask, SubmitCall, Submitted
 from podium.scheduler.service import Scheduler
 from podium.storage.database import Database
-from podium.tasks import drafting, store
+from podium.tasks import drafting, spans, store
 from podium.tasks.model import BulkCreated, TaskInBulk, TaskNew
 
+if TYPE_CHECKING:
+    from podium.kernel.tracing import Tracing
+
 _CHUNK = 500
+_NO_LANE = 0
 _SEE_TASKS = "`podium task list` shows those of the project."
 
 
@@ -31,6 +36,10 @@ class AgentDirectory(Protocol):
         task may come to run on; ``NotFound`` for a name that is not registered."""
         ...
 
+    async def stick(self, project_id: UUID, wishes: Sequence[Wish]) -> Mapping[Wish, UUID]:
+        """The agent that each wish's key stays with; none where nobody has its capabilities."""
+        ...
+
 
 class Intake:
     """Accepts single tasks and whole graphs of them; what it gave back is durable."""
@@ -42,11 +51,13 @@ class Intake:
         agents: AgentDirectory,
         *,
         max_payload_bytes: int,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._database = database
         self._scheduler = scheduler
         self._agents = agents
         self._max_bytes = max_payload_bytes
+        self._tracing = tracing
 
     async def run_code(self, project_id: UUID, requests: Sequence[TaskNew]) -> bool:
         """Whether one of these tasks may come to run code on a worker's machine.
@@ -61,30 +72,73 @@ class Intake:
                 return True
         return False
 
-    async def accept(
-        self, project_id: UUID, who: str, request: TaskNew, key: str | None
-    ) -> tuple[NewTask, Submitted]:
-        """Accept one task; another id than its own is that of the first time the key came."""
-        dependencies = drafting.edges(request.depends_on, {})
+    async def prepare(self, project_id: UUID, who: str, request: TaskNew) -> NewTask:
+        """The task of a request, checked and about to be submitted."""
         task = drafting.draft(
             request,
             task_id=uuid7(),
             project_id=project_id,
-            lane_id=await self._lane(project_id, request),
+            lane_id=await self._lane(project_id, request, await self._stuck(project_id, [request])),
             created_by=who,
-            dependencies=dependencies,
+            dependencies=drafting.edges(request.depends_on, {}),
+            max_bytes=self._max_bytes,
+            trace=self._tracing.place() if self._tracing else None,
+        )
+        if wrong := await drafting.schema_error([request], [task]):
+            raise wrong[1]
+        return task
+
+    async def check(self, project_id: UUID, request: TaskNew) -> None:
+        """Raise what ``accept`` would, and write nothing. A queue that takes no tasks, which is
+        found by a row that this would have to make, is not seen."""
+        await self._demand(project_id, request)
+        task = drafting.draft(
+            request,
+            task_id=uuid7(),
+            project_id=project_id,
+            lane_id=_NO_LANE,
+            created_by="",
+            dependencies=drafting.edges(request.depends_on, {}),
             max_bytes=self._max_bytes,
         )
         if wrong := await drafting.schema_error([request], [task]):
             raise wrong[1]
-        call_key = None if key is None else await _call_key(project_id, request, key)
-        with _naming_dependencies([(None, request)]):
+        outside = _outside([request], {})
+        with _naming_missing([(None, request)]):
+            async with self._database.connect() as conn:
+                await self._scheduler.require_accepting(conn, [task])
+                known = await store.known(conn, project_id, [task_id for task_id, _, _ in outside])
+        for task_id, _, position in outside:
+            if task_id not in known:
+                raise _no_dependency(task_id, f"depends_on.{position}")
+
+    async def accept(
+        self, project_id: UUID, who: str, request: TaskNew, key: str | CallKey | None
+    ) -> tuple[NewTask, Submitted]:
+        """Accept one task; another id than its own is that of the first time the key came."""
+        if self._tracing is None:
+            return await self._accept(project_id, who, request, key)
+        with spans.submitting(self._tracing, [request]) as span:
+            task, made = await self._accept(project_id, who, request, key)
+            span.set_attribute("messaging.message.id", str(made.ids[0]))
+            return task, made
+
+    async def _accept(
+        self, project_id: UUID, who: str, request: TaskNew, key: str | CallKey | None
+    ) -> tuple[NewTask, Submitted]:
+        task = await self.prepare(project_id, who, request)
+        call_key = await _call_key(project_id, request, key) if isinstance(key, str) else key
+        with _naming_missing([(None, request)]):
             made = await self._scheduler.submit(SubmitCall([task], call_key))
         return task, made
 
     async def accepted_before(self, project_id: UUID, request: TaskNew, key: str) -> UUID | None:
         """The task that the same call was given when it came before."""
-        made = await self._scheduler.made_before([await _call_key(project_id, request, key)])
+        return await self.accepted_by(await _call_key(project_id, request, key))
+
+    async def accepted_by(self, key: CallKey) -> UUID | None:
+        """The task that the call with this key was given when it came before."""
+        made = await self._scheduler.made_before([key])
         return made[0][0] if made else None
 
     async def accepted_many_before(
@@ -107,6 +161,14 @@ class Intake:
         self, project_id: UUID, who: str, requests: Sequence[TaskInBulk], key: str | None
     ) -> BulkCreated:
         """Accept many tasks, dependencies before dependents, in chunks that commit one by one."""
+        if self._tracing is None:
+            return await self._accept_many(project_id, who, requests, key)
+        with spans.submitting(self._tracing, requests):
+            return await self._accept_many(project_id, who, requests, key)
+
+    async def _accept_many(
+        self, project_id: UUID, who: str, requests: Sequence[TaskInBulk], key: str | None
+    ) -> BulkCreated:
         drafting.check_edges(requests)
         order = drafting.ordered(requests)
         ids = uuid7s(len(requests))
@@ -114,8 +176,10 @@ class Intake:
         tasks = await self._drafts(project_id, who, requests, ids, refs)
         call_hash = await drafting.request_hash(requests) if key is not None else b""
         outside = _outside(requests, refs)
-        if outside and not await self._begun_before(project_id, key, call_hash):
-            await self._require_dependencies(project_id, outside)
+        if (outside or len(tasks) > _CHUNK) and not await self._begun_before(
+            project_id, key, call_hash
+        ):
+            await self._check_all(project_id, tasks, requests, outside)
         renamed = False
         for number, start in enumerate(range(0, len(order), _CHUNK)):
             chunk = order[start : start + _CHUNK]
@@ -147,7 +211,7 @@ class Intake:
         key: CallKey | None,
         requests: Sequence[tuple[int, TaskNew]],
     ) -> Submitted:
-        with _naming_dependencies(requests):
+        with _naming_missing(requests):
             return await self._scheduler.submit(SubmitCall(tasks, key))
 
     async def _drafts(
@@ -158,13 +222,16 @@ class Intake:
         ids: Sequence[UUID],
         refs: Mapping[str, UUID],
     ) -> list[NewTask]:
-        lanes: dict[tuple[str | None, tuple[str, ...], str], int] = {}
+        lanes: dict[tuple[str | None, tuple[str, ...], str, UUID | None], int] = {}
+        stuck = await self._stuck(project_id, requests)
+        trace = spans.place(self._tracing, len(requests)) if self._tracing else None
         tasks: list[NewTask] = []
         for place, request in enumerate(requests):
-            with _naming_task(place):
-                wanted = (request.agent, tuple(request.capabilities), request.queue)
+            with within(f"tasks.{place}"):
+                agent = stuck.get(_wish(request)) if request.sticky else None
+                wanted = (request.agent, tuple(request.capabilities), request.queue, agent)
                 if wanted not in lanes:
-                    lanes[wanted] = await self._lane(project_id, request)
+                    lanes[wanted] = await self._lane(project_id, request, stuck)
                 task = drafting.draft(
                     request,
                     task_id=ids[place],
@@ -173,44 +240,69 @@ class Intake:
                     created_by=who,
                     dependencies=drafting.edges(request.depends_on, refs),
                     max_bytes=self._max_bytes,
+                    trace=trace,
                 )
             tasks.append(task)
             if place % _CHUNK == 0:
                 await asyncio.sleep(0)  # let other requests have their turn
         if wrong := await drafting.schema_error(requests, tasks):
-            with _naming_task(wrong[0]):
+            with within(f"tasks.{wrong[0]}"):
                 raise wrong[1]
         return tasks
 
-    async def _lane(self, project_id: UUID, request: TaskNew) -> int:
+    async def _stuck(self, project_id: UUID, requests: Sequence[TaskNew]) -> Mapping[Wish, UUID]:
+        """The agents that tasks with keys stay with."""
+        wishes = {_wish(request) for request in requests if request.sticky}
+        return await self._agents.stick(project_id, list(wishes)) if wishes else {}
+
+    async def _lane(self, project_id: UUID, request: TaskNew, stuck: Mapping[Wish, UUID]) -> int:
+        agent_id = await self._demand(project_id, request)
         capabilities = tuple(sorted(set(request.capabilities)))
+        prefers = stuck.get(_wish(request)) if request.sticky else None
+        demand = Demand(project_id, request.queue, agent_id, capabilities, prefers)
+        return await self._scheduler.lane(demand)
+
+    async def _demand(self, project_id: UUID, request: TaskNew) -> UUID | None:
+        """The id of the agent that the task names; ``NotFound`` when it is not registered."""
         try:
-            agent_id, _ = await self._agents.demand(project_id, request.agent, capabilities)
+            agent_id, _ = await self._agents.demand(project_id, request.agent, request.capabilities)
         except NotFound as error:
             error.context = {**error.context, "field": "agent"}
             raise
-        demand = Demand(project_id, request.queue, agent_id, capabilities)
-        return await self._scheduler.lane(demand)
+        return agent_id
 
-    async def _require_dependencies(
-        self, project_id: UUID, wanted: Sequence[tuple[UUID, int, int]]
+    async def _check_all(
+        self,
+        project_id: UUID,
+        tasks: Sequence[NewTask],
+        requests: Sequence[TaskInBulk],
+        outside: Sequence[tuple[UUID, int, int]],
     ) -> None:
-        """Tell of a dependency that does not exist before anything is accepted."""
-        async with self._database.connect() as conn:
-            known = await store.known(conn, project_id, [task_id for task_id, _, _ in wanted])
-        for task_id, place, position in wanted:
+        """Tell of a dependency or a limit that does not exist, and of a queue that takes no tasks,
+        before anything is accepted."""
+        with _naming_missing(list(enumerate(requests))):
+            async with self._database.connect() as conn:
+                await self._scheduler.require_accepting(conn, tasks)
+                known = await store.known(conn, project_id, [task_id for task_id, _, _ in outside])
+        for task_id, place, position in outside:
             if task_id not in known:
-                raise NotFound(
-                    f"Task {task_id} does not exist in this project.",
-                    hint=_SEE_TASKS,
-                    missing=str(task_id),
-                    field=f"tasks.{place}.depends_on.{position}",
-                )
+                raise _no_dependency(task_id, f"tasks.{place}.depends_on.{position}")
 
 
-def _outside(
-    requests: Sequence[TaskInBulk], refs: Mapping[str, UUID]
-) -> list[tuple[UUID, int, int]]:
+def _no_dependency(task_id: UUID, field: str) -> NotFound:
+    return NotFound(
+        f"Task {task_id} does not exist in this project.",
+        hint=_SEE_TASKS,
+        missing=str(task_id),
+        field=field,
+    )
+
+
+def _wish(request: TaskNew) -> Wish:
+    return request.sticky or "", frozenset(request.capabilities)
+
+
+def _outside(requests: Sequence[TaskNew], refs: Mapping[str, UUID]) -> list[tuple[UUID, int, int]]:
     """Dependencies that are no tasks of the call: of which task, and where it names them."""
     return [
         (UUID(name), place, position)
@@ -235,29 +327,29 @@ def _again(task: NewTask, request: TaskNew, refs: Mapping[str, UUID]) -> NewTask
 
 
 @contextmanager
-def _naming_task(place: int) -> Generator[None]:
-    """Errors tell in which task of the call their field is."""
-    try:
-        yield
-    except PodiumError as error:
-        field = str(error.context.get("field", ""))
-        error.context = {**error.context, "field": f"tasks.{place}.{field}".rstrip(".")}
-        raise
-
-
-@contextmanager
-def _naming_dependencies(requests: Iterable[tuple[int | None, TaskNew]]) -> Generator[None]:
-    """An error about a dependency that does not exist tells which field names it, and where to look
-    for another."""
+def _naming_missing(requests: Iterable[tuple[int | None, TaskNew]]) -> Generator[None]:
+    """An error about a dependency or a limit that does not exist tells which field names it, and
+    what to do."""
     try:
         yield
     except NotFound as error:
         missing = str(error.context.get("missing"))
         for place, request in requests:
-            if missing in request.depends_on:
-                field = f"depends_on.{request.depends_on.index(missing)}"
+            if found := _names(request, missing):
+                field, error.hint = found
                 field = field if place is None else f"tasks.{place}.{field}"
                 error.context = {**error.context, "field": field}
-                error.hint = _SEE_TASKS
                 break
         raise
+
+
+def _names(request: TaskNew, missing: str) -> tuple[str, str] | None:
+    """The field of the request that names what does not exist, and what to do."""
+    if missing in request.depends_on:
+        return f"depends_on.{request.depends_on.index(missing)}", _SEE_TASKS
+    if missing in request.limits:
+        return (
+            f"limits.{request.limits.index(missing)}",
+            f"Set it first: podium limit set {missing} --concurrency 1",
+        )
+    return None

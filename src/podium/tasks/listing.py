@@ -1,26 +1,39 @@
-"""Pages of a project's tasks, newest first.
+"""Pages of a project's tasks, and how many there are.
 
 The ids of a page are picked state by state, each from where it is found in order or where there
 are few, before the rest of the rows is looked up: a million tasks of another state cost nothing.
+A page in another order than that of their creation is a page of the newest ten thousand.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from podium.kernel.ids import least_uuid7
 from podium.scheduler.model import ENDED, TaskState
 from podium.scheduler.tables import blocked, lane, ready, running, task, timer, wait
-from podium.tasks.tables import PLACES, SUMMARY
+from podium.tasks import search
+from podium.tasks.tables import PLACES, STATE, SUMMARY
 
+MOST_SORTED = 10_000
+"""So many of the newest tasks that match are put in another order, and are counted."""
 _PROJECT = sa.bindparam("project_id", type_=sa.Uuid)
 _MOST = sa.bindparam("most", type_=sa.Integer)
+_BOUND = sa.bindparam("bound", type_=sa.Uuid)
+_IDS = sa.bindparam("ids", type_=ARRAY(sa.Uuid))
+_Built = tuple[sa.Select[*tuple[Any, ...]], frozenset[str]]
+"""A statement and the names of its parameters."""
+_LOWEST, _HIGHEST = UUID(int=0), UUID(int=2**128 - 1)
+_CLOCKS_DIFFER = timedelta(days=1)
+"""So far may the clock that made an id be from the database's: ids only narrow down."""
 _WHERE: dict[TaskState, list[tuple[sa.Table, bool | None]]] = {
     TaskState.RUNNING: [(running, None)],
     TaskState.QUEUED: [(ready, None)],
@@ -30,9 +43,29 @@ _WHERE: dict[TaskState, list[tuple[sa.Table, bool | None]]] = {
 """The hot tables of each open state; of ``wait`` those that are parked, or that are not."""
 
 
+class Order(StrEnum):
+    """How a list is sorted; tasks that are alike by it, the newest first."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    FINISHED = "finished"
+    LONGEST = "longest"
+    PRIORITY = "priority"
+
+
+CREATED = frozenset({Order.NEWEST, Order.OLDEST})
+_ENDED = frozenset(TaskState(value) for value in ENDED)
+_SORTS: Mapping[Order, sa.ColumnElement[Any]] = {
+    Order.FINISHED: task.c.finished_at.desc().nulls_last(),
+    Order.LONGEST: (task.c.finished_at - task.c.started_at).desc().nulls_last(),
+    Order.PRIORITY: task.c.priority.desc(),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Which tasks a list holds; empty fields let all pass. ``agents`` are ids."""
+    """Which tasks a list holds; empty fields let all pass. ``agents`` are ids, ``words`` what
+    ``search.query`` made of what was typed."""
 
     states: frozenset[TaskState] = frozenset()
     agents: tuple[UUID, ...] = ()
@@ -40,6 +73,18 @@ class TaskFilter:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     created_after: datetime | None = None
     created_before: datetime | None = None
+    words: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which of them a page shows: ``limit`` at most, behind the first ``offset``. ``beyond`` is
+    the last task of the page before, where the order is that of their creation."""
+
+    limit: int
+    offset: int = 0
+    beyond: UUID | None = None
+    order: Order = Order.NEWEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,47 +97,138 @@ class _Shape:
     labels: bool
     created_after: bool
     created_before: bool
-    before: bool
+    bounded: bool
+    order: Order
+
+    @classmethod
+    def of(cls, wanted: TaskFilter, window: Window) -> "_Shape":
+        return cls(
+            wanted.states,
+            bool(wanted.agents),
+            wanted.queue is not None,
+            bool(wanted.labels),
+            wanted.created_after is not None,
+            wanted.created_before is not None,
+            window.beyond is not None,
+            window.order,
+        )
 
 
 async def page(
-    conn: AsyncConnection, project_id: UUID, wanted: TaskFilter, before: UUID | None, limit: int
+    conn: AsyncConnection, project_id: UUID, wanted: TaskFilter, window: Window
 ) -> Sequence[Any]:
-    """Rows of a list, newest first, older than the task ``before``."""
-    shape = _Shape(
-        wanted.states,
-        bool(wanted.agents),
-        wanted.queue is not None,
-        bool(wanted.labels),
-        wanted.created_after is not None,
-        wanted.created_before is not None,
-        before is not None,
-    )
-    values = {
+    """The rows of a list that the window shows, in its order."""
+    values = _values(project_id, wanted, window)
+    shape = _Shape.of(wanted, window)
+    if wanted.words is None:
+        return await _run(conn, _page(shape), values)
+    of = window if window.order in CREATED else Window(MOST_SORTED)
+    values["ids"] = await _found(conn, project_id, wanted, of)
+    return await _run(conn, _page_of_ids(shape.order), values)
+
+
+async def count(conn: AsyncConnection, project_id: UUID, wanted: TaskFilter, most: int) -> int:
+    """How many tasks match; counted up to ``most``."""
+    window = Window(most)
+    if wanted.words is not None:
+        return len(await _found(conn, project_id, wanted, window))
+    values = _values(project_id, wanted, window)
+    (row,) = await _run(conn, _count(_Shape.of(wanted, window)), values)
+    return row.count
+
+
+async def ids(
+    conn: AsyncConnection, project_id: UUID, wanted: TaskFilter, window: Window
+) -> list[UUID]:
+    """The same as ``page``, but their ids alone, in the order of creation."""
+    if wanted.words is not None:
+        return await _found(conn, project_id, wanted, window)
+    values = _values(project_id, wanted, window)
+    return [row.id for row in await _run(conn, _chosen(_Shape.of(wanted, window)), values)]
+
+
+def _values(project_id: UUID, wanted: TaskFilter, window: Window) -> dict[str, Any]:
+    sorted_whole = window.order not in CREATED
+    return {
         "project_id": project_id,
-        "most": limit,
+        "most": MOST_SORTED if sorted_whole else window.offset + window.limit,
+        "offset": window.offset,
+        "limit": window.limit,
         "agents": list(wanted.agents),
         "queue": wanted.queue,
         "labels": wanted.labels,
         "created_after": wanted.created_after,
         "created_before": wanted.created_before,
-        "before": before,
+        "bound": window.beyond,
+        "least": wanted.created_after and least_uuid7(wanted.created_after - _CLOCKS_DIFFER),
+        "greatest": wanted.created_before and least_uuid7(wanted.created_before + _CLOCKS_DIFFER),
+        "states": [state.value for state in wanted.states],
     }
-    statement, names = _statement(shape)
+
+
+async def _run(
+    conn: AsyncConnection,
+    built: _Built,
+    values: Mapping[str, Any],
+) -> Sequence[Any]:
+    statement, names = built
     used = {name: value for name, value in values.items() if name in names}
     return (await conn.execute(statement, used)).all()
 
 
-@lru_cache(maxsize=512)
-def _statement(shape: _Shape) -> tuple[sa.Select[*tuple[Any, ...]], frozenset[str]]:
-    """The statement of this shape and the names of its parameters."""
-    branches = [_branch(shape, state) for state in sorted(shape.states)] or [_branch(shape, None)]
-    limited = [branch.order_by(sa.desc("id")).limit(_MOST).subquery() for branch in branches]
-    picked = sa.union_all(*(sa.select(each.c.id) for each in limited)).subquery()
-    ids = sa.select(picked.c.id).order_by(picked.c.id.desc()).limit(_MOST)
-    statement = sa.select(*SUMMARY).select_from(PLACES).where(task.c.id.in_(ids))
-    statement = statement.order_by(task.c.id.desc())
+def _built(statement: sa.Select[*tuple[Any, ...]]) -> _Built:
     return statement, frozenset(statement.compile().params)
+
+
+@lru_cache(maxsize=512)
+def _page(shape: _Shape) -> _Built:
+    return _built(_rows(_picked(shape), shape.order))
+
+
+@lru_cache(maxsize=8)
+def _page_of_ids(order: Order) -> _Built:
+    return _built(_rows(sa.select(sa.func.unnest(_IDS).label("id")).subquery(), order))
+
+
+@lru_cache(maxsize=512)
+def _count(shape: _Shape) -> _Built:
+    some = sa.select(_picked(shape).c.id).limit(_MOST).subquery()
+    return _built(sa.select(sa.func.count().label("count")).select_from(some))
+
+
+@lru_cache(maxsize=512)
+def _chosen(shape: _Shape) -> _Built:
+    picked = _picked(shape)
+    return _built(_cut(sa.select(picked.c.id).order_by(_by_id(picked.c.id, shape.order))))
+
+
+def _picked(shape: _Shape) -> sa.Subquery:
+    """The ids that come into question: the first of each state in the order of the shape."""
+    branches = [_branch(shape, state) for state in sorted(shape.states)] or [_branch(shape, None)]
+    by_id = _by_id(sa.column("id"), shape.order)
+    limited = [branch.order_by(by_id).limit(_MOST).subquery() for branch in branches]
+    return sa.union_all(*(sa.select(each.c.id) for each in limited)).subquery()
+
+
+def _rows(picked: sa.Subquery, order: Order) -> sa.Select[*tuple[Any, ...]]:
+    if order in CREATED:
+        by: list[sa.ColumnElement[Any]] = [_by_id(task.c.id, order)]
+        chosen = _cut(sa.select(picked.c.id).order_by(_by_id(picked.c.id, order)))
+    else:
+        by = [_SORTS[order], task.c.id.desc()]
+        newest = sa.select(picked.c.id).order_by(picked.c.id.desc()).limit(_MOST).subquery()
+        records = task.join(newest, newest.c.id == task.c.id)
+        chosen = _cut(sa.select(task.c.id).select_from(records).order_by(*by))
+    return sa.select(*SUMMARY).select_from(PLACES).where(task.c.id.in_(chosen)).order_by(*by)
+
+
+def _by_id(column: sa.ColumnElement[Any], order: Order) -> sa.ColumnElement[Any]:
+    return column.asc() if order is Order.OLDEST else column.desc()
+
+
+def _cut(query: sa.Select[Any]) -> sa.Select[Any]:
+    offset, limit = (sa.bindparam(name, type_=sa.Integer) for name in ("offset", "limit"))
+    return query.offset(offset).limit(limit)
 
 
 def _branch(shape: _Shape, state: TaskState | None) -> sa.Select[Any]:
@@ -102,7 +238,7 @@ def _branch(shape: _Shape, state: TaskState | None) -> sa.Select[Any]:
         if shape.agents or shape.queue:
             query = query.where(task.c.lane_id.in_(_lanes(shape)))
         query = query.where(task.c.outcome == state.value) if state else query
-        return query.where(task.c.id < _before()) if shape.before else query
+        return query.where(*_beyond(shape, task.c.id))
     parts = [_in_table(shape, table, parked) for table, parked in _WHERE[state]]
     if len(parts) == 1:
         return parts[0]
@@ -114,8 +250,7 @@ def _in_table(shape: _Shape, table: sa.Table, parked: bool | None) -> sa.Select[
     query = sa.select(table.c.task_id.label("id")).where(table.c.lane_id.in_(_lanes(shape)))
     if parked is not None:
         query = query.where(table.c.parked.is_(parked))
-    if shape.before:
-        query = query.where(table.c.task_id < _before())
+    query = query.where(*_beyond(shape, table.c.task_id))
     if conditions := _of_record(shape):
         query = query.join(task, task.c.id == table.c.task_id).where(*conditions)
     return query
@@ -129,8 +264,10 @@ def _of_record(shape: _Shape) -> list[sa.ColumnElement[bool]]:
     moment = sa.DateTime(timezone=True)
     if shape.created_after:
         conditions.append(task.c.created_at > sa.bindparam("created_after", type_=moment))
+        conditions.append(task.c.id >= sa.bindparam("least", type_=sa.Uuid))
     if shape.created_before:
         conditions.append(task.c.created_at < sa.bindparam("created_before", type_=moment))
+        conditions.append(task.c.id <= sa.bindparam("greatest", type_=sa.Uuid))
     return conditions
 
 
@@ -144,5 +281,60 @@ def _lanes(shape: _Shape) -> sa.Select[Any]:
     return query
 
 
-def _before() -> sa.BindParameter[UUID]:
-    return sa.bindparam("before", type_=sa.Uuid)
+def _beyond(shape: _Shape, column: sa.ColumnElement[Any]) -> list[sa.ColumnElement[bool]]:
+    if not shape.bounded:
+        return []
+    return [column > _BOUND if shape.order is Order.OLDEST else column < _BOUND]
+
+
+# -- by words ------------------------------------------------------------------------------------
+
+
+async def _found(
+    conn: AsyncConnection, project_id: UUID, wanted: TaskFilter, window: Window
+) -> list[UUID]:
+    """The first tasks that have the words, as many as the window needs."""
+    upwards = window.order is Order.OLDEST
+    shape = _Shape.of(wanted, window)
+    values = _values(project_id, wanted, window)
+    lanes: Sequence[int] = ()
+    if shape.agents or shape.queue:
+        lanes = [row.id for row in await _run(conn, _built(_lanes(shape)), values)]
+        if not lanes:
+            return []
+    ended = wanted.states if wanted.states <= _ENDED else frozenset[TaskState]()
+    bound = window.beyond or (_LOWEST if upwards else _HIGHEST)
+    values |= {"words": wanted.words, "bound": bound}
+    found: list[UUID] = []
+    parts = await search.parts(conn, project_id, bound, wanted.words or "", upwards=upwards)
+    for some in search.steps(parts):
+        marks = search.marks(
+            [f"p{number}" for number in some],
+            [f"l{lane_id}" for lane_id in lanes],
+            [f"o{state.value}" for state in sorted(ended)],
+        )
+        more = {"marks": marks, "most": values["most"] - len(found)}
+        found += [row.task_id for row in await _run(conn, _hits(shape), values | more)]
+        if len(found) == values["most"]:
+            break
+    return found
+
+
+@lru_cache(maxsize=512)
+def _hits(shape: _Shape) -> _Built:
+    """Documents tell which tasks come into question; what holds of them now their records tell,
+    which are looked up one by one, in order, until there are enough."""
+    hits = search.hits()
+    by_id = _by_id(hits.c.task_id, shape.order)
+    ordered = sa.select(hits.c.task_id).where(*_beyond(shape, hits.c.task_id))
+    found = ordered.order_by(by_id).subquery()
+    conditions = _of_record(shape)
+    tables: sa.FromClause = task
+    if shape.states:
+        states = sa.bindparam("states", type_=ARRAY(sa.Text))
+        conditions.append((task.c.outcome if shape.states <= _ENDED else STATE) == sa.any_(states))
+        tables = task if shape.states <= _ENDED else PLACES
+    itself = task.c.id == sa.any_(array([found.c.task_id]))
+    record = sa.exists().select_from(tables).where(itself, *conditions)
+    query = sa.select(found.c.task_id).where(record)
+    return _built(query.order_by(_by_id(found.c.task_id, shape.order)).limit(_MOST))

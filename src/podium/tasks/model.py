@@ -1,47 +1,27 @@
 """Tasks as clients see them. Durations are seconds, times UTC."""
 
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    SkipValidation,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation, model_validator
 
-from podium.kernel.fields import IN_SECONDS, Body, Labels, Line, Page, Prose, Word
+from podium.kernel.fields import (
+    IN_SECONDS,
+    Body,
+    Labels,
+    LimitName,
+    Line,
+    Moment,
+    Page,
+    Prose,
+    Word,
+)
 from podium.scheduler.model import DependencyPolicy, RetryPolicy, TaskState, Timeouts
 
 MAX_BULK = 10_000
 _MAX_DEPENDENCIES = 10_000
 
-
-_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-
-
-def _storable(moment: datetime) -> datetime:
-    if not _EARLIEST <= moment <= _LATEST:
-        raise ValueError("must lie between the years 1970 and 9000")
-    return moment
-
-
-def _written(moment: object) -> object:
-    if not isinstance(moment, str | datetime) or re.fullmatch(r"[-+\d.\s]*", str(moment)):
-        raise ValueError("must be a moment in ISO 8601 with its time zone")
-    return moment
-
-
-Moment = Annotated[
-    AwareDatetime, Field(strict=False), BeforeValidator(_written), AfterValidator(_storable)
-]
 Priority = Annotated[int, Field(ge=-100, le=100, description="Higher runs first.")]
 Title = Annotated[Line, Field(min_length=1, max_length=500)]
 JsonSchema = dict[str, JsonValue]
@@ -50,8 +30,8 @@ Given = SkipValidation[JsonValue]
 values in it would cost more than all else."""
 
 
-class TaskNew(Body):
-    """A task to be done by one agent: a named one, or any that has all the capabilities."""
+class TaskManner(Body):
+    """Who does a task and how, apart from what is to be done."""
 
     title: Title | None = Field(default=None, description="Default: made from agent and input.")
     agent: Word | None = Field(default=None, description="Name of the agent that must do it.")
@@ -61,10 +41,49 @@ class TaskNew(Body):
         description="Any agent that has all of these may do it.",
         json_schema_extra={"default": []},
     )
-    input: Given = Field(default=None, description="What the agent is given.")
     priority: Priority = 0
     labels: Labels = Field(default_factory=dict[str, str], json_schema_extra={"default": {}})
     queue: Word = "default"
+    limits: list[LimitName] = Field(
+        default_factory=list[str],
+        max_length=20,
+        description="Names of limits that it counts against while it runs, such as `customer:42`.",
+        json_schema_extra={"default": []},
+    )
+    sticky: LimitName | None = Field(
+        default=None,
+        description="Tasks with the same key go to the same one of the agents that have their "
+        "capabilities, as long as it is enabled and healthy. Goes with `capabilities`.",
+    )
+    timeouts: Timeouts = Timeouts()
+    retry: RetryPolicy = RetryPolicy()
+
+
+class TaskBase(TaskManner):
+    """What is to be done, by one agent: a named one, or any that has all the capabilities."""
+
+    input: Given = Field(default=None, description="What the agent is given.")
+    input_schema: JsonSchema | None = Field(
+        default=None,
+        description="JSON Schema that the input must match. It may refer to its own parts only.",
+    )
+    output_schema: JsonSchema | None = Field(
+        default=None,
+        description="JSON Schema that the agent's output must match, or the attempt fails.",
+    )
+
+    @model_validator(mode="after")
+    def _for_somebody(self) -> Self:
+        if (self.agent is None) == (not self.capabilities):
+            raise ValueError("name either an agent or capabilities")
+        if self.sticky is not None and self.agent is not None:
+            raise ValueError("sticky goes with capabilities: the task names its agent")
+        return self
+
+
+class TaskTimes(Body):
+    """What a task waits for before it starts, and when it must have ended."""
+
     depends_on: list[Annotated[Line, Field(max_length=100)]] = Field(
         default_factory=list[str],
         max_length=_MAX_DEPENDENCIES,
@@ -82,16 +101,22 @@ class TaskNew(Body):
     start_at: Moment | None = Field(
         default=None, description="Time before which it does not start; excludes delay."
     )
-    timeouts: Timeouts = Timeouts()
-    retry: RetryPolicy = RetryPolicy()
-    input_schema: JsonSchema | None = Field(
+    deadline: Moment | None = Field(
         default=None,
-        description="JSON Schema that the input must match. It may refer to its own parts only.",
+        description="Time by which it must have ended: it fails then, wherever it is.",
     )
-    output_schema: JsonSchema | None = Field(
-        default=None,
-        description="JSON Schema that the agent's output must match, or the attempt fails.",
-    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.delay is not None and self.start_at is not None:
+            raise ValueError("give either delay or start_at")
+        if self.deadline and self.start_at and self.deadline <= self.start_at:
+            raise ValueError("the deadline must come after start_at")
+        return self
+
+
+class TaskNew(TaskTimes, TaskBase):
+    """A task to be done by one agent: a named one, or any that has all the capabilities."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -108,13 +133,27 @@ class TaskNew(Body):
         },
     )
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.agent is None) == (not self.capabilities):
-            raise ValueError("name either an agent or capabilities")
-        if self.delay is not None and self.start_at is not None:
-            raise ValueError("give either delay or start_at")
-        return self
+
+class TemplateUsed(BaseModel):
+    """The template that a task was started from."""
+
+    name: str
+    version: int
+    built_in: bool = Field(description="Whether the version is Podium's own, or the project's.")
+
+
+class TaskOfTemplate(TaskNew):
+    """A task that was made from a template. Never the body of a request: who sends a task cannot
+    say where it comes from."""
+
+    template: TemplateUsed
+
+
+class TaskOfSession(TaskNew):
+    """The task of a session. Never the body of a request, as above."""
+
+    config: dict[str, JsonValue] | None = None
+    """The whole configuration of its agent, where the session has one of its own."""
 
 
 class TaskInBulk(TaskNew):
@@ -139,12 +178,15 @@ class BulkCreated(BaseModel):
 
 class TaskEdit(Body):
     """What to change of a pending or queued task; fields left out stay, and those that are null,
-    but for `input`, whose null is a value."""
+    but for `input`, whose null is a value, and `deadline`."""
 
     title: Title | None = None
     priority: Priority | None = None
     labels: Labels | None = None
     input: Given = None
+    deadline: Moment | None = Field(
+        default=None, description="null takes it away. A change lets the queue timeout count anew."
+    )
     timeouts: Timeouts | None = Field(
         default=None, description="Replaces all three. The queue timeout counts from the edit."
     )
@@ -168,10 +210,14 @@ class Cancelled(BaseModel):
 
 
 class TaskProgress(BaseModel):
-    """What the running attempt said last."""
+    """What the running attempt said last, and how long it may still take."""
 
     fraction: float | None = Field(description="0 to 1; null when the agent cannot know.")
     note: str | None
+    seconds_left: float | None = Field(
+        description="An estimate, from what the attempt says and how long tasks like it took that "
+        "succeeded; null when neither tells."
+    )
 
 
 class DependencyView(BaseModel):
@@ -226,8 +272,10 @@ class Task(BaseModel):
     priority: int
     labels: dict[str, str]
     queue: str
+    limits: list[str]
     agent: str | None
     capabilities: list[str]
+    sticky: str | None
     input: JsonValue
     output: JsonValue
     error: dict[str, Any] | None
@@ -235,10 +283,13 @@ class Task(BaseModel):
     progress: TaskProgress | None
     depends_on: list[DependencyView]
     on_dependency_failure: DependencyPolicy
+    deadline: datetime | None
     timeouts: Timeouts
     retry: RetryPolicy
     input_schema: JsonSchema | None
     output_schema: JsonSchema | None
+    template: TemplateUsed | None = Field(description="null: it was not started from one.")
+    interactive: bool = Field(description="Whether it is a session, in which people talk to it.")
     created_at: datetime
     created_by: str
     started_at: datetime | None
@@ -250,6 +301,15 @@ class Task(BaseModel):
 
 class TaskPage(Page[TaskSummary]):
     """Tasks, newest first."""
+
+
+class Choice(BaseModel):
+    """How an agent was chosen among those that could have taken a task."""
+
+    how: Literal["least_loaded", "round_robin", "weighted", "sticky"]
+    candidates: list[dict[str, Any]] = Field(
+        description="The first ten, who comes first first: their names, and what was compared."
+    )
 
 
 class AttemptView(BaseModel):
@@ -271,9 +331,7 @@ class AttemptView(BaseModel):
         description="What kept its processes from Podium's own files. none: nothing, as inside the "
         "worker. null: not known, as of one that runs inside the worker and has not ended."
     )
-    choice: list[dict[str, Any]] | None = Field(
-        description="The agents that could have taken it, when it was chosen by capability."
-    )
+    choice: Choice | None = Field(description="null when the task names its agent.")
 
 
 class AttemptList(BaseModel):
@@ -315,8 +373,8 @@ class Blocker(BaseModel):
 
     kind: Literal[
         "dependency", "delay", "retry", "gate", "parked", "no_agent", "agent_disabled",
-        "agent_unhealthy", "agent_busy", "no_worker", "worker_busy",
-        "worker_blocked", "behind",
+        "agent_unhealthy", "agent_busy", "queue_paused", "queue_full", "queue_rate", "no_worker",
+        "worker_busy", "worker_blocked", "behind",
     ]  # fmt: skip
     detail: str
     subject: UUID | None = None

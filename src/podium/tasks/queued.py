@@ -8,7 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.agents.store import agent
 from podium.kernel.fields import closest
-from podium.scheduler.tables import ready, running, task, worker
+from podium.queues import store as queues
+from podium.scheduler import store as scheduling
+from podium.scheduler.model import rate_text
+from podium.scheduler.tables import running, worker
+from podium.tasks.held import time_text
 from podium.tasks.model import Blocker
 
 _AHEAD_MOST = 1000
@@ -20,9 +24,10 @@ async def blockers(conn: AsyncConnection, row: Any) -> list[Blocker]:
     usable = [each for each in agents if each.enabled and each.healthy]
     free = [each for each in usable if not each.cap or each.busy < each.cap]
     found = _agent_blockers(agents, usable, free) if agents else [await _no_agent(conn, row)]
+    found += await _queue_blockers(conn, row)
     if not found:
         found = await _worker_blockers(conn, row, free)
-    if ahead := await _ahead(conn, row):
+    if ahead := await scheduling.count_ahead(conn, row.id, _AHEAD_MOST):
         count = f"At least {ahead}" if ahead == _AHEAD_MOST else str(ahead)
         come = "task comes" if ahead == 1 else "tasks come"
         detail = f"{count} {come} before it in its queue, by priority, then age."
@@ -30,10 +35,23 @@ async def blockers(conn: AsyncConnection, row: Any) -> list[Blocker]:
     return found
 
 
+async def closures(conn: AsyncConnection, row: Any) -> list[Blocker]:
+    """Why a task holds nothing of its limits: it could not run if it did."""
+    agents = await _agents(conn, row)
+    usable = [each for each in agents if each.enabled and each.healthy]
+    found = _agent_blockers(agents, usable, usable) if agents else [await _no_agent(conn, row)]
+    found += [each for each in await _queue_blockers(conn, row) if each.kind == "queue_paused"]
+    return [
+        Blocker(kind=each.kind, detail=f"{each.detail} Until then it holds nothing of its limits.")
+        for each in found
+    ]
+
+
 async def _agents(conn: AsyncConnection, row: Any) -> Sequence[Any]:
     """The agents that match the task's lane, as the claim sees them."""
     busy = sa.select(sa.func.count()).where(running.c.agent_id == agent.c.id).scalar_subquery()
     query = sa.select(
+        agent.c.id,
         agent.c.name,
         agent.c.runtime,
         agent.c.enabled,
@@ -49,7 +67,10 @@ async def _agents(conn: AsyncConnection, row: Any) -> Sequence[Any]:
         query = query.where(
             agent.c.project_id == row.project_id, agent.c.capabilities.contains(row.capabilities)
         )
-    return (await conn.execute(query.order_by(agent.c.name))).all()
+    found = (await conn.execute(query.order_by(agent.c.name))).all()
+    usable = (each for each in found if each.enabled and each.healthy)
+    preferred = next((each for each in usable if each.id == row.prefers), None)
+    return [preferred] if preferred else found
 
 
 async def _no_agent(conn: AsyncConnection, row: Any) -> Blocker:
@@ -111,6 +132,27 @@ def _unusable(each: Any) -> Blocker:
     again = f"It is probed again each minute, and at once by: podium agent probe {each.name}."
     detail = f"Agent {each.name} is not healthy{found} {again}"
     return Blocker(kind="agent_unhealthy", detail=detail)
+
+
+async def _queue_blockers(conn: AsyncConnection, row: Any) -> list[Blocker]:
+    """What is laid down for the task's queue, where it lets nothing start now."""
+    queue = await queues.read(conn, row.project_id, row.queue)
+    if queue is None:
+        return []
+    rules, found = queue.rules, list[Blocker]()
+    if rules.state == "paused":
+        detail = f"Queue {queue.name} is paused. Open it: podium queue open {queue.name}."
+        found.append(Blocker(kind="queue_paused", detail=detail))
+    if rules.concurrency is not None and queue.running >= rules.concurrency:
+        detail = f"Queue {queue.name} runs {queue.running} of at most {rules.concurrency} tasks."
+        found.append(Blocker(kind="queue_full", detail=detail))
+    if rules.rate and (moment := await queues.next_start(conn, row.project_id, row.queue)):
+        detail = (
+            f"Queue {queue.name} starts {rate_text(rules.rate)}; the next one at "
+            f"{time_text(moment)}."
+        )
+        found.append(Blocker(kind="queue_rate", detail=detail))
+    return found
 
 
 async def _worker_blockers(conn: AsyncConnection, row: Any, agents: Sequence[Any]) -> list[Blocker]:
@@ -180,14 +222,3 @@ def _others(active: int, draining: int) -> str:
     if draining:
         return f"the {draining} that run are draining and take nothing new"
     return "no worker runs at all"
-
-
-async def _ahead(conn: AsyncConnection, row: Any) -> int:
-    before = sa.or_(
-        ready.c.priority > row.priority,
-        sa.and_(ready.c.priority == row.priority, ready.c.task_id < row.id),
-    )
-    own_lane = sa.select(task.c.lane_id).where(task.c.id == row.id).scalar_subquery()
-    some = sa.select(ready.c.task_id).where(ready.c.lane_id == own_lane, before)
-    counted = sa.select(sa.func.count()).select_from(some.limit(_AHEAD_MOST).subquery())
-    return (await conn.execute(counted)).scalar_one()

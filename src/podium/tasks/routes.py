@@ -1,48 +1,42 @@
 """Tasks over HTTP."""
 
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.events.live import Feed, Wakeups
 from podium.events.model import BEGINNING, Cursor
 from podium.events.places import Kind, StreamPlaces
 from podium.events.views import EventList, event_view
-from podium.kernel.errors import Forbidden, InvalidInput, NotFound
+from podium.kernel.errors import Forbidden, NotFound
 from podium.kernel.web import Limit, api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal, Scope
 from podium.principals.service import PrincipalService
 from podium.projects.http import CurrentProject
-from podium.scheduler.model import TaskState
 from podium.scheduler.service import Scheduler
-from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
 from podium.tasks import explain as explaining
-from podium.tasks.follow import LogFollower
-from podium.tasks.listing import TaskFilter
-from podium.tasks.log_stream import log_stream
+from podium.tasks.follow import Follower, log_channel
 from podium.tasks.model import (
-    ArtifactList,
     AttemptList,
     BulkCreated,
     BulkNew,
     Cancelled,
     CancelRequest,
     Explanation,
+    LogItem,
     LogPage,
-    Moment,
     Task,
     TaskEdit,
     TaskNew,
-    TaskPage,
 )
 from podium.tasks.service import TaskService
+from podium.tasks.streaming import stream
 
 router = api_router("/tasks", "tasks")
 
@@ -59,7 +53,6 @@ Key = Annotated[
         description="The same key with the same request gives the same tasks, for a day.",
     ),
 ]
-_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; ?[\w.-]+=[\w.-]+)*", re.ASCII)
 
 
 async def _may_submit(
@@ -70,7 +63,7 @@ async def _may_submit(
         principal.demand("tasks:execute")
 
 
-async def _may_run(
+async def may_run(
     tasks: TaskService, conn: AsyncConnection, principal: Principal, task_id: UUID
 ) -> None:
     """So is giving them something else to run, or running them again."""
@@ -106,56 +99,6 @@ async def create_tasks(
         if made is None:
             raise
         return made
-
-
-@router.get("", operation_id="listTasks")
-async def list_tasks(
-    tasks: Tasks,
-    database: Db,
-    principal: Reader,
-    project: CurrentProject,
-    state: Annotated[list[TaskState], Query()] = [],  # noqa: B006 - FastAPI copies it
-    agent: Annotated[str | None, Query(max_length=100)] = None,
-    queue: Annotated[str | None, Query(max_length=100)] = None,
-    label: Annotated[list[str], Query(description="key:value")] = [],  # noqa: B006
-    created_after: Moment | None = None,
-    created_before: Moment | None = None,
-    cursor: Annotated[
-        UUID | None, Query(description="`next` of the page before, or any id: older tasks follow.")
-    ] = None,
-    limit: Limit = 50,
-) -> TaskPage:
-    """Tasks of a project, newest first."""
-    principal.demand_all()
-    async with database.connect() as conn:
-        wanted = TaskFilter(
-            states=frozenset(state),
-            agents=await tasks.agent_ids(conn, project.id, agent) if agent else (),
-            queue=queue,
-            labels=_labels(label),
-            created_after=created_after,
-            created_before=created_before,
-        )
-        found = await tasks.page(conn, project.id, project.name, wanted, cursor, limit + 1)
-    items = found[:limit]
-    return TaskPage(items=items, next=str(items[-1].id) if len(found) > limit else None)
-
-
-def _labels(given: Sequence[str]) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for text in given:
-        key, colon, value = text.partition(":")
-        if not colon:
-            raise InvalidInput(
-                f"{text!r} is no label filter.", hint="Write it as key:value.", field="label"
-            )
-        if labels.setdefault(key, value) != value:
-            raise InvalidInput(
-                f"The label {key!r} is asked for with two values; a task has only one.",
-                hint="Ask once for each value.",
-                field="label",
-            )
-    return labels
 
 
 def _reached(scope: Scope) -> Callable[..., Awaitable[UUID]]:
@@ -194,7 +137,7 @@ async def edit_task(
         await tasks.check_input(task_id, body.input)
     async with database.transaction() as conn:
         if "input" in body.model_fields_set:
-            await _may_run(tasks, conn, principal, task_id)
+            await may_run(tasks, conn, principal, task_id)
         return await tasks.edit(conn, task_id, body, principal.name)
 
 
@@ -203,9 +146,8 @@ async def delete_task(task_id: Held, tasks: Tasks, database: Db, principal: Writ
     """Remove an ended task with its attempts, logs and artifacts. Its events can be read until
     they are forgotten, and a last one tells who deleted it."""
     async with database.transaction() as conn:
-        await tasks.delete(conn, task_id, principal.name)
-    await tasks.delete_logs(task_id)
-    await tasks.delete_files(task_id)
+        deleted = await tasks.delete(conn, task_id, principal.name)
+    await tasks.delete_kept(deleted)
     return Response(status_code=204)
 
 
@@ -230,7 +172,7 @@ async def retry_task(task_id: Held, tasks: Tasks, database: Db, principal: Write
     it does what its `on_dependency_failure` says; where that would cancel it again, it stays as it
     is and the answer is 409: retry that one first."""
     async with database.transaction() as conn:
-        await _may_run(tasks, conn, principal, task_id)
+        await may_run(tasks, conn, principal, task_id)
         return await tasks.retry(conn, task_id, principal.name)
 
 
@@ -281,11 +223,16 @@ async def _follower(
     database: Db,
     wakeups: Annotated[Wakeups, Depends(provided(Wakeups))],
     feed: Annotated[Feed, Depends(provided(Feed))],
-) -> LogFollower:
-    return LogFollower(tasks, database, wakeups, feed)
+) -> Follower[LogItem]:
+    async def read(
+        conn: AsyncConnection, task_id: UUID, after: int, limit: int
+    ) -> Sequence[LogItem]:
+        return await tasks.logs(conn, task_id, after, None, limit)
+
+    return Follower(tasks, database, wakeups, feed, read)
 
 
-async def _place(
+async def stream_place(
     reader: Reader, places: Annotated[StreamPlaces, Depends(provided(StreamPlaces))]
 ) -> AsyncGenerator[None]:
     """Held until the answer is sent."""
@@ -296,7 +243,7 @@ async def _place(
 @router.get(
     "/{task_id}/logs/stream",
     operation_id="followTaskLogs",
-    dependencies=[Depends(_place)],
+    dependencies=[Depends(stream_place)],
     response_class=StreamingResponse,
     responses={
         200: {
@@ -315,7 +262,7 @@ async def _place(
 async def follow_logs(
     request: Request,
     task_id: Seen,
-    follower: Annotated[LogFollower, Depends(_follower)],
+    follower: Annotated[Follower[LogItem], Depends(_follower)],
     principals: Annotated[PrincipalService, Depends(provided(PrincipalService))],
     after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     last_event_id: Annotated[
@@ -325,46 +272,11 @@ async def follow_logs(
     """Output as it comes, until the task has ended."""
     start = after if last_event_id is None else last_event_id
     credential = request.scope["state"]["credential"]
-    batches = follower.follow(task_id, start)
+    batches = follower.follow(task_id, start, log_channel(task_id))
     return StreamingResponse(
-        log_stream(batches, principals, credential),
+        stream(batches, principals, credential, "log"),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
-
-
-@router.get("/{task_id}/artifacts", operation_id="listArtifacts")
-async def list_artifacts(task_id: Seen, tasks: Tasks, database: Db) -> ArtifactList:
-    """Files that attempts kept."""
-    async with database.connect() as conn:
-        return ArtifactList(items=await tasks.artifacts(conn, task_id))
-
-
-@router.get(
-    "/{task_id}/artifacts/{name:path}",
-    operation_id="getArtifact",
-    response_class=FileResponse,
-    responses={200: {"content": {"application/octet-stream": {}}}},
-)
-async def get_artifact(
-    task_id: Seen,
-    name: str,
-    tasks: Tasks,
-    database: Db,
-    artifacts: Annotated[ArtifactStore, Depends(provided(ArtifactStore))],
-    attempt: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
-) -> FileResponse:
-    """One file; of the newest attempt that kept it unless one is named. Ranges are served."""
-    async with database.connect() as conn:
-        found = await tasks.artifact(conn, task_id, name, attempt)
-    path = await artifacts.locate(task_id, found.attempt, name)
-    known = _MEDIA_TYPE.fullmatch(found.content_type)
-    # Never shown by a browser: an agent's file must not run in this origin.
-    return FileResponse(
-        path,
-        media_type=found.content_type if known else "application/octet-stream",
-        filename=name.rsplit("/", 1)[-1] or "artifact",
-        content_disposition_type="attachment",
     )
 
 

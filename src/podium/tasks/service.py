@@ -1,7 +1,7 @@
 """What can be done with tasks."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
@@ -13,13 +13,12 @@ from podium.events.model import Cursor, Event, NewEvent
 from podium.kernel.errors import Conflict, NotFound, Unavailable
 from podium.kernel.redaction import redact_text
 from podium.scheduler import store as scheduling
-from podium.scheduler.model import TaskState
+from podium.scheduler.model import CallKey, NewTask, TaskState
 from podium.scheduler.service import Scheduler
 from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
-from podium.tasks import drafting, listing, store, views
+from podium.tasks import drafting, store, views
 from podium.tasks.intake import AgentDirectory, Intake
-from podium.tasks.listing import TaskFilter
 from podium.tasks.model import (
     ArtifactView,
     AttemptView,
@@ -29,8 +28,10 @@ from podium.tasks.model import (
     TaskEdit,
     TaskInBulk,
     TaskNew,
-    TaskSummary,
 )
+
+if TYPE_CHECKING:
+    from podium.kernel.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
 _LOOKS = 20
@@ -53,10 +54,13 @@ class TaskService:
         artifacts: ArtifactStore,
         *,
         max_payload_bytes: int,
+        tracing: "Tracing | None" = None,
     ) -> None:
         self._database = database
         self._scheduler = scheduler
-        self._intake = Intake(database, scheduler, agents, max_payload_bytes=max_payload_bytes)
+        self._intake = Intake(
+            database, scheduler, agents, max_payload_bytes=max_payload_bytes, tracing=tracing
+        )
         self._artifacts = artifacts
         self._max_bytes = max_payload_bytes
 
@@ -66,19 +70,35 @@ class TaskService:
         """Whether one of these tasks may come to run code on a worker's machine."""
         return await self._intake.run_code(project_id, requests)
 
+    async def check(self, project_id: UUID, request: TaskNew) -> None:
+        """Raise what ``create`` would, but for what only accepting it tells; write nothing."""
+        await self._intake.check(project_id, request)
+
     async def create(
-        self, project_id: UUID, project: str, who: str, request: TaskNew, key: str | None
+        self, project_id: UUID, project: str, who: str, request: TaskNew, key: str | CallKey | None
     ) -> Task:
-        """Accept one task. With a key, the same request gives the same task for a day."""
+        """Accept one task. With a key, the same request gives the same task for a day; a
+        ``CallKey`` says itself which requests are the same."""
         task, made = await self._intake.accept(project_id, who, request, key)
-        if made.ids != [task.id] or task.dependencies or self._scheduler.gates:
+        if made.ids != [task.id] or task.dependencies or self._scheduler.may_be_held(task):
             async with self._database.connect() as conn:
                 return await self.get(conn, made.ids[0])
         return views.accepted(task, request, project, made.at)
 
+    async def prepare(self, project_id: UUID, who: str, request: TaskNew) -> NewTask:
+        """The task of a request, checked as ``create`` does, which the caller hands to the
+        scheduler, once or with other ids many times."""
+        return await self._intake.prepare(project_id, who, request)
+
     async def created_before(self, project_id: UUID, request: TaskNew, key: str) -> Task | None:
         """The task that the same request with the same key gave before."""
-        task_id = await self._intake.accepted_before(project_id, request, key)
+        return await self._made(await self._intake.accepted_before(project_id, request, key))
+
+    async def created_by(self, key: CallKey) -> Task | None:
+        """The task that the call with this key gave before."""
+        return await self._made(await self._intake.accepted_by(key))
+
+    async def _made(self, task_id: UUID | None) -> Task | None:
         if task_id is None:
             return None
         async with self._database.connect() as conn:
@@ -116,20 +136,7 @@ class TaskService:
         dependencies: Sequence[Any] = ()
         if row.spec.get("depends"):
             dependencies = await store.depends_on(conn, task_id)
-        return views.task(row, dependencies)
-
-    async def page(
-        self,
-        conn: AsyncConnection,
-        project_id: UUID,
-        project: str,
-        wanted: TaskFilter,
-        before: UUID | None,
-        limit: int,
-    ) -> list[TaskSummary]:
-        """Tasks of a project, newest first."""
-        rows = await listing.page(conn, project_id, wanted, before, limit)
-        return [views.summary(row, project) for row in rows]
+        return views.task(row, dependencies, await store.paces(conn, [row]))
 
     # -- changing ----------------------------------------------------------------------------
 
@@ -150,15 +157,18 @@ class TaskService:
         values = self._edited(row, change)
         changed = set(values) - {"spec"}
         if change.priority is not None and change.priority != row.priority:
-            await self._scheduler.reprioritise(conn, task_id, change.priority)
+            await self._scheduler.reprioritise(conn, [task_id], change.priority)
             changed.add("priority")
         if change.timeouts is not None:
-            await self._scheduler.expire_in(conn, task_id, change.timeouts.queue)
             changed.add("timeouts")
+        if "deadline" in change.model_fields_set:
+            changed.add("deadline")
         if change.retry is not None:
             changed.add("retry")
         if values:
             await store.update(conn, task_id, values)
+        if changed & {"timeouts", "deadline"}:
+            await self._scheduler.renew_expiry(conn, task_id)
         if changed:
             data = {"fields": sorted(changed)}
             event = NewEvent("task.updated", task_id, row.project_id, actor=who, data=data)
@@ -197,6 +207,10 @@ class TaskService:
         spec = dict(row.spec)
         if change.timeouts is not None:
             spec["timeouts"] = change.timeouts.model_dump(exclude_none=True)
+        if "deadline" in change.model_fields_set:
+            spec.pop("deadline", None)
+            if change.deadline is not None:
+                spec["deadline"] = change.deadline.isoformat()
         if change.retry is not None:
             spec["retry"] = change.retry.model_dump(exclude_defaults=True)
         if spec != row.spec:
@@ -208,9 +222,9 @@ class TaskService:
         runtimes = await store.runtimes(conn, task_id)
         return not runtimes or bool(runtimes & CODE_RUNTIMES)
 
-    async def delete(self, conn: AsyncConnection, task_id: UUID, who: str) -> None:
-        """Remove an ended task with its attempts; its logs and files stay until ``delete_logs`` and
-        ``delete_files``, and its events, of which this is the last, until they are forgotten.
+    async def delete(self, conn: AsyncConnection, task_id: UUID, who: str) -> store.Deleted:
+        """Remove an ended task with its attempts; its logs and files stay until ``delete_kept``,
+        and its events, of which this is the last, until they are forgotten.
 
         Refused while a task that has not ended depends on it: that one may be held by it, and
         will be given its output. Ended tasks lose their dependency on it; one that is retried
@@ -230,26 +244,24 @@ class TaskService:
                 dependents=[str(each.id) for each in dependents],
             )
         project_id = await self.project_of(conn, task_id)
-        await store.delete(conn, task_id)
+        deleted = await store.delete(conn, [task_id])
         await events.append(conn, [NewEvent("task.deleted", task_id, project_id, actor=who)])
         self._scheduler.feed_after(conn)
+        return deleted
 
-    async def delete_logs(self, task_id: UUID) -> None:
-        """Remove the logs of a task whose deletion is committed: they can be long, and nobody who
-        follows events must wait for that. Those that cannot be removed stay behind until their
-        retention ends; nobody can reach them any more."""
+    async def delete_kept(self, deleted: store.Deleted) -> None:
+        """Remove the logs and artifacts of tasks whose deletion is committed: there can be much of
+        them, and nobody who follows events must wait for that. What cannot be removed stays behind,
+        artifacts until the sweep, logs until their retention ends; nobody can reach it any more."""
         try:
-            await store.delete_logs(self._database, task_id)
+            await self._artifacts.remove(deleted.files)
         except Unavailable as error:
-            _log.warning("logs.left_behind", task_id=str(task_id), error=error.message)
-
-    async def delete_files(self, task_id: UUID) -> None:
-        """Remove the artifacts of a task whose deletion is committed. Files that cannot be removed
-        stay behind; nobody can reach them any more."""
-        try:
-            await self._artifacts.delete(task_id)
-        except Unavailable as error:
-            _log.warning("artifacts.left_behind", task_id=str(task_id), error=error.message)
+            _log.warning("task.files_left_behind", most=len(deleted.files), error=error.message)
+        for task_id in deleted.ids:
+            try:
+                await store.delete_logs(self._database, task_id)
+            except Unavailable as error:
+                _log.warning("task.logs_left_behind", task_id=str(task_id), error=error.message)
 
     async def cancel(self, conn: AsyncConnection, task_id: UUID, who: str, reason: str) -> str:
         """cancelled (it waited), cancelling (its agent was asked to stop) or ended (before)."""
@@ -307,19 +319,6 @@ class TaskService:
         """Whether some task of the installation has not ended."""
         async with self._database.connect() as conn:
             return await store.any_open(conn)
-
-    async def agent_ids(
-        self, conn: AsyncConnection, project_id: UUID, name: str
-    ) -> tuple[UUID, ...]:
-        """The ids of agents that have the name, or had it; ``NotFound`` when none ever did."""
-        found = await store.agent_ids(conn, project_id, name)
-        if not found:
-            raise NotFound(
-                f"There is no agent {name!r} in this project.",
-                hint="`podium agent list` shows those that are registered.",
-                agent=name,
-            )
-        return tuple(found)
 
     async def artifact(
         self, conn: AsyncConnection, task_id: UUID, name: str, attempt: int | None

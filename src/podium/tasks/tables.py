@@ -76,6 +76,8 @@ SUMMARY = (
         (task.c.outcome.is_not(None), task.c.attempt),
         else_=sa.func.coalesce(running.c.attempt, LAST_ATTEMPT, 0),
     ).label("attempt"),
+    task.c.lane_id,
+    sa.extract("epoch", sa.func.clock_timestamp() - running.c.started_at).label("elapsed"),
     running.c.progress.label("fraction"),
     running.c.note,
     task.c.error["code"].astext.label("error_code"),

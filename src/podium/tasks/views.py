@@ -1,6 +1,6 @@
 """From rows to what clients see."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,12 +12,17 @@ from podium.tasks.model import (
     RunningOn,
     Task,
     TaskNew,
+    TaskOfTemplate,
     TaskProgress,
     TaskSummary,
 )
+from podium.tasks.pace import seconds_left
+
+Paces = Mapping[int, Sequence[float]]
+"""By lane the seconds that tasks took in it."""
 
 
-def summary(row: Any, project: str) -> TaskSummary:
+def summary(row: Any, project: str, paces: Paces) -> TaskSummary:
     return TaskSummary.model_construct(  # the database validated it: lists are long
         id=row.id,
         project=project,
@@ -28,7 +33,7 @@ def summary(row: Any, project: str) -> TaskSummary:
         queue=row.queue,
         agent=row.agent,
         attempt=row.attempt,
-        progress=_progress(row),
+        progress=_progress(row, paces),
         error_code=row.error_code,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -36,8 +41,7 @@ def summary(row: Any, project: str) -> TaskSummary:
     )
 
 
-def task(row: Any, dependencies: Sequence[Any]) -> Task:
-    running = row.worker_id is not None
+def task(row: Any, dependencies: Sequence[Any], paces: Paces) -> Task:
     return Task(
         id=row.id,
         project=row.project,
@@ -46,35 +50,44 @@ def task(row: Any, dependencies: Sequence[Any]) -> Task:
         priority=row.priority,
         labels=row.labels,
         queue=row.queue,
+        limits=row.spec.get("limits", []),
         agent=row.agent,
         capabilities=row.capabilities,
+        sticky=row.spec.get("sticky"),
         input=row.input,
         output=row.output,
         error=row.error,
         attempt=row.attempt,
-        progress=_progress(row),
+        progress=_progress(row, paces),
         depends_on=[
             DependencyView(id=each.id, name=each.name, state=each.state) for each in dependencies
         ],
         on_dependency_failure=row.spec.get("on_dependency_failure", "cancel"),
+        deadline=row.spec.get("deadline"),
         timeouts=Timeouts.model_validate(row.spec.get("timeouts", {})),
         retry=RetryPolicy.model_validate(row.spec.get("retry", {})),
         input_schema=row.spec.get("input_schema"),
         output_schema=row.spec.get("output_schema"),
+        template=row.spec.get("template"),
+        interactive="session" in row.spec,
         created_at=row.created_at,
         created_by=row.created_by,
         started_at=row.started_at,
         finished_at=row.finished_at,
         queued_seconds=row.queued_seconds,
         run_seconds=row.run_seconds,
-        running_on=RunningOn(
-            agent=row.running_agent or "",
-            worker=row.worker_id,
-            worker_name=row.worker_name,
-            worker_host=row.worker_host,
-        )
-        if running
-        else None,
+        running_on=_running_on(row),
+    )
+
+
+def _running_on(row: Any) -> RunningOn | None:
+    if row.worker_id is None:
+        return None
+    return RunningOn(
+        agent=row.running_agent or "",
+        worker=row.worker_id,
+        worker_name=row.worker_name,
+        worker_host=row.worker_host,
     )
 
 
@@ -90,8 +103,10 @@ def accepted(new: NewTask, request: TaskNew, project: str, at: datetime) -> Task
         priority=new.priority,
         labels=request.labels,
         queue=new.queue,
+        limits=list(new.limits),
         agent=request.agent,
         capabilities=sorted(set(request.capabilities)),
+        sticky=request.sticky,
         input=request.input,
         output=None,
         error=None,
@@ -99,10 +114,13 @@ def accepted(new: NewTask, request: TaskNew, project: str, at: datetime) -> Task
         progress=None,
         depends_on=[],
         on_dependency_failure=request.on_dependency_failure,
+        deadline=request.deadline,
         timeouts=request.timeouts,
         retry=request.retry,
         input_schema=request.input_schema,
         output_schema=request.output_schema,
+        template=request.template if isinstance(request, TaskOfTemplate) else None,
+        interactive=False,
         created_at=at,
         created_by=new.created_by,
         started_at=None,
@@ -143,7 +161,10 @@ def artifact(row: Any) -> ArtifactView:
     )
 
 
-def _progress(row: Any) -> TaskProgress | None:
-    if row.fraction is None and row.note is None:
+def _progress(row: Any, paces: Paces) -> TaskProgress | None:
+    left = None
+    if row.elapsed is not None:
+        left = seconds_left(float(row.elapsed), row.fraction, paces.get(row.lane_id, ()))
+    if row.fraction is None and row.note is None and left is None:
         return None
-    return TaskProgress(fraction=row.fraction, note=row.note)
+    return TaskProgress(fraction=row.fraction, note=row.note, seconds_left=left)

@@ -13,17 +13,22 @@ from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass, TooLarge, Unavailable
 from podium.kernel.files import is_short
 from podium.kernel.redaction import MASK, redact_text
+from podium.limits.model import PREFIX as LIMITS
+from podium.scheduler.gates import LANES
 from podium.scheduler.model import Claimed, Progress
 from podium.storage.artifacts import ArtifactStore, Stored
 from podium.storage.database import Database
 from podium.worker import faults, store, workspaces
+from podium.worker.conversation import Talking
 from podium.worker.kept import ArtifactLimits, Kept
 from podium.worker.lease import LeaseClock
 from podium.worker.reporter import Reporter
 from podium.worker.store import LogLine
 from podium.worker.text import MAX_NAME, clean, is_name
 
-StopReason = Literal["cancelled", "run_timeout", "heartbeat_timeout", "released", "lease_lost"]
+StopReason = Literal[
+    "cancelled", "run_timeout", "heartbeat_timeout", "deadline_passed", "released", "lease_lost"
+]
 
 _MAX_LINE = 64 * 1024
 _STREAMS = get_args(Stream)
@@ -48,6 +53,7 @@ class Attempt:
     agent: AgentSpec
     project: str
     dependencies: Mapping[str, Dependency]
+    session: Talking | None = None
 
     def __init__(
         self,
@@ -71,9 +77,11 @@ class Attempt:
         self.server_url = server_url
         self.lease = lease
         self.token = ""
+        self.traceparent: str | None = trace_of(claimed).get("traceparent")
         self.spent: dict[str, float] = {}
         self.stop_reason: StopReason | None = None
-        self.last_sign = boottime()
+        self.last_sign = self.begun_at = boottime()
+        self.is_equipped = False
         self.made_workspace: Path | None = None
         self._worker_id = worker_id
         self._workspaces = workspaces
@@ -88,6 +96,7 @@ class Attempt:
         self.project = project
         self.agent = agent
         self.dependencies = dependencies
+        self.is_equipped = True
 
     @property
     def workspace(self) -> Path:
@@ -118,9 +127,7 @@ class Attempt:
         self.last_sign = boottime()
         if stream not in _STREAMS:
             raise _wrong("log_stream", f"Output goes to {', '.join(_STREAMS)}.")
-        shown = redact_text(clean(text))
-        if self.token:
-            shown = shown.replace(self.token, MASK)
+        shown = self.shown(text)
         for start in range(0, len(shown), _MAX_LINE):
             piece = shown[start : start + _MAX_LINE]
             self._reporter.log(LogLine(self.task_id, self.attempt, stream, piece))
@@ -156,6 +163,17 @@ class Attempt:
 
     def heartbeat(self) -> None:
         self.last_sign = boottime()
+
+    def shown(self, text: str) -> str:
+        """The text without secrets, its own credential among them, as it can be kept."""
+        shown = redact_text(clean(text))
+        return shown.replace(self.token, MASK) if self.token else shown
+
+    def silent_since(self) -> float:
+        """When it gave its last sign of life; now, while none is to be expected."""
+        if self.session is not None and self.session.at_rest:
+            self.heartbeat()
+        return self.last_sign
 
     async def artifact(
         self, name: str, content: bytes | Path, content_type: str = "application/octet-stream"
@@ -208,7 +226,17 @@ class Attempt:
     async def park(self, key: str) -> NoReturn:
         if not key or not is_name(key):
             raise _wrong("park_key", f"What is waited for needs 1 to {MAX_NAME} characters.")
+        for prefix in (LIMITS, LANES):
+            if key.startswith(prefix):
+                raise _wrong("park_key", f"What is waited for cannot begin with {prefix!r}.")
         raise Parked(key)
+
+
+def trace_of(claimed: Claimed) -> Mapping[str, Any]:
+    """Where spans of a task's attempts belong: where a label says, else where it was submitted."""
+    if "traceparent" in claimed.labels:
+        return {"traceparent": claimed.labels["traceparent"]}
+    return claimed.spec.get("trace", {})
 
 
 def _number(of: str, value: Any) -> float:

@@ -10,7 +10,7 @@ import structlog
 
 from podium.kernel.errors import AttemptFailed, ErrorClass
 from podium.scheduler.model import Claimed, Settlement
-from podium.worker import outcome, workspaces
+from podium.worker import measures, outcome, workspaces
 from podium.worker.attempt import Attempt, StopReason
 from podium.worker.backoff import Backoff
 from podium.worker.executor import Executor
@@ -28,7 +28,7 @@ class Attempts:
 
     An attempt takes a slot until its run has ended. While it waits to be settled the next may run,
     but there are not more such ends than memory and the database can bear. ``changed`` is called
-    whenever there may be room for more.
+    when there is room again.
     """
 
     def __init__(
@@ -42,6 +42,8 @@ class Attempts:
         self._executor = executor
         self._settler = settler
         self._slots = slots
+        measures.slots.set(slots)
+        measures.running.set_function(lambda: len(self._running))
         self._processes = processes
         self._changed = changed
         self._backoff = Backoff()
@@ -79,8 +81,9 @@ class Attempts:
         """
         key = (claimed.task_id, claimed.attempt)
         attempt = self._running[key] = self._executor.begin(claimed)
+        measures.began(attempt)
         self._opened(key)
-        run = asyncio.create_task(self._executor.run(attempt))
+        run = asyncio.create_task(self._executor.running(attempt))
         attempt.run_in(run)
         run.add_done_callback(partial(self._ran, key, attempt))
 
@@ -114,19 +117,26 @@ class Attempts:
         self._none_open.clear()
 
     def _gone(self, key: Key) -> None:
+        was_full = self.room() <= 0
         self._open.discard(key)
         if not self._open:
             self._none_open.set()
-        self._changed()
+        if was_full:
+            self._changed()
 
     def _ran(self, key: Key, attempt: Attempt, run: asyncio.Task[Settlement | None]) -> None:
+        was_full = self.room() <= 0 or (attempt.claimed.isolated and self.process_room() <= 0)
         del self._running[key]
-        self._changed()
+        if was_full and len(self._open) > 1:  # the settlement of a lone one claims, too
+            self._changed()
         if run.cancelled() and self._given_up:
+            measures.ended(attempt, None)
             self._gone(key)
             return
         try:
-            self._settle(key, attempt, _end_of(attempt, run))
+            end = _end_of(attempt, run)
+            measures.ended(attempt, end)
+            self._settle(key, attempt, end)
         except BaseException as error:  # noqa: BLE001 - it must not stay open for ever
             _log.error("attempt.abandoned", task_id=str(key[0]), attempt=key[1], exc_info=error)
             self._left(key, attempt)  # a renewal of the lease will find it, and hand it back

@@ -2,11 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from podium.events.live import WORK_LIST, Wakeups
 from podium.kernel import background
+from podium.scheduler.model import Settlement
 from podium.scheduler.service import Scheduler
 from podium.storage.database import LeaseLost
 from podium.worker import faults
@@ -22,7 +24,8 @@ _BLIND_SECONDS = 0.25
 
 
 class Claiming:
-    """Claims as much as there is room for, when something changed, when it is woken, now and then.
+    """Claims as much as there is room for: with what it settles, when something changed, when it is
+    woken, now and then. Never twice at once, as both would fill the same room.
 
     ``lost`` is called with the reason when a claim finds that the worker holds no lease.
     """
@@ -45,11 +48,39 @@ class Claiming:
         self._look = look
         self._lost = lost
         self._serving = True
+        self._for_others = False
         self._room = asyncio.Event()
+        self._turn = asyncio.Lock()
         self.under_way: object | None = None
         """Stands for the claim that is waited for, another one each time."""
         self._claims = asyncio.create_task(faults.outlive("claim", self._claim))
         self._wakes = asyncio.create_task(faults.outlive("wake", self._be_woken))
+
+    async def settle(self, ends: Sequence[Settlement]) -> Collection[UUID]:
+        """End attempts; gives the tasks for which the report counted. Where nothing else is open,
+        and no claim is under way, it claims in the same transaction; else a claim follows."""
+        is_free = self._serving and len(self._attempts) == len(ends) and self._attempts.room() > 0
+        if not is_free or self._turn.locked():
+            counted = await self._scheduler.settle(self._worker_id, ends, self._readied)
+            self._look.set()
+            return counted
+        async with self._claims_now():
+            room = min(self._attempts.room(), _MOST)
+            counted, claimed, leaves = await self._scheduler.settle_and_claim(
+                self._worker_id, ends, room, self._attempts.process_room()
+            )
+            for one in claimed:
+                self._attempts.begin(one)
+        if leaves:
+            self._look.set()
+        return counted
+
+    def _readied(self) -> None:
+        """The look that follows is for others, too: they are woken for what it leaves."""
+        if self._serving:
+            self._for_others = True
+        else:
+            self._scheduler.wake()
 
     async def stop(self) -> None:
         """Claim no more. A claim under way is waited for: what it brings must not be lost."""
@@ -58,6 +89,10 @@ class Claiming:
         await background.end(self._wakes)
         self._wakeups.work(self._queues)  # for others, if one was taken meanwhile
         await self._claims
+        async with self._turn:
+            pass
+        if self._for_others:
+            self._scheduler.wake()
 
     def give_up(self) -> None:
         """Nobody waits for it any more: what a claim under way brings is left to the reaper."""
@@ -67,11 +102,9 @@ class Claiming:
     async def _claim(self) -> None:
         idle = _IDLE_SECONDS[0]
         while self._serving:
-            self._look.clear()
-            room = self._attempts.room()
-            if room > 0 and await self._claim_once(min(room, _MOST)):
+            if await self._fill():
                 continue
-            self._room.set() if room > 0 else self._room.clear()
+            self._room.set() if self._attempts.room() > 0 else self._room.clear()
             if self._serving and await faults.wait(self._look, self._pause(idle)):
                 idle = _IDLE_SECONDS[0]
             else:
@@ -82,23 +115,44 @@ class Claiming:
             return _BLIND_SECONDS
         return idle * (0.75 + random.random() / 2)  # noqa: S311 - so that workers spread
 
-    async def _claim_once(self, most: int) -> int:
-        self.under_way = object()
+    async def _fill(self) -> bool:
+        """Claim what there is room for. Whether there may be more."""
+        number, leaves = 0, True
+        async with self._claims_now():
+            self._look.clear()
+            for_others, self._for_others = self._for_others, False
+            try:
+                if (room := self._attempts.room()) > 0:
+                    number, leaves = await self._claim_once(min(room, _MOST))
+            finally:
+                if for_others and leaves:
+                    self._scheduler.wake()
+        return number > 0 and leaves
+
+    async def _claim_once(self, most: int) -> tuple[int, bool]:
+        """How many it gave, and whether it may have left some."""
         try:
             async with asyncio.timeout(_CLAIM_SECONDS):
                 processes = self._attempts.process_room()
-                claimed = await self._scheduler.claim(
+                claimed, leaves = await self._scheduler.claim(
                     self._worker_id, most, processes, self._queues
                 )
-            for one in claimed:
-                self._attempts.begin(one)
         except LeaseLost:
             self._lost("it was declared dead")
             self._serving = False
-            return 0
-        finally:
-            self.under_way = None
-        return len(claimed)
+            return 0, True
+        for one in claimed:
+            self._attempts.begin(one)
+        return len(claimed), leaves
+
+    @asynccontextmanager
+    async def _claims_now(self) -> AsyncGenerator[None]:
+        async with self._turn:
+            self.under_way = object()
+            try:
+                yield
+            finally:
+                self.under_way = None
 
     async def _be_woken(self) -> None:
         """Take wake-ups while there is room; pass one on that came too late."""

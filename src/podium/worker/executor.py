@@ -1,17 +1,18 @@
 """Runs the agent of a claimed task: from its claim to how it ended."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import structlog
 
 from podium.agents.runtime import AgentSpec, Dependency, RuntimeSet
 from podium.kernel.clock import boottime
-from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, TooLarge, Unavailable
+from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
 from podium.kernel.redaction import beginning, redact_json
 from podium.principals.credentials import attempt_token
 from podium.scheduler.model import Claimed, Settlement
@@ -19,9 +20,15 @@ from podium.storage.artifacts import ArtifactStore
 from podium.storage.database import Database
 from podium.worker import faults, outcome, store
 from podium.worker.attempt import Attempt, Parked
+from podium.worker.conversation import Talks
+from podium.worker.dependencies import Dependencies
 from podium.worker.kept import ArtifactLimits
 from podium.worker.lease import LeaseClock
 from podium.worker.reporter import Reporter
+from podium.worker.spans import traced
+
+if TYPE_CHECKING:
+    from podium.kernel.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -46,18 +53,26 @@ class Surroundings:
     workspaces: Path
     server_url: str
     max_output_bytes: int
+    tracing: "Tracing | None" = None
 
 
 class Executor:
     """Runs attempts for one incarnation of a worker."""
 
     def __init__(
-        self, around: Surroundings, worker_id: UUID, lease: LeaseClock, reporter: Reporter
+        self,
+        around: Surroundings,
+        worker_id: UUID,
+        lease: LeaseClock,
+        reporter: Reporter,
+        talks: Talks,
     ) -> None:
         self._around = around
         self._worker_id = worker_id
         self._lease = lease
         self._reporter = reporter
+        self._talks = talks
+        self._dependencies = Dependencies(around.database)
 
     def begin(self, claimed: Claimed) -> Attempt:
         """The attempt of a task that was claimed, which ``run`` runs."""
@@ -74,11 +89,27 @@ class Executor:
             database=around.database,
         )
 
+    def running(self, attempt: Attempt) -> Coroutine[Any, Any, Settlement | None]:
+        """What ``run`` is, within a span where spans are sent somewhere."""
+        tracing = self._around.tracing
+        return traced(tracing, attempt, self.run) if tracing else self.run(attempt)
+
     async def run(self, attempt: Attempt) -> Settlement | None:
         """Run the agent; how the attempt ended, or None when its lease is gone. Its workspace is
         left to the caller."""
         if self._lease.expired():
             return None
+        end: Settlement | None = None
+        try:
+            end = await self._judge(attempt)
+        finally:
+            if attempt.session is not None:
+                how = None if end is None else end.how
+                await self._talks.end(attempt.task_id, attempt.session, how)
+        return end
+
+    async def _judge(self, attempt: Attempt) -> Settlement | None:
+        """Run the agent; what its end means."""
         watches: list[asyncio.TimerHandle] = []
         try:
             await self._prepare(attempt)
@@ -113,21 +144,11 @@ class Executor:
         agent = await around.agent_spec(claimed.agent_id, claimed.agent_version)
         found: Mapping[str, Dependency] = {}
         if claimed.spec.get("depends"):
-            found = await self._dependencies(claimed.task_id)
+            found = await self._dependencies.of(claimed.task_id)
+        if "session" in claimed.spec:
+            attempt.session = await self._talks.begin(claimed.task_id, claimed.attempt, attempt)
+            agent = replace(agent, config=_own_config(claimed) or agent.config)
         attempt.equip(await around.project_name(claimed.project_id), agent, found)
-
-    async def _dependencies(self, task_id: UUID) -> Mapping[str, Dependency]:
-        try:
-            rows = await store.dependencies(self._around.database, task_id)
-        except TooLarge as error:  # the worker would need many times as much memory for them
-            raise AttemptFailed(
-                ErrorClass.INVALID_INPUT,
-                "dependencies_too_large",
-                error.message,
-                hint="Hand large results on as artifacts, or let tasks in between sum them up.",
-                detail={"limit_bytes": store.DEPENDENCIES_BYTES},
-            ) from None
-        return {row["name"]: _dependency(row) for row in rows}
 
     async def _run(self, attempt: Attempt) -> Settlement:
         runtime = self._around.runtimes[attempt.agent.runtime]
@@ -144,7 +165,7 @@ class Executor:
         """Give an attempt that runs in a process of its own a credential that ends with it."""
         runtime, config = self._around.runtimes[attempt.agent.runtime], attempt.agent.config
         claimed, isolated = attempt.claimed, await runtime.isolated(config)
-        if isolated is not claimed.isolated:
+        if isolated is not claimed.isolated and _own_config(claimed) is None:
             await self._around.found_isolated(
                 claimed.agent_id, claimed.agent_version, isolated=isolated
             )
@@ -171,6 +192,10 @@ class Executor:
         if run := limits.get("run"):
             loop = asyncio.get_running_loop()
             watches.append(loop.call_later(run, attempt.stop, "run_timeout"))
+        if deadline := attempt.claimed.spec.get("deadline"):
+            left = (datetime.fromisoformat(deadline) - datetime.now(UTC)).total_seconds()
+            loop = asyncio.get_running_loop()
+            watches.append(loop.call_later(left, attempt.stop, "deadline_passed"))
         if silence := limits.get("heartbeat"):
             self._listen(attempt, silence, watches, len(watches))
 
@@ -178,7 +203,7 @@ class Executor:
         self, attempt: Attempt, silence: float, watches: list[asyncio.TimerHandle], place: int
     ) -> None:
         """Look again when the attempt could first have been silent for too long."""
-        left = attempt.last_sign + silence - boottime()
+        left = attempt.silent_since() + silence - boottime()
         if left <= 0:
             attempt.stop("heartbeat_timeout")
             return
@@ -187,15 +212,10 @@ class Executor:
         watches[place:] = [watch]
 
 
-def _dependency(row: Mapping[str, Any]) -> Dependency:
-    return Dependency(
-        task_id=row["id"],
-        state=row["outcome"] or "pending",
-        output=row["output"],
-        error=row["error"],
-        queued_seconds=row["queued_seconds"],
-        run_seconds=row["run_seconds"],
-    )
+def _own_config(claimed: Claimed) -> Mapping[str, Any] | None:
+    """The configuration that a session has of its own."""
+    session: Mapping[str, Any] = claimed.spec.get("session", {})
+    return session.get("config")
 
 
 def _unexpected(error: BaseException) -> AttemptFailed:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import platform
 import socket
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,11 +16,12 @@ from podium.kernel.clock import boottime
 from podium.kernel.errors import PodiumError
 from podium.kernel.ids import uuid7
 from podium.scheduler import store as leases
-from podium.scheduler.model import WorkerIdentity
+from podium.scheduler.model import Settlement, WorkerIdentity
 from podium.scheduler.service import Scheduler
 from podium.worker import faults, workspaces
 from podium.worker.attempts import Attempts
 from podium.worker.claiming import Claiming
+from podium.worker.conversation import Talks
 from podium.worker.executor import Executor, Surroundings
 from podium.worker.fence import Fence
 from podium.worker.late_usage import LateUsage
@@ -142,8 +144,9 @@ class Incarnation:
         database, look = around.database, asyncio.Event()
         self._watchdog = Watchdog(database, worker_id, lease)
         self._reporter = Reporter(database, scheduler, wakeups, worker_id)
-        executor = Executor(around, worker_id, lease, self._reporter)
-        self._settler = Settler(scheduler, self._reporter, worker_id, lease, late_usage)
+        self._talks = Talks(database, wakeups, worker_id, lease)
+        executor = Executor(around, worker_id, lease, self._reporter, self._talks)
+        self._settler = Settler(self._settle, self._reporter, lease, late_usage)
         self._attempts = Attempts(
             executor, self._settler, options.concurrency, options.processes, look.set
         )
@@ -151,7 +154,14 @@ class Incarnation:
             scheduler, wakeups, self._attempts, worker_id, options.queues, look, self._lose
         )
         self._renewal = Renewal(
-            database, wakeups, worker_id, lease, self._attempts, self._claiming, self._lose
+            database,
+            wakeups,
+            worker_id,
+            lease,
+            self._attempts,
+            self._claiming,
+            self._talks,
+            self._lose,
         )
 
     async def serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> int:
@@ -160,6 +170,7 @@ class Incarnation:
         helpers = [
             asyncio.create_task(faults.outlive("renew", self._renewal.keep)),
             asyncio.create_task(faults.outlive("obey", self._renewal.obey)),
+            asyncio.create_task(faults.outlive("talk", self._talks.follow)),
             asyncio.create_task(faults.outlive("sweep", self._sweep)),
         ]
         ends = [asyncio.create_task(event.wait()) for event in (stop, self._ended)]
@@ -190,6 +201,10 @@ class Incarnation:
         self._lease.lost()
         self._attempts.stop_all("lease_lost")
         self._ended.set()
+
+    async def _settle(self, ends: Sequence[Settlement]) -> Collection[UUID]:
+        """For the settler, which is made first: attempts need it, and claiming needs them."""
+        return await self._claiming.settle(ends)
 
     async def _sweep(self) -> None:
         while True:

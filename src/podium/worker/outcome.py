@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from podium.worker.text import clean
 _STOPPED = {
     "run_timeout": "The attempt ran longer than its run timeout of {run:g} s.",
     "heartbeat_timeout": "The attempt gave no sign of life for {heartbeat:g} s.",
+    "deadline_passed": "The attempt did not end before the task's deadline.",
 }
 _MAX_ERROR_CHARS = 16_000
 _LONGEST_WAIT = 86400.0
@@ -71,12 +73,13 @@ def failed(attempt: Attempt, error: AttemptFailed) -> Settlement:
     claimed = attempt.claimed
     policy = RetryPolicy.model_validate(claimed.spec.get("retry", {}))
     retryable = error.error_class not in NEVER_RETRIED
-    delay = None
-    if retryable and claimed.failures < policy.max_retries:
+    delay = max(policy.delay(claimed.failures + 1), _asked(error.retry_after))
+    if _too_late(claimed, delay):
+        how, delay = "failed", None
+    elif retryable and claimed.failures < policy.max_retries:
         how = "retry"
-        delay = max(policy.delay(claimed.failures + 1), _asked(error.retry_after))
     else:
-        how = "dead" if retryable and policy.max_retries else "failed"
+        how, delay = "dead" if retryable and policy.max_retries else "failed", None
     return Settlement(
         claimed.task_id,
         claimed.attempt,
@@ -85,6 +88,14 @@ def failed(attempt: Attempt, error: AttemptFailed) -> Settlement:
         delay=delay,
         usage=usage(attempt),
     )
+
+
+def _too_late(claimed: Claimed, delay: float) -> bool:
+    """Whether another attempt could only begin after the task's deadline."""
+    deadline = claimed.spec.get("deadline")
+    if deadline is None:
+        return False
+    return datetime.now(UTC) + timedelta(seconds=delay) >= datetime.fromisoformat(deadline)
 
 
 def _asked(seconds: float | None) -> float:

@@ -14,6 +14,7 @@ from podium.storage.database import Database, LeaseLost
 from podium.worker import faults
 from podium.worker.attempts import Attempts
 from podium.worker.claiming import Claiming
+from podium.worker.conversation import Talks
 from podium.worker.lease import LeaseClock
 from podium.worker.store import Key
 
@@ -36,6 +37,7 @@ class Renewal:
         lease: LeaseClock,
         attempts: Attempts,
         claiming: Claiming,
+        talks: Talks,
         lost: Callable[[str], None],
     ) -> None:
         self._database = database
@@ -44,6 +46,7 @@ class Renewal:
         self._lease = lease
         self._attempts = attempts
         self._claiming = claiming
+        self._talks = talks
         self._lost = lost
         self._asked = asyncio.Event()
         self._strange: dict[Key, object | None] = {}
@@ -59,11 +62,13 @@ class Renewal:
         self._lost("its lease ran out")
 
     async def obey(self) -> None:
-        """Requests to stop attempts arrive with the renewal; a message asks for one at once."""
+        """Requests to stop attempts arrive with the renewal, and what people say with a look at
+        sessions; a message asks for both at once."""
         async with self._wakeups.valkey.listen(worker_channel(self._worker_id)) as listener:
             while True:
                 if await listener.message(60):
                     self._asked.set()
+                    self._talks.look()
 
     async def _renew(self) -> None:
         asked_at = boottime()

@@ -1,7 +1,7 @@
 """Ends of attempts on their way into the database."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from uuid import UUID
 
@@ -9,7 +9,6 @@ import structlog
 
 from podium.scheduler.batcher import Batcher
 from podium.scheduler.model import Settlement
-from podium.scheduler.service import Scheduler
 from podium.storage.database import refuses_values
 from podium.worker import faults, outcome
 from podium.worker.late_usage import LateUsage
@@ -21,19 +20,18 @@ _log = structlog.get_logger(__name__)
 
 
 class Settler:
-    """Settles the attempts of one incarnation, in batches."""
+    """Settles the attempts of one incarnation in batches, each by a call of ``settle``, which gives
+    the tasks for which the report counted."""
 
     def __init__(
         self,
-        scheduler: Scheduler,
+        settle: Callable[[Sequence[Settlement]], Awaitable[Collection[UUID]]],
         reporter: Reporter,
-        worker_id: UUID,
         lease: LeaseClock,
         late_usage: LateUsage,
     ) -> None:
-        self._scheduler = scheduler
+        self._settle_now = settle
         self._reporter = reporter
-        self._worker_id = worker_id
         self._lease = lease
         self._late_usage = late_usage
         self._batches: Batcher[Settlement, bool] = Batcher(self._settle_batch)
@@ -107,7 +105,7 @@ class Settler:
             self._late_usage.add(key, usage)
 
     async def _settle_batch(self, ends: Sequence[Settlement]) -> list[bool]:
-        counted = await self._scheduler.settle(self._worker_id, ends)
+        counted = await self._settle_now(ends)
         newest: dict[UUID, int] = {}  # of the reports of one task only the last may have counted
         for end in ends:
             newest[end.task_id] = max(end.attempt, newest.get(end.task_id, 0))

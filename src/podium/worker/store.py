@@ -41,25 +41,28 @@ _ISOLATED = (
 )
 _LIVE = "select task_id, attempt from running where task_id = any ($1)"
 _DEPENDENCIES = (
-    "select d.name, t.id, t.outcome, t.output, t.error,"
+    "with edge as (select depends_on, array_agg(task_id) as dependents, array_agg(name) as names"
+    "              from dependency where task_id = any ($1) group by depends_on)"
+    " select e.dependents, e.names, t.id, t.outcome, t.output::text, t.error::text,"
     " extract(epoch from a.started_at - a.queued_at)::float8 as queued_seconds,"
     " extract(epoch from a.finished_at - a.started_at)::float8 as run_seconds"
-    " from dependency d join task t on t.id = d.depends_on"
+    " from edge e join task t on t.id = e.depends_on"
     " left join attempt a on a.task_id = t.id and a.attempt = t.attempt"
-    " where d.task_id = $1 and not exists ("
+    " where not exists ("
     "   select from ("  # the sum runs, so that no more is unpacked than it takes to know
-    "     select sum(coalesce(octet_length(t.output::text), 0)"
-    "                + coalesce(octet_length(t.error::text), 0))"
+    "     select sum(cardinality(e.dependents)::bigint * (coalesce(octet_length(t.output::text), 0)"
+    "         + coalesce(octet_length(t.error::text), 0)))"
     "            over (rows unbounded preceding) as bytes"
-    "     from dependency d join task t on t.id = d.depends_on where d.task_id = $1) x"
+    "     from edge e join task t on t.id = e.depends_on) x"
     "   where x.bytes > $2)"
 )
-_HAS_DEPENDENCIES = (
+_HAVE_DEPENDENCIES = (
     "select exists (select from dependency d join task t on t.id = d.depends_on"
-    "               where d.task_id = $1) as has"
+    "               where d.task_id = any ($1)) as have"
 )
 DEPENDENCIES_BYTES = 32 * 1024 * 1024
-"""Bytes of JSON that the dependencies of a task may hand on to it, all together."""
+"""Bytes of JSON that the dependencies of a task may hand on to it, all together. Nor are more read
+at once."""
 
 Key = tuple[UUID, int]
 """Task and number of an attempt."""
@@ -141,13 +144,14 @@ async def live_attempts(database: Database, tasks: Collection[UUID]) -> set[Key]
     return {(row["task_id"], row["attempt"]) for row in rows}
 
 
-async def dependencies(database: Database, task_id: UUID) -> list[Mapping[str, Any]]:
-    """What the task's dependencies came to, with the waiting and running time of each. Raises
-    ``TooLarge``, without reading them, when that is more than ``DEPENDENCIES_BYTES``."""
-    rows = await database.call(_DEPENDENCIES, task_id, DEPENDENCIES_BYTES)
-    if not rows:  # or those that it had were deleted
-        [found] = await database.call(_HAS_DEPENDENCIES, task_id)
-        if found["has"]:
+async def dependencies(database: Database, tasks: Sequence[UUID]) -> Sequence[Mapping[str, Any]]:
+    """What the dependencies of these tasks came to, each once with its ``dependents`` and the
+    ``names`` that these call it by, JSON as text. Raises ``TooLarge``, without reading them, when
+    all that, once for each dependent, is more than ``DEPENDENCIES_BYTES``."""
+    rows = await database.call(_DEPENDENCIES, tasks, DEPENDENCIES_BYTES)
+    if not rows:  # or those that they had were deleted
+        [found] = await database.call(_HAVE_DEPENDENCIES, tasks)
+        if found["have"]:
             raise TooLarge(
                 f"The task's dependencies hand on more than {DEPENDENCIES_BYTES:,} bytes of "
                 "outputs and errors."

@@ -112,7 +112,7 @@ def _times() -> tuple[float, float]:
 def _frames(frame: FrameType | None) -> list[str]:
     """What a thread is at, outermost first: of a step, what lies within the agent's function."""
     found: list[str] = []
-    while frame is not None and frame.f_code is not inline.STEP:
+    while frame is not None and not inline.is_step(frame.f_code):
         code = frame.f_code
         found.append(f"{code.co_name} ({Path(code.co_filename).name}:{frame.f_lineno})")
         frame = frame.f_back

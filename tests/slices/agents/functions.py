@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from contract.context import COVERAGE, RecordingContext
+from contract.context import RecordingContext
 from podium.agents.runtime import AgentSpec
 from podium.agents.runtimes import built_in
 from podium.agents.runtimes.function import FunctionRuntime
@@ -29,8 +29,7 @@ def maker(runtime: FunctionRuntime, folder: Path) -> Make:
 
     def make(name: str, value: Any = None, **options: Any) -> RecordingContext:
         reference = name if name.startswith("entry") else f"{SAMPLES}:{name}"
-        passed = ["PATH", "HOME", *COVERAGE]
-        config = runtime.validate({"function": reference, "env_allow": passed, **options})
+        config = runtime.validate({"function": reference, "env_allow": ["PATH", "HOME"], **options})
         workspace = folder / "data" / "workspaces" / uuid4().hex
         workspace.mkdir(parents=True)
         agent = AgentSpec(f"agent-{uuid4().hex}", 1, "function", config)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contract.context import COVERAGE, until
+from contract.context import until
 from podium.agents.runtimes import launch, supervise
 from podium.agents.runtimes.command import CommandRuntime
 from podium.agents.runtimes.launch import Report
@@ -258,6 +258,7 @@ async def test_the_input_file_holds_the_envelope(runtime: CommandRuntime, make: 
         "input": {"deep": [1]},
         "dependencies": {},
         "workspace": str(context.workspace),
+        "session": None,
     }
 
 
@@ -339,7 +340,3 @@ async def test_what_the_machine_refuses(
     monkeypatch.setattr(launch, "SUPERVISOR", ("/no/such/python",))
     failed = await failure(runtime, make(["true"]))
     assert (failed.error_class, failed.code) == (ErrorClass.RESOURCE, "start_failed")
-
-
-def test_coverage_reaches_agents_only_in_tests() -> None:
-    assert all(name.startswith("COVERAGE_") for name in COVERAGE)

@@ -9,15 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.context import measure_supervisors
 from podium.agents.runtimes import built_in, confinement
 from podium.agents.runtimes.confinement import Confinement, Mode, NoConfinement, choose
 from podium.agents.runtimes.launch import Launch, start
 from podium.agents.runtimes.supervision import landlock, processes
 from podium.kernel.clock import boottime
 from podium.kernel.errors import SettingsInvalid
-
-measure_supervisors()
 
 SECRET = "secret-of-the-data-directory"
 ADAPTERS: list[Mode] = ["bubblewrap", "landlock"]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 from uuid import UUID
 
@@ -84,3 +85,32 @@ async def test_an_agent_that_cannot_be_probed_does_not_keep_the_others(
     found = (await api.get("/agents/odd")).json()
     assert found["healthy"] is False
     assert "RuntimeError: not this one" in found["health_detail"]
+
+
+@pytest.mark.usefixtures("quickly")
+async def test_a_healthy_agent_is_probed_now_and_then_where_it_was_found_so(
+    api: httpx.AsyncClient, database: Database, tmp_path: Path
+) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    ids = {name: await register(api, name, tool) for name in ("here", "recent", "away", "untried")}
+    for name in ("here", "recent", "away"):
+        assert (await api.post(f"/agents/{name}/probe")).json()["ok"] is True
+    assert (await api.get("/agents/here")).json()["health_host"] == gethostname()
+    tool.unlink()
+    await database.call("update agent set health_host = 'elsewhere' where name = 'away'")
+    await database.call(
+        "update agent set health_checked_at = now() - interval '11 minutes'"
+        " where name in ('here', 'away')"
+    )
+    async with asyncio.timeout(10):
+        while (await api.get("/agents/here")).json()["healthy"]:
+            await asyncio.sleep(0.05)
+    for name in ("recent", "away", "untried"):
+        assert (await api.get(f"/agents/{name}")).json()["healthy"] is True
+    rows = await database.call(
+        "select actor from event where type = 'agent.health' and subject = any ($1)",
+        [UUID(each) for each in ids.values()],
+    )
+    assert [row["actor"] for row in rows] == ["system"]

@@ -1,15 +1,19 @@
 """The registry: versions, health, who may register what, and how tasks find agents."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.agents import directory as directory_module
 from podium.agents import service as service_module
+from podium.agents import store
+from podium.agents.model import Listed
 from podium.agents.runtime import AgentSpec, RuntimeSet
 from podium.agents.service import AgentService
 from podium.kernel.errors import NotFound
@@ -69,13 +73,16 @@ async def test_an_agent_is_registered_with_its_runtimes_defaults(api: httpx.Asyn
 
 async def test_only_another_runtime_or_config_is_a_new_version(api: httpx.AsyncClient) -> None:
     made = await register(api)
-    same = await api.put("/agents/a", json={"description": "x", "max_concurrency": 2})
+    same = await api.put(
+        "/agents/a", json={"description": "x", "max_concurrency": 2, "weight": 2.5}
+    )
     assert (same.json()["version"], same.json()["description"]) == (1, "x")
     again = await api.put("/agents/a", json={"config": {"command": ["true"]}, "runtime": "command"})
     assert again.json() == same.json()
     changed = (await api.put("/agents/a", json={"config": {"command": ["false"]}})).json()
     assert changed["version"] == 2
     assert changed["max_concurrency"] == 2
+    assert changed["weight"] == 2.5
     assert changed["updated_at"] > made["updated_at"]
     versions = (await api.get("/agents/a/versions")).json()["items"]
     assert [(each["version"], each["config"]["command"]) for each in versions] == [
@@ -142,6 +149,7 @@ async def test_a_deleted_agent_is_gone_and_its_name_is_free(
         ({"config": {}}, "config.command"),
         ({"config": {"command": ["true"], "surprise": 1}}, "config.surprise"),
         ({"max_concurrency": 0}, "max_concurrency"),
+        ({"weight": 0}, "weight"),
         ({"max_concurrency": 2**40}, "max_concurrency"),
         ({"capabilities": ["a b"]}, "capabilities.0"),
         ({"labels": {"a b": "x"}}, "labels.a b.[key]"),
@@ -278,6 +286,24 @@ async def test_another_process_finds_a_new_agent_at_once_and_forgets_an_old_one_
         await elsewhere.demand(default, "a", ())
 
 
+async def test_tasks_that_come_at_once_read_the_agents_once(
+    api: httpx.AsyncClient, database: Database, default: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await register(api)
+    reads = 0
+
+    async def counted(conn: AsyncConnection, project_id: UUID) -> list[Listed]:
+        nonlocal reads
+        reads += 1
+        return await store.directory(conn, project_id)
+
+    monkeypatch.setattr(directory_module, "store", SimpleNamespace(directory=counted))
+    elsewhere = AgentService(database, RuntimeSet({}))
+    found = await asyncio.gather(*(elsewhere.demand(default, "a", ()) for _ in range(20)))
+    assert {agent_id for agent_id, _ in found} == {UUID(made["id"])}
+    assert reads == 1
+
+
 async def test_lists_have_pages(api: httpx.AsyncClient) -> None:
     for name in ("c", "a", "b"):
         await register(api, name=name)
@@ -317,3 +343,12 @@ async def test_an_agent_that_is_code_is_in_the_hands_of_who_may_run_code(
     executor = await token(api, "agents:write", "agents:execute")
     assert (await api.post("/agents/a/probe", headers=executor)).json()["ok"]
     assert (await api.delete("/agents/a", headers=executor)).status_code == 204
+
+
+async def test_a_deleted_agent_has_no_turn(api: httpx.AsyncClient, database: Database) -> None:
+    made = await register(api)
+    await database.call(
+        "insert into turn select project_id, 'q', id, 1 from agent where id = $1", UUID(made["id"])
+    )
+    assert (await api.delete("/agents/a")).status_code == 204
+    assert not await database.call("select from turn")

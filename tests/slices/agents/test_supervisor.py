@@ -10,13 +10,10 @@ from uuid import uuid4
 
 import pytest
 
-from contract.context import measure_supervisors
 from podium.agents.runtimes import launch as launch_module
 from podium.agents.runtimes.launch import Launch, Report, start
 from podium.agents.runtimes.supervision import lifeline, processes, spawn
 from podium.kernel.clock import boottime
-
-measure_supervisors()
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 

@@ -17,7 +17,7 @@ from podium.storage.database import Database
 from podium.storage.valkey import Valkey
 from slices.scheduler.keepers import keeping
 
-GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "operating.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "observing.md"
 
 
 async def test_a_database_that_is_away_is_told_as_such(
@@ -161,6 +161,8 @@ async def test_status_tells_of_servers_workers_and_tasks(
     assert status["uptime_seconds"] > 0
     assert status["database"]["ok"]
     assert status["valkey"] == {"ok": True, "embedded": False}
+    assert status["artifacts"]["ok"]
+    assert status["artifacts"]["place"].startswith("file:///")
     assert status["counts"] == {
         "running": 0,
         "queued": 1,

@@ -29,7 +29,9 @@ async def test_sse_begins_now_and_tells_what_happens(client: Client) -> None:
     assert event["subject"] == made["id"]
     assert event["project"] == "after"
     assert event["actor"] == "admin:local"
-    assert event["data"] == {"name": "after", "weight": 1.0}
+    keeps_all = {"keep_days": None, "keep_tasks": None}
+    told = {"name": "after", "weight": 1.0, "priority_ageing": None, **keeps_all}
+    assert event["data"] == told
     assert set(event) == {
         *("cursor", "at", "project", "type", "version", "subject", "actor", "data")
     }

@@ -20,8 +20,7 @@ def as_agent(part: str, directory: Path, **envelope: Any) -> tuple[int, list[Any
     """Run a part as the command runtime does; its exit status and messages."""
     document = directory / "input.json"
     document.write_text(json.dumps(envelope))
-    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
-    env = {"PATH": os.environ["PATH"], "PODIUM_INPUT": str(document)} | measured
+    env = {"PATH": os.environ["PATH"], "PODIUM_INPUT": str(document)}
     ended = subprocess.run(
         [*COMMAND, part], cwd=directory, env=env, capture_output=True, text=True, check=False
     )
@@ -96,6 +95,22 @@ def test_everything_goes_on_after_a_part_that_fails(
     assert json.loads(said.out)["summary"]["outcome"] == "partial"
     assert f"history: git cannot read the object {tree}" in said.err
     assert "hint: run 'git fsck'" in said.err
+
+
+def test_everything_as_one_agent(repo: Repo, tmp_path: Path) -> None:
+    repo.commit({"a.py": "# TODO: one\n"})
+    given = {"repo": str(repo.path), "skip": ["history"]}
+    status, messages = as_agent("all", tmp_path, input=given)
+    assert status == 0
+    result = messages[-1]
+    assert isinstance(result, protocol.Result)
+    output: Any = result.output
+    assert "history" not in {part["part"] for part in output["parts"]}
+    shares = [each.fraction for each in messages if isinstance(each, protocol.Progress)]
+    assert shares == sorted(shares, key=lambda share: share or 0)
+    assert shares[-1] == 1
+    kept = [each.name for each in messages if isinstance(each, protocol.Artifact)]
+    assert kept == ["report.json", "report.md"]
 
 
 @pytest.mark.parametrize("part", ["survey", "all", "lint"])

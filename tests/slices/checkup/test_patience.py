@@ -12,7 +12,7 @@ from podium.checkup.linters import data
 from podium.checkup.manifests import javascript, jvm, locks, model, more, python
 from slices.checkup.repos import Repo, run
 
-SECONDS = 8.0
+SECONDS = 30.0
 MEGABYTE = 1_000_000
 ENOUGH = 600_000
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from installation import Said
+from in_process import Said
 
 Run = Callable[..., Said]
 

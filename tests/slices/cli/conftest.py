@@ -8,7 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from installation import Installation, Said
+from in_process import Said
+from installation import Installation
 from slices.cli.commands import Run
 
 

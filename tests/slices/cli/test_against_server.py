@@ -1,7 +1,6 @@
 """Agents, events, projects, tokens and the server by command, in processes of their own."""
 
 import json
-import signal
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from threading import Thread
 from typing import Any
 from uuid import uuid4
 
-from installation import Installation
+from installation import Installation, interrupt
 from slices.cli.commands import Run, made
 
 
@@ -154,7 +153,7 @@ def test_events(installation: Installation, podium: Run, echo: str) -> None:
     assert process.stdout is not None
     followed = [json.loads(process.stdout.readline())["cursor"] for _ in listed[1:]]
     assert followed == [e["cursor"] for e in listed[1:]]
-    process.send_signal(signal.SIGINT)
+    interrupt(process)
     process.communicate(timeout=20)
     assert process.returncode == 130
 
@@ -172,7 +171,7 @@ def test_watching_a_project(installation: Installation, podium: Run, echo: str) 
         while not any(ended in line for line in seen):  # it tells what happens from now on
             assert time.monotonic() < deadline, seen
             podium("ask", "x", "-a", echo)
-        process.send_signal(signal.SIGINT)
+        interrupt(process)
         assert process.wait(timeout=20) == 130
         reader.join()
         process.communicate()
@@ -363,7 +362,7 @@ def test_the_log_is_followed(installation: Installation) -> None:
     time.sleep(1)
     installation.podium("status")
     assert json.loads(process.stdout.readline())["event"]
-    process.send_signal(signal.SIGINT)
+    interrupt(process)
     process.communicate(timeout=20)
     assert process.returncode == 130
 

@@ -2,13 +2,12 @@
 
 import json
 import os
-import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from installation import Installation
+from installation import Installation, interrupt
 from slices.cli.commands import Run, made, until
 
 
@@ -58,7 +57,7 @@ def test_ctrl_c_cancels_a_checkup(installation: Installation, podium: Run, tmp_p
     process = installation.begin("run", "checkup", "-r", repo, "-o", out_folder, "-p", project)
     ours = ("task", "list", "--json", "-l", "checkup=report")
     until(lambda: bool(podium(*ours).json))
-    process.send_signal(signal.SIGINT)
+    interrupt(process)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, ""), err
     assert "Cancelling the checkup" in err

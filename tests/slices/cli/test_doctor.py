@@ -3,13 +3,28 @@
 import os
 import shutil
 import signal
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from installation import Installation
-from podium.cli.commands import doctor
-from podium.client.models import DatabaseStatus, Status, ValkeyStatus
+from podium.cli import certificate, doctor_here, doctor_server
+from podium.cli.finding import Finding
+from podium.client.models import (
+    ArtifactStatus,
+    DatabaseStatus,
+    Diagnosis,
+    DiagnosisFinding,
+    Status,
+    ValkeyStatus,
+)
 from slices.cli.commands import until
 
 
@@ -46,20 +61,122 @@ def test_the_doctor_finds_what_is_wrong_with_a_server() -> None:
         uptime_seconds=1,
         database=DatabaseStatus(ok=False, version=None, embedded=False),
         valkey=ValkeyStatus(ok=False, embedded=True),
+        artifacts=ArtifactStatus(ok=False, place="s3://b", problem="Gone.", hint="Make it."),
         workers=[],
         counts={},
+        schedules=0,
         feed_lag_seconds=60,
         confinement="none",
     )
-    found = {finding.check: finding for finding in doctor._of_server(status, skew=-60)}
+    found = {finding.check: finding for finding in doctor_server.of_status(status, skew=-60)}
     assert {name: finding.outcome for name, finding in found.items()} == {
         "PostgreSQL": "failed",
         "Valkey": "warning",
+        "artifacts": "failed",
         "workers": "failed",
         "events": "warning",
         "clock": "warning",
     }
-    assert all(finding.advice for finding in found.values())
+    assert all(finding.advice and finding.code for finding in found.values())
+
+
+def test_what_the_server_found_stands_for_what_its_status_tells() -> None:
+    known = [Finding("workers", "ok", "1 alive"), Finding("events", "ok", "0 s late")]
+    wrong = DiagnosisFinding(
+        check="workers",
+        code="worker_version",
+        outcome="warning",
+        where="w",
+        detail="It is old.",
+        advice="Restart it.",
+    )
+    diagnosis = Diagnosis(version="1", checks=["workers", "events", "search"], findings=[wrong])
+    told = list(doctor_server.merged(known, diagnosis))
+    assert [(each.check, each.outcome, each.code) for each in told] == [
+        ("events", "ok", ""),
+        ("workers", "warning", "worker_version"),
+        ("search", "ok", ""),
+    ]
+    (*_, older) = doctor_server.merged(known, None)
+    assert older.code == "server_older"
+
+
+def test_the_doctor_tells_of_tasks_that_nobody_takes(installation: Installation) -> None:
+    """As the server found it, and the exit status says so."""
+    project = f"d-{uuid4().hex[:12]}"
+    assert installation.podium("project", "create", project).status == 0
+    made = installation.podium("task", "create", "-p", project, "--capability", "flying", "--json")
+    task = made.json["id"]
+    said = installation.podium("doctor", "--json")
+    assert said.status == 1
+    (found,) = [each for each in said.json["checks"] if each["where"].startswith(f"{project}/")]
+    assert (found["code"], found["outcome"]) == ("no_agent", "failed")
+    told = installation.podium("doctor").out
+    assert "1 task of the project" in told
+    assert f"podium agent add NAME -p {project} --capability flying" in told
+    assert installation.podium("task", "cancel", task).status == 0
+    assert project not in installation.podium("doctor").out
+
+
+def test_a_url_that_others_can_read_along_is_told_of() -> None:
+    (finding,) = certificate.trouble("http://podium.example.com:8250")
+    assert (finding.code, finding.outcome) == ("url_not_encrypted", "warning")
+    for url in (
+        "http://127.0.0.1:1",
+        "http://localhost:1",
+        "http://[::1]:1",
+        "https://127.0.0.1:1",
+    ):
+        assert list(certificate.trouble(url)) == []
+
+
+@pytest.mark.parametrize(("days", "code"), [(3, "certificate_expires"), (300, "")])
+def test_certificates_are_looked_at(
+    days: int, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shown_certificate(tmp_path, days) as (url, authority):
+        (refused,) = certificate.trouble(url)
+        assert (refused.code, refused.outcome) == ("certificate_refused", "failed")
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        (found,) = certificate.trouble(url)
+    assert found.code == code
+    assert f"{days - 1} days" in found.detail or f"{days} days" in found.detail
+
+
+@contextmanager
+def shown_certificate(folder: Path, days: int) -> Generator[tuple[str, Path]]:
+    """The URL of a server of TLS whose certificate, for localhost, is signed by itself."""
+    key, shown = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", str(days)),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", str(key), "-out", str(shown)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:  # it was closed
+                return
+            with accepted, suppress(OSError), context.wrap_socket(accepted, server_side=True):
+                pass
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"https://localhost:{listener.getsockname()[1]}", shown
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
 
 
 def test_the_doctor_tells_of_workers_that_died(fresh: Installation) -> None:
@@ -91,12 +208,12 @@ def test_the_doctor_knows_when_space_is_short(
         return usage
 
     monkeypatch.setattr("shutil.disk_usage", disk_usage)
-    assert doctor._disk().outcome == outcome
+    assert doctor_here.disk().outcome == outcome
 
 
 def test_the_doctor_misses_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert doctor._git().outcome == "warning"
+    assert doctor_here.git().outcome == "warning"
 
 
 def test_the_doctor_tells_of_unconfined_agents_where_some_can_run(

@@ -37,7 +37,7 @@ def test_ctrl_c_hurries_a_server_that_finds_both_orders_at_once(
 
     def interrupted() -> None:
         threading.Timer(0.2, process.send_signal, [signal.SIGCONT]).start()
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     with subprocess.Popen([sys.executable, "-c", HURRIED]) as process:
         try:

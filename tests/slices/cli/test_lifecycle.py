@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from installation import Installation
+from installation import Installation, interrupt
 from podium.cli import local
 from podium.cli.commands import down
 from podium.client.connection import local_server
@@ -117,11 +117,13 @@ def test_a_server_that_an_interrupted_checkup_started_is_told_of(
 ) -> None:
     repo, report = tmp_path / "empty", tmp_path / "report"
     subprocess.run(["git", "init", "-q", str(repo)], check=True)
-    process = fresh.begin("run", "checkup", "-r", str(repo), "-o", str(report))
+    waiting = {"PODIUM_WORKERS": "0"}  # nothing of it is run
+    process = fresh.begin("run", "checkup", "-r", str(repo), "-o", str(report), environment=waiting)
     assert process.stderr is not None
     assert process.stderr.readline() == "Starting Podium …\n"
     process.stderr.readline()
-    process.send_signal(signal.SIGINT)
+    until(lambda: "1 queued" in fresh.podium("status").out)
+    interrupt(process)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "goes on in the background and stops after 5 min without work" in err
@@ -188,5 +190,5 @@ def test_events_are_followed_across_a_restart_on_another_port(fresh: Installatio
     assert fresh.podium("up", "-d", "--json").json["url"] != before
     made += [fresh.podium("task", "create", "-a", "echo").out.strip() for _ in range(2)]
     assert [json.loads(process.stdout.readline())["subject"] for _ in made[1:]] == made[1:]
-    process.send_signal(signal.SIGINT)
+    interrupt(process)
     process.communicate(timeout=20)

@@ -1,10 +1,9 @@
 """Nothing hangs without a word when nothing can run."""
 
-import signal
 import subprocess
 from pathlib import Path
 
-from installation import Installation
+from installation import Installation, interrupt
 
 
 def reason(process: "subprocess.Popen[str]") -> str:
@@ -12,7 +11,7 @@ def reason(process: "subprocess.Popen[str]") -> str:
     assert process.stderr is not None
     for said in process.stderr:
         if said.startswith("It has not started yet: "):
-            process.send_signal(signal.SIGINT)
+            interrupt(process)
             process.communicate(timeout=60)
             return said
     raise AssertionError(process.wait(10))

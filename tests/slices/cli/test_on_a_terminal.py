@@ -1,6 +1,5 @@
 """What is live, coloured and asked for on a terminal."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from terminal import Terminal
 
 @pytest.fixture
 def slow(installation: Installation) -> str:
-    """An agent that takes three seconds, and its project."""
+    """An agent that takes eight seconds, and its project."""
     for arguments in (
         ["project", "create", "terminal"],
         [
@@ -24,7 +23,7 @@ def slow(installation: Installation) -> str:
             "--",
             "sh",
             "-c",
-            "echo begun; sleep 3; echo done",
+            "echo begun; sleep 8; echo done",
         ],
     ):
         assert installation.podium(*arguments).status in {0, 6}
@@ -88,6 +87,17 @@ def test_a_result_that_was_seen_is_not_shown_twice(installation: Installation, s
     assert screen.seen.count("done") == 1
 
 
+@pytest.mark.usefixtures("slow")
+def test_nor_is_one_that_was_read_from_what_the_agent_wrote(installation: Installation) -> None:
+    rules = '{"output": "lines", "lines": [{"text": "/said", "log": "/said"}]}'
+    script = """echo plain; echo '{"said": "first"}'; echo '{"said": "at last"}'"""
+    added = ("agent", "add", "sayer", "-p", "terminal", "--config", rules, "--", "sh", "-c", script)
+    assert installation.podium(*added).status in {0, 6}
+    screen = terminal(installation, "ask", "x", "-a", "sayer")
+    assert screen.end() == 0
+    assert [screen.seen.count(text) for text in ("plain", "first", "at last")] == [1, 1, 1]
+
+
 def test_tasks_are_watched_live(installation: Installation, slow: str) -> None:
     made = installation.podium("task", "create", "-a", slow, "-t", "Look at me", "-p", "terminal")
     screen = terminal(installation, "task", "watch", made.out.strip())
@@ -103,7 +113,6 @@ def test_what_waits_without_end_says_so(installation: Installation, slow: str) -
     ):
         screen = terminal(installation, *arguments)
         screen.expect(told)
-        time.sleep(1)  # coverage's tracer swallows what interrupts code that runs, now and then
         screen.type("\x03")
         assert screen.end() == 130
     events = installation.podium("event", "list", "-p", "terminal", "--json").json

@@ -10,7 +10,10 @@ import pytest
 from installation import Installation
 
 ROOT = Path(__file__).resolve().parents[3]
-NEVER = ("pydantic", "httpx", "asyncio", "fastapi", "sqlalchemy", "podium.kernel", "podium.server")
+NEVER = (
+    *("pydantic", "httpx", "asyncio", "fastapi", "sqlalchemy", "podium.kernel", "podium.server"),
+    *("yaml", "jsonschema_rs", "questionary", "prompt_toolkit", "rich.live"),
+)
 
 
 @pytest.fixture
@@ -180,7 +183,15 @@ def test_without_a_server_the_error_teaches(nowhere: Installation) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    ['["--help"]', '["task", "--help"]', '["task", "list"]', '["agent", "show", "x", "--json"]'],
+    [
+        *(
+            '["--help"]',
+            '["task", "--help"]',
+            '["task", "list"]',
+            '["agent", "show", "x", "--json"]',
+        ),
+        *('["apply", "--help"]', '["top", "--help"]', '["task", "create"]'),
+    ],
 )
 def test_nothing_heavy_is_loaded_on_the_quick_path(nowhere: Installation, arguments: str) -> None:
     """Fails when Typer, or we, start to import something that takes long."""

@@ -1,11 +1,10 @@
 """Tasks by command, against a real Podium: asked, created, watched, changed and ended."""
 
 import json
-import signal
 import time
 from pathlib import Path
 
-from installation import Installation
+from installation import Installation, interrupt
 from slices.cli.commands import Run, made, until
 
 
@@ -67,7 +66,7 @@ def test_ctrl_c_cancels_what_was_asked(installation: Installation, podium: Run) 
     worker = podium("status", "--json").json["workers"][0]
     shown = podium("task", "show", task["id"]).out
     assert f"slow on {worker['name']} at {worker['host']}" in shown
-    process.send_signal(signal.SIGINT)
+    interrupt(process)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (5, ""), err
     assert [t["state"] for t in podium("task", "list", "--json").json] == ["cancelled"]
@@ -143,7 +142,19 @@ def test_a_task_that_waits(podium: Run, echo: str) -> None:
     assert "queued" in podium("task", "show", task_id).out
     explained = podium("task", "explain", task_id)
     assert "has the capability rare. Register one that has it" in explained.out
-    said = podium("task", "edit", task_id, "-t", "Another", "-i", "[1]", "--queue-timeout", "1h")
+    said = podium(
+        "task",
+        "edit",
+        task_id,
+        "-t",
+        "Another",
+        "-i",
+        "[1]",
+        "--queue-timeout",
+        "1h",
+        "--deadline",
+        "2999-01-01T00:00Z",
+    )
     assert "Another" in said.out
     assert podium("task", "edit", task_id, "-l", "a=b", "--json").json["labels"] == {"a": "b"}
     assert podium("task", "edit", task_id).status == 2
@@ -261,7 +272,7 @@ def test_what_is_shown_tells_why_and_what_is_left_out(podium: Run, echo: str) ->
         assert (said.status, said.out, "not_found" in said.err) == (4, "", True), said
     made(podium("task", "create", "-a", echo, "--delay", "1h"))
     listed = podium("task", "list", "-n", "1")
-    assert listed.err == "These are the newest 1; --limit NUMBER shows more.\n"
+    assert listed.err == "These are the first 1; --limit NUMBER shows more.\n"
     assert first not in listed.out
     assert podium("task", "list", "-n", "2").err == ""
     assert len(podium("task", "list", "-n", "1", "--json").json) == 1

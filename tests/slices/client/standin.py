@@ -65,12 +65,15 @@ IGNORED = Scripted(ignore=True)
 
 _TASK = {
     "id": "t", "project": "default", "title": "t", "state": "running", "priority": 0,
-    "labels": {}, "queue": "default", "agent": "a", "capabilities": [], "input": None,
+    "labels": {}, "queue": "default", "limits": [], "agent": "a", "capabilities": [],
+    "sticky": None,
+    "input": None,
     "output": None, "error": None, "attempt": 1, "progress": None, "depends_on": [],
-    "on_dependency_failure": "cancel", "timeouts": {}, "retry": {
+    "on_dependency_failure": "cancel", "deadline": None, "timeouts": {}, "retry": {
         "max_retries": 0, "backoff": "fixed", "initial": 1, "factor": 1, "max_delay": 1,
         "jitter": 0,
-    }, "input_schema": None, "output_schema": None, "created_at": "2026-01-01T00:00:00Z",
+    }, "input_schema": None, "output_schema": None, "template": None, "interactive": False,
+    "created_at": "2026-01-01T00:00:00Z",
     "created_by": "x", "started_at": None, "finished_at": None, "queued_seconds": None,
     "run_seconds": None, "running_on": None,
 }  # fmt: skip

@@ -176,6 +176,19 @@ async def test_agents_have_versions_and_health(podium: Any, echo: str) -> None:
     changed = await podium.agents.update(echo, config={"command": ["cat", "-"]}, description="d")
     assert (changed.version, changed.description) == (2, "d")
     assert {each.version for each in await podium.agents.versions(echo)} == {1, 2}
+    assert (await podium.agents.version(echo, 1)).config["command"] == ["cat"]
+    diff = await podium.agents.diff(echo)
+    assert (diff.old, diff.new) == (1, 2)
+    assert [(each.pointer, each.after) for each in diff.differences] == [
+        ("/config/command", ["cat", "-"]),
+        ("/config/prompt", "none"),
+    ]
+    with pytest.raises(errors.Conflict):
+        await podium.agents.rollback(echo, 1, expected=1)
+    assert (await podium.agents.rollback(echo, 1, expected=2)).version == 3
+    assert (await podium.agents.diff(echo, 1, 3)).differences == []
+    assert await items(podium.agents.list(capabilities=["none"])) == []
+    assert await items(podium.agents.list(labels={"a": "b"}, runtime="command")) == []
     assert (await podium.agents.probe(echo)).ok
     assert [each.name for each in await items(podium.agents.list())] == [echo]
     assert (await podium.agents.get(changed.id)).name == echo

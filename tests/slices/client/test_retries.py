@@ -1,6 +1,7 @@
 """What the SDK does when the server refuses, breaks or is not there."""
 
 import asyncio
+import hashlib
 import socket
 import time
 from pathlib import Path
@@ -13,7 +14,10 @@ from slices.client.forms import FORMS, Form, call
 from slices.client.standin import IGNORED, Scripted, StandIn, answer, problem
 
 WHOAMI = {"principal": "token:ci", "kind": "token", "project": None, "scopes": []}
-PROJECT = {"id": "1", "name": "p", "weight": 1.0, "created_at": "2026-01-01T00:00:00Z"}
+PROJECT = {
+    "id": "1", "name": "p", "weight": 1.0, "priority_ageing": None,
+    "created_at": "2026-01-01T00:00:00Z",
+}  # fmt: skip
 BULK = {"ids": ["1"], "refs": {}}
 
 pytestmark = pytest.mark.parametrize("form", FORMS)
@@ -97,6 +101,27 @@ async def test_a_submission_is_repeated_under_one_key(form: Form) -> None:
     assert len(set(keys)) == 1
 
 
+ENTRY = {
+    "id": 1, "kind": "input", "author": "a", "attempt": None, "text": "hello", "data": None,
+    "at": "2026-01-01T00:00:00Z",
+}  # fmt: skip
+
+
+async def test_an_input_is_repeated_under_one_key(form: Form) -> None:
+    """The first may have been said although its answer was lost."""
+    with StandIn(IGNORED, problem(503, "outcome_unknown"), answer(ENTRY, 201)) as server:
+        said = await call(form, server.url, lambda it: it.sessions.send("1", "hello"))
+    assert said.id == 1
+    keys = [seen.headers["idempotency-key"] for seen in server.seen]
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+    with StandIn(answer(ENTRY, 201)) as server:
+        await call(
+            form, server.url, lambda it: it.sessions.send("1", "hello", idempotency_key="mine")
+        )
+    assert server.seen[0].headers["idempotency-key"] == "mine"
+
+
 async def test_each_submission_has_a_key_of_its_own(form: Form) -> None:
     with StandIn(otherwise=answer(BULK, 201)) as server:
         for _ in range(2):
@@ -124,7 +149,8 @@ async def test_what_may_not_be_repeated_is_not(form: Form) -> None:
 AGENT = {
     "id": "1", "project": "default", "name": "a", "version": 2, "runtime": "command", "config": {},
     "description": "", "capabilities": [], "labels": {}, "enabled": True, "healthy": True,
-    "running": 0, "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+    "running": 0, "weight": 1, "created_at": "2026-01-01T00:00:00Z",
+    "updated_at": "2026-01-01T00:00:00Z",
 }  # fmt: skip
 
 
@@ -198,6 +224,7 @@ async def test_a_broken_download_goes_on_where_it_stopped(form: Form, tmp_path: 
     assert path.read_bytes() == b"0123456789"
     assert server.seen[0].target == "/api/v1/orchestration/tasks/t/artifacts/a%20b"
     assert server.seen[1].headers["range"] == "bytes=4-"
+    assert server.seen[1].headers["if-range"] == '"x"'
     assert names(tmp_path) == ["out"]
 
 
@@ -207,6 +234,23 @@ async def test_a_download_that_cannot_go_on_leaves_nothing(form: Form, tmp_path:
     with StandIn(first, again) as it, pytest.raises(errors.InvalidResponse, match="download"):
         await call(form, it.url, lambda client: client.tasks.download("t", "a", tmp_path / "out"))
     assert names(tmp_path) == []
+
+
+async def test_a_download_is_compared_with_its_hash(form: Form, tmp_path: Path) -> None:
+    tag = f'"{hashlib.sha256(b"0123456789").hexdigest()}"'
+    first = Scripted(200, (b"0123",), {"etag": tag}, length=10, cut=True)
+    for rest, whole in ((b"456789", True), (b"45678x", False)):
+        with StandIn(first, Scripted(206, (rest,), {"etag": tag})) as it:
+            doing = call(
+                form, it.url, lambda client: client.tasks.download("t", "a", tmp_path / "out")
+            )
+            if whole:
+                assert (await doing).read_bytes() == b"0123456789"
+                (tmp_path / "out").unlink()
+            else:
+                with pytest.raises(errors.InvalidResponse, match="SHA-256"):
+                    await doing
+        assert names(tmp_path) == []
 
 
 async def test_a_refused_download_leaves_nothing(form: Form, tmp_path: Path) -> None:

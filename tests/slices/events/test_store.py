@@ -55,17 +55,20 @@ async def test_a_slower_transaction_that_began_first_is_not_lost(database: Datab
 
 
 async def test_a_later_transaction_comes_later_although_its_ids_are_lower(
-    database: Database,
+    database: Database, direct_url: str
 ) -> None:
+    sessions = Database(direct_url.format(str(database.engine.url.database)))
+
     async def tell(session: AsyncConnection, name: str) -> None:
         await session.execute(text("select lock_events()"))
         await store.append(session, [NewEvent(name, uuid7())])
         await session.commit()
 
-    async with database.engine.connect() as early, database.engine.connect() as late:
+    async with sessions.engine.connect() as early, sessions.engine.connect() as late:
         await tell(early, "first")  # takes a lot of ids, all lower than those of the other session
         await tell(late, "second")
         await tell(early, "third")
+    await sessions.close()
     first, second, third = await complete(database)
     assert names([first, second, third]) == ["first", "second", "third"]
     assert first.cursor.id < third.cursor.id < second.cursor.id

@@ -170,13 +170,13 @@ async def test_many_schemas_do_not_hold_up_others() -> None:
     """Each differs from the others, and takes a while to be made ready."""
     schemas = [{"anyOf": [{"type": "string", "title": str(n)}] * 2500} for n in range(40)]
     checking = asyncio.create_task(findings([Check(schema, b'"x"') for schema in schemas]))
-    longest = 0.0
+    began, longest = time.monotonic(), 0.0
     while not checking.done():
         turn = time.monotonic()
         await asyncio.sleep(0)
         longest = max(longest, time.monotonic() - turn)
     assert checking.result() == [None] * 40
-    assert longest < 0.5
+    assert longest < max(0.5, (time.monotonic() - began) / 4)
 
 
 @pytest.mark.parametrize(

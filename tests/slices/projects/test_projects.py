@@ -39,6 +39,18 @@ async def test_a_project_is_created_changed_and_deleted(
     assert {row["actor"] for row in rows} == {"admin:local"}
 
 
+async def test_priorities_age_where_a_project_says_so(api: httpx.AsyncClient) -> None:
+    made = (await api.post("/projects", json={"name": "x", "priority_ageing": 60})).json()
+    assert (made["weight"], made["priority_ageing"]) == (1, 60)
+    changed = (await api.put("/projects/x", json={"weight": 2})).json()
+    assert (changed["weight"], changed["priority_ageing"]) == (2, 60)
+    changed = (await api.put("/projects/x", json={"priority_ageing": None})).json()
+    assert (changed["weight"], changed["priority_ageing"]) == (2, None)
+    assert (await api.get("/projects/x")).json() == changed
+    for wrong in ({"priority_ageing": 0}, {"priority_ageing": "1m"}, {"weight": None}):
+        assert (await api.put("/projects/x", json=wrong)).status_code == 422
+
+
 async def test_a_name_is_taken_once_and_free_again_after_deletion(api: httpx.AsyncClient) -> None:
     first = (await api.post("/projects", json={"name": "x"})).json()
     taken = await api.post("/projects", json={"name": "x"})

@@ -45,6 +45,25 @@ FAULTS = {
             or g.waiting <> (select count(*) from wait where gate = g.key)
             or g.used < 0 or g.one_shot and g.used > 0
     """,
+    "gates whose starts count wrong": """
+        select g.key, g.taken, g.spent, g.burst from gate g
+         where g.taken < 0 or g.spent < 0 or g.burst is null and g.taken > 0
+            or g.burst is not null and g.taken < g.spent
+    """,
+    "waiters for starts of whom the clock does not know": """
+        select g.* from gate g
+         where g.waiting > 0 and g.burst is not null and g.taken >= g.burst
+           and g.used < g.capacity and g.wakes_at is null
+           and not exists (select from spent s where s.gate = g.key)
+           and not exists (select from need n where n.gate = g.key and n.held and not n.started)
+    """,
+    "notes of starts that nobody counts": """
+        select s.* from spent s left join gate g on g.key = s.gate where g.key is null
+    """,
+    "starts that are noted for needs that did not begin": """
+        select n.* from need n
+         where n.started and not n.held
+    """,
     "needs of ended tasks, held ones of tasks that wait, unheld ones of tasks that run": """
         select n.*, t.outcome from need n join task t on t.id = n.task_id
          where t.outcome is not null
@@ -67,6 +86,27 @@ FAULTS = {
                                order by x.priority desc, x.task_id limit 1) w
           join need n on n.task_id = w.task_id and n.gate = g.key
          where g.used + n.units <= g.capacity
+           and (g.burst is null or g.taken + n.units <= g.burst)
+           and (g.wakes_at is null or g.wakes_at > clock_timestamp())
+    """,
+    "ready tasks of closed lanes that hold something, of which the clock does not know": """
+        select r.* from ready r join lane l on l.id = r.lane_id
+         where l.closed and r.gated
+           and not exists (select from gate g where g.key = 'lane:' || l.id
+                                                and g.wakes_at is not null)
+           and not exists (select from attempt a where a.task_id = r.task_id
+                              and a.attempt = r.attempt and a.outcome = 'parked')
+    """,
+    "gates of lanes that are open where these are closed, or the other way round": """
+        select g.*, l.closed from gate g left join lane l on 'lane:' || l.id = g.key
+         where starts_with(g.key, 'lane:')
+           and (l.id is null or l.closed <> (g.capacity = 0) or not g.one_shot
+                or g.waiting = 0 and g.wakes_at is null)
+    """,
+    "needs of the gates of lanes where nobody waits": """
+        select n.* from need n
+         where starts_with(n.gate, 'lane:')
+           and not exists (select from wait w where w.task_id = n.task_id and w.gate = n.gate)
     """,
     "blocked tasks that count wrong": """
         select b.task_id, b.pending from blocked b
@@ -97,6 +137,26 @@ FAULTS = {
                               + (select count(*) from running r where r.task_id = t.id)
     """,
 }
+
+
+_LANES = """
+    select l.* from lane l
+     where l.closed <> (
+        exists (select from queue q where q.project_id = l.project_id and q.name = l.queue
+                                      and q.state = 'paused')
+        or not exists (select from agent a
+                        where a.deleted_at is null and a.enabled and a.healthy
+                          and case when l.agent_id is not null then a.id = l.agent_id
+                                   else a.project_id = l.project_id
+                                        and a.capabilities @> l.capabilities end))
+"""
+
+
+async def assert_lanes_follow(database: Database) -> None:
+    """Lanes are closed whose queue is paused or whose agents cannot run, and no others. Tests that
+    change queues and agents behind the back of their slices do not see to that."""
+    found = await database.call(_LANES)
+    assert not found, [dict(row) for row in found]
 
 
 async def assert_balanced(database: Database) -> None:

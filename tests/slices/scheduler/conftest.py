@@ -29,9 +29,11 @@ end $$
 
 
 @pytest.fixture(scope="session")
-async def scheduler_database(server_url: str, template: str) -> AsyncIterator[Database]:
+async def scheduler_database(
+    server_url: str, direct_url: str, template: str
+) -> AsyncIterator[Database]:
     """One database for many tests: making one takes longer than most of them."""
-    admin = await asyncpg.connect(server_url.format("postgres"))
+    admin = await asyncpg.connect(direct_url.format("postgres"))
     await admin.execute(f"create database {_NAME} template {template}")
     await admin.execute(f"alter database {_NAME} set synchronous_commit = off")
     database = Database(server_url.format(_NAME))
@@ -41,9 +43,14 @@ async def scheduler_database(server_url: str, template: str) -> AsyncIterator[Da
     await admin.close()
 
 
+async def sweep(database: Database) -> None:
+    """Empty all tables."""
+    await database.call(_SWEEP)
+
+
 @pytest.fixture
 async def engine(scheduler_database: Database) -> AsyncIterator[Engine]:
-    await scheduler_database.call(_SWEEP)
+    await sweep(scheduler_database)
     engine = await Engine.create(scheduler_database)
     yield engine
     await assert_balanced(scheduler_database)

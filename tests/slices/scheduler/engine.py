@@ -1,17 +1,18 @@
 """A scheduler on a real database with small helpers to tell stories in tests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
+from sqlalchemy import text
 
 import statements
 from podium.events.live import Wakeups
 from podium.kernel.ids import uuid7
-from podium.scheduler import store
+from podium.scheduler import store, upkeep
 from podium.scheduler.gates import Gate
 from podium.scheduler.model import (
     CallKey,
@@ -56,9 +57,13 @@ class Engine:
         scheduler = Scheduler(other.database, Wakeups(valkey))
         return cls(other.database, scheduler, other.project, other.agents)
 
-    async def add_project(self, project: UUID, name: str, weight: float = 1) -> UUID:
+    async def add_project(
+        self, project: UUID, name: str, weight: float = 1, ageing: float | None = None
+    ) -> UUID:
         await self.run(
-            "insert into project (id, name, weight) values (:id, :name, :weight)",
+            "insert into project (id, name, weight, ageing_seconds)"
+            " values (:id, :name, :weight, :ageing)",
+            ageing=ageing,
             id=project,
             name=name,
             weight=weight,
@@ -72,12 +77,14 @@ class Engine:
         project: UUID | None = None,
         capabilities: Sequence[str] = (),
         limit: int | None = None,
+        weight: float = 1,
         runtime: str = "function",
     ) -> UUID:
         agent = self.agents[name] = uuid7()
         await self.run(
-            "insert into agent (id, project_id, name, runtime, capabilities, max_concurrency)"
-            " values (:id, :project, :name, :runtime, :capabilities, :cap)",
+            "insert into agent (id, project_id, name, runtime, capabilities, max_concurrency,"
+            " weight) values (:id, :project, :name, :runtime, :capabilities, :cap, :weight)",
+            weight=weight,
             id=agent,
             project=project or self.project,
             name=name,
@@ -85,7 +92,19 @@ class Engine:
             capabilities=list(capabilities),
             cap=limit,
         )
+        await self.follow(f"follow_agent('{agent}')")
         return agent
+
+    async def follow(self, call: str, *before: str) -> None:
+        """Change agents or queues as their slices do, and have lanes follow by ``call``."""
+        async with self.database.transaction() as conn:
+            for statement in ("select lock_gates()", *before, f"select {call}"):
+                await conn.execute(text(statement))
+
+    async def switch(self, agent: str, change: str) -> None:
+        """Change an agent, such as ``enabled = false``."""
+        key = self.agents[agent]
+        await self.follow(f"follow_agent('{key}')", f"update agent set {change} where id = '{key}'")
 
     async def run(self, statement: str, **values: Any) -> Any:
         return await statements.run(self.database, statement, **values)
@@ -104,16 +123,20 @@ class Engine:
         on_failure: DependencyPolicy = "cancel",
         start_at: datetime | None = None,
         queue_timeout: float | None = None,
+        deadline: datetime | None = None,
         needs: Mapping[str, int] | None = None,
+        limits: Sequence[str] = (),
+        prefers: str | None = None,
     ) -> NewTask:
-        home = project or self.project
-        agent_id = self.agents[agent] if agent and not capabilities else None
-        lane = await self.scheduler.lane(Demand(home, queue, agent_id, capabilities))
-        spec: dict[str, Any] = {"on_dependency_failure": on_failure}
+        demand = self._demand(project, queue, agent, capabilities)
+        if prefers:
+            demand = replace(demand, prefers=self.agents[prefers])
+        spec = {"on_dependency_failure": on_failure}
+        spec |= {"deadline": deadline.isoformat()} if deadline else {}
         return NewTask(
             id=uuid7(),
-            project_id=home,
-            lane_id=lane,
+            project_id=demand.project_id,
+            lane_id=await self.scheduler.lane(demand),
             queue=queue,
             title=title,
             input=orjson.dumps(given).decode(),
@@ -122,10 +145,18 @@ class Engine:
             priority=priority,
             start_at=start_at,
             queue_timeout=queue_timeout,
+            deadline=deadline,
             dependencies=tuple(Edge(one, str(one)) for one in after),
             on_dependency_failure=on_failure,
+            limits=tuple(limits),
             needs=tuple(Need(gate, units) for gate, units in (needs or {}).items()),
         )
+
+    def _demand(
+        self, project: UUID | None, queue: str, agent: str | None, capabilities: tuple[str, ...]
+    ) -> Demand:
+        named = self.agents[agent] if agent and not capabilities else None
+        return Demand(project or self.project, queue, named, capabilities)
 
     async def submit(self, **options: Any) -> UUID:
         task = await self.task(**options)
@@ -170,14 +201,18 @@ class Engine:
         self, worker: UUID, most: int = 10, processes: int | None = None
     ) -> list[Claimed]:
         """Without a number, all of them may be processes."""
-        return await self.scheduler.claim(worker, most, most if processes is None else processes)
+        limit = most if processes is None else processes
+        return (await self.scheduler.claim(worker, most, limit))[0]
 
     async def claim_ids(self, worker: UUID, most: int = 10) -> list[UUID]:
         return [one.task_id for one in await self.claim(worker, most)]
 
+    def end(self, claimed: Claimed, how: Any, **extra: Any) -> Settlement:
+        return Settlement(claimed.task_id, claimed.attempt, how, **extra)
+
     async def settle(self, worker: UUID, claimed: Claimed, how: Any, **extra: Any) -> bool:
-        end = Settlement(claimed.task_id, claimed.attempt, how, **extra)
-        return claimed.task_id in await self.scheduler.settle(worker, [end])
+        ended = await self.scheduler.settle(worker, [self.end(claimed, how, **extra)])
+        return claimed.task_id in ended
 
     async def run_one(self, worker: UUID, how: Any = "succeeded", **extra: Any) -> UUID:
         """Claim the next task and end its attempt."""
@@ -223,12 +258,12 @@ class Engine:
     async def fire(self) -> int:
         """Let the time come for all timers."""
         await self.run("update timer set fires_at = now() - interval '1 second'")
-        return await store.fire_timers(self.database, 1000)
+        return await upkeep.fire_timers(self.database, 1000)
 
     async def expire(self) -> int:
         """Let all queue timeouts run out."""
         await self.run("update expiry set expires_at = now() - interval '1 second'")
-        return await store.expire_tasks(self.database, 1000)
+        return await upkeep.expire_tasks(self.database, 1000)
 
     async def let_lease_run_out(self, *workers: UUID) -> None:
         await self.run(
@@ -238,8 +273,8 @@ class Engine:
 
     async def reap(self, max_losses: int = 3) -> dict[UUID, int]:
         """Take back the tasks of workers without lease; gives how many each had."""
-        seen = await store.now(self.database)
-        return dict(await store.reap(self.database, max_losses, seen, 60))
+        seen = await upkeep.now(self.database)
+        return dict(await upkeep.reap(self.database, max_losses, seen, 60))
 
     async def die(self, *workers: UUID, max_losses: int = 3) -> None:
         """These workers stop renewing and are declared dead."""

@@ -162,3 +162,38 @@ async def test_a_real_deadlock_is_tried_again(engine: Engine) -> None:
     batchers = [Batcher(flush), Batcher(flush)]
     await asyncio.gather(batchers[0].put(("a", "b")), batchers[1].put(("b", "a")))
     assert tries == 3
+
+
+async def test_who_gave_up_waiting_is_left_out(recorder: Recorder) -> None:
+    batcher = Batcher(recorder.flush, parallel=1)
+    results = [batcher.put(n) for n in range(4)]
+    results[0].cancel()
+    results[2].cancel()
+    assert [await results[1], await results[3]] == [2, 6]
+    assert recorder.batches == [[1, 3]]
+
+
+async def test_a_flush_that_gives_too_few_results_leaves_nobody_waiting() -> None:
+    flushed: list[Sequence[int]] = []
+
+    async def flush(rows: Sequence[int]) -> list[int]:
+        flushed.append(rows)
+        return [0]
+
+    batcher = Batcher(flush)
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*(batcher.put(n) for n in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [RuntimeError] * 3
+    assert flushed == [[0, 1, 2]]  # once: what it did is done
+
+
+async def test_who_gave_up_while_the_batch_failed_is_left_out(recorder: Recorder) -> None:
+    recorder.bad[0] = InvalidInput("no")
+    batcher = Batcher(recorder.flush)
+    results = [batcher.put(n) for n in range(3)]
+    await asyncio.sleep(0)  # the batch is under way
+    results[1].cancel()
+    with pytest.raises(InvalidInput):
+        await results[0]
+    assert await results[2] == 4
+    assert recorder.batches == [[0, 1, 2], [0], [2]]

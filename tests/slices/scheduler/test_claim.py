@@ -183,7 +183,7 @@ async def test_the_least_loaded_agent_is_chosen_within_its_limit(
     [third] = await engine.claim(worker)
     assert third.agent_id == first[0].agent_id
     rows = await engine.run("select choice from running where task_id = :id", id=second[0].task_id)
-    assert sorted(rows[0].choice, key=lambda each: each["agent"]) == [
+    assert sorted(rows[0].choice["candidates"], key=lambda each: each["agent"]) == [
         {"agent": "large", "running": 4, "limit": 8},
         {"agent": "small", "running": 1, "limit": 2},
     ]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from podium.kernel.ids import uuid7
-from podium.scheduler import store
+from podium.scheduler import store, upkeep
 from podium.scheduler.model import Claimed
 from slices.scheduler.engine import Engine
 
@@ -18,9 +18,9 @@ SOON = timedelta(minutes=5)
 async def test_a_delayed_task_becomes_ready_at_its_time(engine: Engine, worker: UUID) -> None:
     task = await engine.submit(start_at=datetime.now(UTC) + timedelta(seconds=0.15))
     assert await engine.state(task) == "timer"
-    assert await store.fire_timers(engine.database, 10) == 0
+    assert await upkeep.fire_timers(engine.database, 10) == 0
     await asyncio.sleep(0.2)
-    assert await store.fire_timers(engine.database, 10) == 1
+    assert await upkeep.fire_timers(engine.database, 10) == 1
     assert await engine.events(task) == ["task.created", "task.queued"]
 
 
@@ -34,7 +34,7 @@ async def test_two_clocks_fire_each_timer_once(engine: Engine, worker: UUID) -> 
     await engine.submit_many(40, start_at=datetime.now(UTC) + SOON, needs={"g": 1})
     await engine.set_gates(g=100)
     await engine.run("update timer set fires_at = now() - interval '1 second'")
-    fired = await asyncio.gather(*(store.fire_timers(engine.database, 30) for _ in range(8)))
+    fired = await asyncio.gather(*(upkeep.fire_timers(engine.database, 30) for _ in range(8)))
     assert sum(fired) == 100
     assert await engine.run_all(worker) == 100
 
@@ -45,7 +45,7 @@ async def test_a_task_that_does_not_start_in_time_fails(engine: Engine, worker: 
     delayed = await engine.submit(queue_timeout=60, start_at=datetime.now(UTC) + SOON)
     waiting = await engine.submit(queue_timeout=60, needs={"g": 1})
     dependent = await engine.submit(after=[waiting])
-    assert await store.expire_tasks(engine.database, 10) == 0
+    assert await upkeep.expire_tasks(engine.database, 10) == 0
     assert await engine.expire() == 4
     ids = [ready, blocked, delayed, waiting]
     assert await engine.states(*ids, dependent) == ["failed"] * 4 + ["cancelled"]
@@ -87,6 +87,61 @@ async def test_a_task_that_started_in_time_does_not_expire(engine: Engine, worke
     assert first.task_id == running
 
 
+async def _pass_deadlines(engine: Engine) -> int:
+    """Let all deadlines pass; gives how many tasks were due."""
+    await engine.run(
+        "update task set spec = jsonb_set(spec, '{deadline}',"
+        " to_jsonb(now() - interval '1 second')) where spec ? 'deadline'"
+    )
+    return await engine.expire()
+
+
+async def test_a_task_that_waits_past_its_deadline_fails(engine: Engine, worker: UUID) -> None:
+    soon = datetime.now(UTC) + SOON
+    ready, blocker = await engine.submit(deadline=soon), await engine.submit(priority=1)
+    blocked = await engine.submit(deadline=soon, after=[blocker])
+    waiting = await engine.submit(deadline=soon, needs={"g": 1})
+    retried, running = await engine.submit_many(2, deadline=soon, priority=2)
+    first, _ = await engine.claim(worker, 2)
+    assert first.task_id == retried
+    await engine.settle(worker, first, "retry", delay=60)
+    due = await upkeep.next_due(engine.database)
+    assert due is not None
+    assert due <= 60
+    assert await upkeep.expire_tasks(engine.database, 10) == 0
+    assert await _pass_deadlines(engine) == 5
+    late = [ready, blocked, waiting, retried]
+    assert await engine.states(*late, running) == ["failed"] * 4 + ["running"]
+    assert (await engine.error(retried))["code"] == "deadline_passed"
+    assert (await engine.error(ready))["message"] == "The task had not ended at its deadline."
+
+
+async def test_a_deadline_holds_beyond_the_queue_timeout(engine: Engine, worker: UUID) -> None:
+    task = await engine.submit(deadline=datetime.now(UTC) + SOON, queue_timeout=60)
+    [claimed] = await engine.claim(worker)
+    assert await engine.expire() == 1
+    await engine.settle(worker, claimed, "retry", delay=3600)
+    assert await engine.state(task) == "timer"
+    assert await _pass_deadlines(engine) == 1
+    assert await engine.state(task) == "failed"
+
+
+async def test_another_life_leaves_a_deadline_that_has_passed_behind(
+    engine: Engine, worker: UUID
+) -> None:
+    late, early = [await engine.submit(deadline=datetime.now(UTC) + SOON) for _ in range(2)]
+    await engine.run(
+        "update task set spec = jsonb_set(spec, '{deadline}', to_jsonb(now())) where id = :id",
+        id=late,
+    )
+    for claimed in await engine.claim(worker):
+        await engine.settle(worker, claimed, "failed")
+    await engine.retry(late, early)
+    rows = await engine.run("select id from task where spec ? 'deadline'")
+    assert [row.id for row in rows] == [early]
+    assert [row.task_id for row in await engine.run("select task_id from expiry")] == [early]
+
+
 async def test_expiries_race_with_claims(engine: Engine, worker: UUID) -> None:
     for _ in range(8):
         ids = await engine.submit_many(5, queue_timeout=60)
@@ -110,7 +165,7 @@ async def test_a_waiting_task_is_put_first_wherever_it_waits(engine: Engine, wor
     last, wait = await engine.submit(needs={"g": 1}), await engine.submit(needs={"g": 1})
     for task in (ready, blocked, timer, wait):
         async with engine.database.transaction() as conn:
-            await store.reprioritise(conn, task, 9)
+            await store.reprioritise(conn, [task], 9)
     assert await engine.claim_ids(worker, 1) == [ready]
     rest = await engine.claim(worker, 2)
     assert {one.task_id for one in rest} == {root, holder}
@@ -127,7 +182,7 @@ async def test_putting_a_task_first_may_let_it_through_its_gate(engine: Engine) 
     small = await engine.submit(needs={"g": 1})
     assert await engine.states(large, small) == ["wait", "wait"]
     async with engine.database.transaction() as conn:
-        await store.reprioritise(conn, small, 1)
+        await store.reprioritise(conn, [small], 1)
     assert await engine.states(large, small) == ["wait", "ready"]
 
 
@@ -135,7 +190,7 @@ async def test_a_running_task_keeps_its_new_priority(engine: Engine, worker: UUI
     task = await engine.submit()
     [claimed] = await engine.claim(worker)
     async with engine.database.transaction() as conn:
-        await store.reprioritise(conn, task, 7)
+        await store.reprioritise(conn, [task], 7)
     await engine.settle(worker, claimed, "released")
     assert await engine.cancel(task) == {task: "cancelled"}
 
@@ -143,7 +198,7 @@ async def test_a_running_task_keeps_its_new_priority(engine: Engine, worker: UUI
 async def test_priorities_race_with_everything(engine: Engine, worker: UUID) -> None:
     async def change(task: UUID, priority: int) -> None:
         async with engine.database.transaction() as conn:
-            await store.reprioritise(conn, task, priority)
+            await store.reprioritise(conn, [task], priority)
 
     for n in range(12):
         task = await engine.submit()

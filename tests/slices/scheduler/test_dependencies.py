@@ -1,15 +1,25 @@
 """Tasks that wait for tasks: open, succeeded, failed ones, in chains, diamonds, fans and races."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.kernel.errors import NotFound
 from podium.kernel.ids import uuid7
 from podium.scheduler.model import DependencyPolicy, SubmitCall
+from podium.storage.database import call_in
 from slices.scheduler.engine import Engine
+
+_SUCCEED = (
+    "select * from settle_attempts($1, $2, $3, '{succeeded}', '{1}', '{null}', '{null}', '{null}',"
+    " '{null}')"
+)
 
 
 async def test_a_dependent_waits_until_its_dependency_succeeds(
@@ -225,6 +235,43 @@ async def test_two_dependencies_that_end_at_once_release_once(engine: Engine) ->
         await asyncio.gather(engine.succeed(first, one), engine.succeed(second, two))
         assert await engine.states(*joined) == ["ready"] * 3
         assert await engine.run_all(first) == 3
+
+
+async def test_a_dependent_that_came_while_a_cascade_waited_is_not_stranded(
+    engine: Engine, worker: UUID
+) -> None:
+    """The cascade looked before it came, and counts it down while another end does so too."""
+    failing, other = await engine.submit(), await engine.submit()
+    doomed = await engine.submit(after=[failing])
+    claimed = {one.task_id: one for one in await engine.claim(worker)}
+    async with _session(engine) as editor, _session(engine) as worker_two:
+        assert (await call_in(editor, "select hold_waiting($1) as held", doomed))[0]["held"]
+        cascade = asyncio.create_task(engine.settle(worker, claimed[failing], "failed"))
+        await _until_it_holds_somebody_up(engine, editor)
+        late = await engine.submit(after=[doomed, other], on_failure="run")
+        await call_in(worker_two, _SUCCEED, worker, [other], [claimed[other].attempt])
+        await editor.commit()
+        await _until_it_holds_somebody_up(engine, worker_two)
+        await worker_two.commit()
+        assert await cascade
+    assert await engine.states(doomed, late) == ["cancelled", "ready"]
+
+
+@asynccontextmanager
+async def _session(engine: Engine) -> AsyncGenerator[AsyncConnection]:
+    """A transaction that is still to be committed."""
+    async with engine.database.engine.connect() as conn:
+        await conn.execute(text("select lock_events()"))
+        yield conn
+
+
+async def _until_it_holds_somebody_up(engine: Engine, conn: AsyncConnection) -> None:
+    pid = (await call_in(conn, "select pg_backend_pid() as pid"))[0]["pid"]
+    async with asyncio.timeout(10):
+        while not await engine.database.call(
+            "select from pg_stat_activity where $1 = any (pg_blocking_pids(pid))", pid
+        ):
+            await asyncio.sleep(0.01)
 
 
 async def test_cascades_that_cross_each_other_end_all(engine: Engine) -> None:

@@ -39,6 +39,10 @@ async def _live_through_everything(engine: Engine, worker: UUID) -> None:
     claimed = await engine.claim(worker)
     await engine.cancel(first)
     await engine.settle(worker, claimed[0], "cancelled")
+    await engine.set_gates(room=1)
+    await engine.submit(needs={"room": 1})
+    await engine.switch("echo", "enabled = false")
+    await engine.switch("echo", "enabled = true")
     await engine.submit()
     await engine.claim(worker)
     await engine.die(worker)
@@ -91,7 +95,7 @@ async def test_a_change_that_is_rolled_back_leaves_no_event(
                 case "set_gate":
                     await scheduler.set_capacity(conn, {"g": 1})
                 case _:
-                    await store.reprioritise(conn, waiting, 3)
+                    await store.reprioritise(conn, [waiting], 3)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -267,10 +267,13 @@ class TeamGate(Gate):
 
     prefix = "team:"
 
+    def concerns(self, task: NewTask) -> bool:
+        return " " in task.title
+
     async def reserve(
         self, conn: AsyncConnection, tasks: Sequence[NewTask]
     ) -> Mapping[UUID, Sequence[Need]]:
-        teams = {task.id: task.title.split(" ")[0] for task in tasks if " " in task.title}
+        teams = {task.id: task.title.split(" ")[0] for task in tasks}
         return {task: [Need(f"team:{team}")] for task, team in teams.items()}
 
     async def explain(self, conn: AsyncConnection, waits: Sequence[GateWait]) -> Mapping[UUID, str]:

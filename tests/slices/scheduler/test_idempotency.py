@@ -7,7 +7,7 @@ import pytest
 
 from podium.kernel.errors import IdempotencyMismatch, NotFound
 from podium.kernel.ids import uuid7
-from podium.scheduler import store
+from podium.scheduler import upkeep
 from podium.scheduler.model import CallKey, SubmitCall
 from slices.scheduler.engine import Engine
 
@@ -101,7 +101,7 @@ async def test_old_keys_are_forgotten(engine: Engine) -> None:
     await engine.submit_keyed("old", b"1")
     await engine.run("update idempotency set expires_at = now() - interval '1 second'")
     await engine.submit_keyed("new", b"1")
-    await store.forget_calls(engine.database)
+    await upkeep.forget_calls(engine.database)
     assert [row.key for row in await engine.run("select key from idempotency")] == ["new"]
 
 
@@ -131,7 +131,7 @@ async def test_keys_are_forgotten_a_few_at_a_time(
         return await call(statement, *args)
 
     monkeypatch.setattr(engine.database, "call", counted)
-    monkeypatch.setattr(store, "_FORGET_AT_ONCE", 3)
-    await store.forget_calls(engine.database)
+    monkeypatch.setattr(upkeep, "_FORGET_AT_ONCE", 3)
+    await upkeep.forget_calls(engine.database)
     assert [row.key for row in await engine.run("select key from idempotency")] == ["k3"]
     assert calls == 3

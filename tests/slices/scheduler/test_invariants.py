@@ -2,18 +2,31 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
 import pytest
 
-from podium.scheduler import store
+from podium.limits.gate import LimitGate
+from podium.scheduler import store, upkeep
 from podium.scheduler.model import Claimed, SubmitCall
 from podium.storage.database import Contended, LeaseLost
-from slices.scheduler.books import assert_balanced
+from slices.scheduler.books import assert_balanced, assert_lanes_follow
 from slices.scheduler.engine import Engine
+from slices.scheduler.rules import limit, turn
 
 _GATES = {"one": 1, "few": 3, "many": 50}
+_RULES: Sequence[dict[str, int]] = (
+    {"concurrency": 2},
+    {"count": 300, "burst": 2},
+    {"concurrency": 3, "count": 200, "burst": 4},
+)
+_LIMITS = {"k:*": ("k:1", "k:2"), "r": ("r",), "s": ("s",)}
+"""Rules, and the names that tasks give."""
+_QUEUES = ("default", "other")
+_FEWEST = 50
+"""So many tasks make a story, however slow the machine is."""
 _ENDS = ["succeeded"] * 4 + ["failed", "dead", "retry", "released", "parked"]
 
 
@@ -26,7 +39,8 @@ class Story:
         self._until = asyncio.get_running_loop().time() + seconds
 
     def goes_on(self) -> bool:
-        return asyncio.get_running_loop().time() < self._until
+        """For its time, and until it has something to tell of."""
+        return asyncio.get_running_loop().time() < self._until or len(self.ids) <= _FEWEST
 
     async def work(self, dice: random.Random) -> None:
         """Claim, end attempts in every way, and sometimes die with what is held."""
@@ -67,22 +81,45 @@ class Story:
                 await engine.retry(*some)
             if dice.random() < 0.3:
                 async with engine.database.transaction() as conn:
-                    await store.reprioritise(conn, some[0], dice.randint(-3, 3))
+                    await store.reprioritise(conn, [some[0]], dice.randint(-3, 3))
+            if dice.random() < 0.2:
+                with suppress(Contended):
+                    await limit(engine, dice.choice([*_LIMITS]), **dice.choice(_RULES))
+            if dice.random() < 0.3:
+                with suppress(Contended):
+                    await self._open_or_close(dice)
             with suppress(Contended):  # a documented one: whoever ticks does so again
-                await store.fire_timers(engine.database, 100)
-                await store.expire_tasks(engine.database, 100)
+                await upkeep.fire_timers(engine.database, 100)
+                await upkeep.expire_tasks(engine.database, 100)
                 await engine.reap(max_losses=3)
+                await upkeep.serve_refilled(engine.database, 100)
+                if dice.random() < 0.1:
+                    await upkeep.forget_limits(engine.database)
             await asyncio.sleep(dice.random() / 100)
+
+    async def _open_or_close(self, dice: random.Random) -> None:
+        """Pause a queue or let it go on, or have an agent fall ill or recover."""
+        if dice.random() < 0.5:
+            state = dice.choice(["paused", "open", "open"])
+            await turn(self.engine, dice.choice(_QUEUES), state)
+        else:
+            agent = dice.choice([*self.engine.agents])
+            await self.engine.switch(agent, f"healthy = {dice.random() < 0.7}")
 
     async def _submit(self, dice: random.Random) -> None:
         after = dice.sample(self.ids, min(len(self.ids), dice.choice([0, 0, 1, 3])))
         batch = [
             await self.engine.task(
                 after=after,
+                queue=dice.choice(_QUEUES),
+                capabilities=dice.choice([(), ("odd",)]),
                 needs={gate: 1 for gate in _GATES if dice.random() < 0.2},
                 priority=dice.randint(-2, 2),
                 on_failure=dice.choice(["cancel", "run", "hold"]),
                 queue_timeout=dice.choice([None, None, 0.05]),
+                limits=[
+                    name for names in _LIMITS.values() for name in names if dice.random() < 0.15
+                ],
             )
             for _ in range(dice.randint(1, 5))
         ]
@@ -108,18 +145,33 @@ class Story:
     async def finish(self) -> None:
         """Run all that is left to its end; parked and held tasks are cancelled."""
         engine = self.engine
+        for queue in _QUEUES:
+            await turn(engine, queue, "open")
+        for agent in engine.agents:
+            await engine.switch(agent, "healthy = true")
         await engine.run("update worker set lease_until = now()")
         await engine.reap(max_losses=100)
         worker = await engine.worker()
-        while await engine.run_all(worker) or await engine.fire():
-            pass
+        while (
+            await engine.run_all(worker)
+            or await engine.fire()
+            or await engine.run(
+                "select 1 from gate where burst is not null and waiting > 0 or wakes_at is not null"
+            )
+        ):
+            await upkeep.serve_refilled(engine.database, 100)
         left = await engine.run("select id from task where outcome is null")
         await engine.cancel(*(row.id for row in left))
 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_the_books_balance_after_any_story(engine: Engine, seed: int) -> None:
+    engine.scheduler.gates = (LimitGate(),)
+    for name in ("odd1", "odd2"):
+        await engine.add_agent(name, capabilities=["odd"])
     await engine.set_gates(**_GATES)
+    for name in _LIMITS:
+        await limit(engine, name, **_RULES[0])
     story = Story(engine, seconds=1.5)
     actors = [story.work(random.Random(seed * 100 + n)) for n in range(4)]
     actors += [story.meddle(random.Random(seed * 100 + n)) for n in range(50, 52)]
@@ -127,9 +179,10 @@ async def test_the_books_balance_after_any_story(engine: Engine, seed: int) -> N
         for actor in (*actors, story.audit()):
             group.create_task(actor)
     await assert_balanced(engine.database)
+    await assert_lanes_follow(engine.database)
     await story.finish()
     open_tasks = await engine.run("select id from task where outcome is null")
     assert not open_tasks
     for gate, capacity in _GATES.items():
         assert await engine.gate(gate) == (capacity, 0, 0)
-    assert len(await engine.run("select id from task")) == len(story.ids) > 50
+    assert len(await engine.run("select id from task")) == len(story.ids) > _FEWEST

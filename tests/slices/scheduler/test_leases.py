@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from podium.kernel.ids import uuid7
-from podium.scheduler import store
+from podium.scheduler import store, upkeep
 from podium.storage.database import LeaseLost, call_in
 from slices.scheduler.engine import Engine
 
@@ -282,14 +282,14 @@ async def test_two_reapers_take_each_worker_once(engine: Engine) -> None:
 
 async def test_a_role_is_played_by_one(engine: Engine) -> None:
     first, second = uuid7(), uuid7()
-    assert await store.lead(engine.database, "clock", first, 60)
-    assert await store.lead(engine.database, "clock", first, 60)
-    assert not await store.lead(engine.database, "clock", second, 60)
-    assert await store.lead(engine.database, "reaper", second, 60)
+    assert await upkeep.lead(engine.database, "clock", first, 60)
+    assert await upkeep.lead(engine.database, "clock", first, 60)
+    assert not await upkeep.lead(engine.database, "clock", second, 60)
+    assert await upkeep.lead(engine.database, "reaper", second, 60)
     await engine.run("update leader set until = now()")
-    assert await store.lead(engine.database, "clock", second, 60)
-    await store.resign(engine.database, second)
-    assert await store.lead(engine.database, "clock", first, 60)
+    assert await upkeep.lead(engine.database, "clock", second, 60)
+    await upkeep.resign(engine.database, second)
+    assert await upkeep.lead(engine.database, "clock", first, 60)
 
 
 async def test_workers_that_ended_long_ago_are_forgotten(engine: Engine) -> None:
@@ -303,7 +303,7 @@ async def test_workers_that_ended_long_ago_are_forgotten(engine: Engine) -> None
         "update worker set lease_until = now() - interval '8 days' where id = any (:ids)",
         ids=[late, dead, stopped, holds],
     )
-    await store.forget_workers(engine.database, 7)
+    await upkeep.forget_workers(engine.database, 7)
     left = {row.id for row in await engine.run("select id from worker")}
     assert left == {live, late, recent, holds}
 

@@ -1,18 +1,17 @@
 """The reaper buries the dead, and never who is alive, whatever stood still meanwhile."""
 
 import asyncio
-import os
-import signal
 from datetime import timedelta
 from typing import Any, Self
 from uuid import UUID
 
+import psutil
 import pytest
 
 from podium.kernel.clock import boottime
 from podium.kernel.errors import Unavailable
 from podium.scheduler import keeper as module
-from podium.scheduler import store
+from podium.scheduler import store, upkeep
 from podium.storage.database import Contended, Database
 from podium.storage.valkey import Valkey
 from slices.scheduler import keepers
@@ -108,14 +107,19 @@ async def test_the_living_survive_a_database_that_stands_still(
     async with keeping(flaky, valkey, lease=2), Renewing(engine, flaky, 2) as alive:
         corpse = await engine.worker(lease=0.1)
         await until(lambda: _dead(engine, corpse), 10)
-        rows = await engine.run(
-            "select pid from pg_stat_activity where datname = current_database()"
-        )
-        for row in rows:
-            os.kill(row[0], signal.SIGSTOP)
-        await asyncio.sleep(3)
-        for row in rows:
-            os.kill(row[0], signal.SIGCONT)
+        [own] = await engine.run("select pg_backend_pid()")
+        server = psutil.Process(own[0]).parent()
+        assert server
+        server.suspend()  # first: it begins no more processes
+        try:
+            sessions = server.children()
+            for session in sessions:
+                session.suspend()
+            await asyncio.sleep(3)
+            for session in sessions:
+                session.resume()
+        finally:
+            server.resume()
         await asyncio.sleep(3)
         assert await alive.state() == "active"
 
@@ -140,9 +144,9 @@ async def test_the_living_survive_a_sleep_of_the_machine(
 async def test_a_reap_that_was_delayed_does_nothing(engine: Engine) -> None:
     worker = await engine.worker(lease=0.01)
     await asyncio.sleep(0.05)
-    seen = await store.now(engine.database)
-    assert await store.reap(engine.database, 3, seen - timedelta(seconds=5), 3) == []
-    assert await store.reap(engine.database, 3, seen, 3) == [(worker, 0)]
+    seen = await upkeep.now(engine.database)
+    assert await upkeep.reap(engine.database, 3, seen - timedelta(seconds=5), 3) == []
+    assert await upkeep.reap(engine.database, 3, seen, 3) == [(worker, 0)]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +170,6 @@ async def test_only_trouble_that_workers_may_have_too_makes_the_reaper_wait_anew
             raise error
 
         with monkeypatch.context() as patched:
-            patched.setattr(store, "reap", fails)
+            patched.setattr(upkeep, "reap", fails)
             await until(lambda: as_is(errors_of("reaper") > before))
         assert (keeper._fit_since > since) == anew

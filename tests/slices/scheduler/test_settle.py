@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from podium.kernel.ids import uuid7
-from podium.scheduler import store
+from podium.scheduler import upkeep
 from podium.scheduler.model import Claimed, How, Progress, Settlement
 from slices.scheduler.engine import Engine
 
@@ -90,7 +90,7 @@ async def test_the_error_of_a_failure_is_kept(engine: Engine, worker: UUID) -> N
 async def test_a_retry_counts_and_comes_back(engine: Engine, worker: UUID) -> None:
     one = await _claim(engine, worker)
     await engine.settle(worker, one, "retry", error=ERROR, delay=60)
-    assert await store.fire_timers(engine.database, 10) == 0
+    assert await upkeep.fire_timers(engine.database, 10) == 0
     assert await engine.fire() == 1
     [again] = await engine.claim(worker)
     assert (again.attempt, again.failures, again.losses) == (2, 1, 0)
@@ -102,18 +102,18 @@ async def test_a_retry_counts_and_comes_back(engine: Engine, worker: UUID) -> No
         "task.started",
     ]
     await engine.settle(worker, again, "retry")  # at once
-    assert await store.fire_timers(engine.database, 10) == 1
+    assert await upkeep.fire_timers(engine.database, 10) == 1
 
 
 async def test_a_retry_fires_at_its_time(engine: Engine, worker: UUID) -> None:
     one = await _claim(engine, worker)
     await engine.settle(worker, one, "retry", delay=0.2)
-    due = await store.next_due(engine.database)
+    due = await upkeep.next_due(engine.database)
     assert due is not None
     assert 0 < due <= 0.2
-    assert await store.fire_timers(engine.database, 10) == 0
+    assert await upkeep.fire_timers(engine.database, 10) == 0
     await asyncio.sleep(due)
-    assert await store.fire_timers(engine.database, 10) == 1
+    assert await upkeep.fire_timers(engine.database, 10) == 1
 
 
 async def test_a_release_counts_nothing(engine: Engine, worker: UUID) -> None:

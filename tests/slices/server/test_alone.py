@@ -139,10 +139,10 @@ async def test_people_are_told_a_wrong_setting_once(
 
 
 async def test_a_worker_waits_for_the_server_that_brings_the_schema(
-    environment: dict[str, str], server_url: str
+    environment: dict[str, str], server_url: str, direct_url: str
 ) -> None:
     environment["PODIUM_DATABASE_URL"] = server_url.format("empty_for_worker")
-    admin = await asyncpg.connect(server_url.format("postgres"))
+    admin = await asyncpg.connect(direct_url.format("postgres"))
     await admin.execute("create database empty_for_worker")
     try:
         async with running(environment, "worker") as worker:

@@ -78,7 +78,7 @@ async def test_the_guide_can_be_followed(
     section = section.replace("podium.internal:8250", f"127.0.0.2:{port}")
     section = section.replace("--host 0.0.0.0", "--host 127.0.0.2")  # no machine but this
     section = section.replace("~/.podium", str(tmp_path))
-    processes, clients = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    processes, clients, _ = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     exported = dict(re.findall(r"export (\w+)=(\S+)", processes))
     commands = re.findall(r"^podium (.+?) +#", processes, re.MULTILINE)
     assert [command.split()[0] for command in commands] == ["server", "worker"]

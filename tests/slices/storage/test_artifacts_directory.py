@@ -1,20 +1,27 @@
 """What is special to artifacts in a directory."""
 
+from contextlib import aclosing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from podium.kernel.errors import NotFound, Unavailable
 from podium.kernel.ids import uuid7
-from podium.storage.artifacts import DirectoryStore
+from podium.storage.artifact_directory import DirectoryStore, remove_others
+from podium.storage.artifacts import Place
 
 TOO_LARGE = 2**20
+
+
+def path_of(root: Path, task: UUID) -> Path:
+    return root / str(Place.of(task, 1, "x"))
 
 
 async def test_only_its_owner_may_look(tmp_path: Path) -> None:
     store, task = DirectoryStore(tmp_path / "a"), uuid7()
     await store.put(task, 1, "x", b"1")
-    path = await store.locate(task, 1, "x")
+    path = path_of(tmp_path / "a", task)
     assert path.parent.stat().st_mode & 0o077 == 0
 
 
@@ -25,9 +32,10 @@ async def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> Non
     with pytest.raises(Unavailable, match="cannot be kept"):
         await store.put(task, 1, "x", b"1")
     with pytest.raises(NotFound):
-        await store.locate(task, 1, "x")
-    with pytest.raises(Unavailable, match="cannot be removed"):
-        await store.delete(task)
+        await store.open(task, 1, "x", 1)
+    for doing in (store.remove([Place.of(task, 1, "x")]), store.claim(task, None), store.check()):
+        with pytest.raises(Unavailable, match=r"removed|written|no directory"):
+            await doing
 
 
 async def test_a_full_disk_leaves_the_old_content_and_no_rest(tmp_path: Path) -> None:
@@ -46,6 +54,47 @@ async def test_a_full_disk_leaves_the_old_content_and_no_rest(tmp_path: Path) ->
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
-    path = await store.locate(task, 1, "x")
+    path = path_of(tmp_path / "a", task)
     assert path.read_bytes() == b"old"
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+async def test_what_others_kept_is_removed(tmp_path: Path) -> None:
+    root = tmp_path / "a"
+    remove_others(root, [])
+    store, mine, theirs = DirectoryStore(root), uuid7(), uuid7()
+    for task in (mine, theirs):
+        await store.put(task, 1, "x", b"1")
+    (root / "a-file").touch()
+    remove_others(root, [str(mine), None])
+    assert path_of(root, mine).read_bytes() == b"1"
+    assert not path_of(root, theirs).exists()
+    assert (root / "a-file").exists()
+
+
+async def test_drafts_that_a_crash_left_are_listed_and_removed(tmp_path: Path) -> None:
+    store, task = DirectoryStore(tmp_path / "a"), uuid7()
+    await store.put(task, 1, "x", b"1")
+    path = path_of(tmp_path / "a", task)
+    draft = path.with_name(f"{path.name}.0123456789ab")
+    draft.write_bytes(b"half")
+    (tmp_path / "a" / "not-ours").mkdir()
+    whole, left = await store.kept("", 10)
+    assert (whole, left.file) == (Place.of(task, 1, "x"), draft.name)
+    await store.remove([left])
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    await store.remove([whole])
+    assert [each.name for each in (tmp_path / "a").iterdir()] == ["not-ours"]
+
+
+async def test_a_file_that_is_cut_while_it_is_read_is_told(tmp_path: Path) -> None:
+    store, task = DirectoryStore(tmp_path / "a"), uuid7()
+    await store.put(task, 1, "x", bytes(2**20))
+    async with aclosing(await store.open(task, 1, "x", 2**20)) as content:
+        pieces = aiter(content)
+        await anext(pieces)
+        with path_of(tmp_path / "a", task).open("r+b") as file:
+            file.truncate(10)
+        with pytest.raises(Unavailable, match="ended before"):
+            async for _ in pieces:
+                pass

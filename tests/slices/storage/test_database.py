@@ -38,7 +38,7 @@ async def test_connections_that_died_in_the_pool_are_replaced_unnoticed(
     killer = Database(database.engine.url.render_as_string(hide_password=False))
     [row] = await killer.call(_KILL_OTHERS)
     await killer.close()
-    assert row["n"] >= 5
+    assert row["n"] >= (1 if database.address.pooled else 5)
     await asyncio.sleep(0.1)
     await asyncio.gather(*(use(database) for _ in range(5)))
 

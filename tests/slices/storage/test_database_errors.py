@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from podium.kernel.errors import NotFound, Unavailable
 from podium.scheduler.batcher import Batcher
+from podium.storage.address import SESSION_SETTINGS
 from podium.storage.database import (
     Contended,
     Database,
@@ -61,7 +62,7 @@ async def raising(database: Database) -> Database:
 async def hasty(database: Database) -> AsyncIterator[Database]:
     """A door that does not wait for long."""
     url = database.engine.url.render_as_string(hide_password=False)
-    other = Database(url, patience=0.3)
+    other = Database(url, patience=1)
     yield other
     await other.close()
 
@@ -229,10 +230,28 @@ async def test_a_server_that_is_not_there(url: str) -> None:
     await database.close()
 
 
+async def test_a_schema_that_changes_under_a_statement_is_contention(database: Database) -> None:
+    """It has to be tried again, as the servers of the version before a migration do."""
+    await database.call("create table changing (a int)")
+
+    async def look() -> None:
+        async with database.transaction() as conn:
+            await call_in(conn, "select * from changing")
+
+    await look()
+    other = database.apart()
+    await other.call("alter table changing add column b int")
+    await other.close()
+    if not database.address.pooled:  # else no statement outlasts its transaction
+        with pytest.raises(Contended):
+            await look()
+    await look()
+
+
 async def test_a_database_or_user_that_is_not_there(server_url: str) -> None:
     for url in (
         server_url.format("nowhere"),
-        server_url.format("postgres").replace("postgres:@", "nobody:x@"),
+        server_url.format("postgres").replace("//postgres:", "//nobody:x"),
     ):
         database = Database(url)
         with pytest.raises(Unavailable):
@@ -244,7 +263,9 @@ async def test_a_transaction_that_stands_still_is_ended(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would hold back the feed of events for everybody."""
-    monkeypatch.setattr("podium.storage.database._IDLE_IN_TRANSACTION", "200ms")
+    if database.address.pooled:
+        pytest.skip("sessions have it from their role; test_migrate sees to that")
+    monkeypatch.setitem(SESSION_SETTINGS, "idle_in_transaction_session_timeout", "200ms")
     other = Database(database.engine.url.render_as_string(hide_password=False))
 
     async def stand_still() -> None:

@@ -221,7 +221,6 @@ def test_an_ordinary_user_needs_no_root(tmp_path: Path) -> None:
             [sys.executable, "-c", textwrap.dedent(script), str(home)],
             check=True,
             timeout=60,
-            env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
         )
         assert all_processes(home) == []
     finally:

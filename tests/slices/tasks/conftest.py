@@ -155,10 +155,10 @@ class Office:
 
 @pytest.fixture(scope="module")
 async def office(
-    server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
+    server_url: str, direct_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Office]:
     name = f"test_{uuid4().hex}"
-    admin = await asyncpg.connect(server_url.format("postgres"))
+    admin = await asyncpg.connect(direct_url.format("postgres"))
     await admin.execute(f"create database {name} template {template}")
     with tempfile.TemporaryDirectory(prefix="pdm-") as folder:
         valkey = ValkeyProcess(Path(folder))
@@ -194,7 +194,10 @@ def in_project(project: str) -> Callable[[httpx.Request], Awaitable[None]]:
 
     async def name(request: httpx.Request) -> None:
         parts = request.url.path.removeprefix(PREFIX).strip("/").split("/")
-        takes = parts[0] in ("agents", "events") or parts in (["tasks"], ["tasks", "bulk"])
+        many = ("bulk", "count", "export", "cancel", "retry", "reprioritise", "delete")
+        takes = parts[0] in ("agents", "events") or (
+            parts[0] == "tasks" and (len(parts) == 1 or parts[1] in many)
+        )
         if takes and "project" not in request.url.params:
             request.url = request.url.copy_set_param("project", project)
 

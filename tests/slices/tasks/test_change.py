@@ -1,6 +1,7 @@
 """PUT, DELETE, cancel and retry."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,13 +30,14 @@ async def test_edits_every_field_wherever_a_task_waits(desk: Desk, place: dict[s
         "labels": {"a": "b"},
         "input": {"n": 1},
         "timeouts": {"heartbeat": 2},
+        "deadline": "2999-01-01T00:00:00Z",
         "retry": {"max_retries": 3},
     }
     edited = await desk.call("PUT", f"tasks/{task['id']}", json=change)
     assert edited == await desk.get(task)
     assert edited["timeouts"] == {"queue": None, "run": None, "heartbeat": 2.0}
     assert edited["retry"] == task["retry"] | {"max_retries": 3}
-    for name in ("title", "priority", "labels", "input"):
+    for name in ("title", "priority", "labels", "input", "deadline"):
         assert edited[name] == change[name]
     last = (await events(desk, task))[-1]
     assert (last["type"], last["actor"], last["data"]) == (
@@ -43,7 +45,11 @@ async def test_edits_every_field_wherever_a_task_waits(desk: Desk, place: dict[s
         "admin:local",
         {"fields": sorted(change)},
     )
-    assert (await desk.run("select 1 from expiry where task_id = :id", id=task["id"])) == []
+    expiry = "select extract(year from expires_at) from expiry where task_id = :id"
+    assert (await desk.run(expiry, id=task["id"]))[0][0] == 2999
+    edited = await desk.call("PUT", f"tasks/{task['id']}", json={"deadline": None})
+    assert edited["deadline"] is None
+    assert (await desk.run(expiry, id=task["id"])) == []
 
 
 async def test_what_is_left_out_or_null_stays(desk: Desk) -> None:
@@ -70,6 +76,20 @@ async def test_a_queue_timeout_counts_from_the_edit(desk: Desk) -> None:
     await desk.call("PUT", f"tasks/{task['id']}", json={"timeouts": {"queue": 0.3}})
     ended = await desk.until(task, "failed", seconds=5)
     assert ended["error"]["code"] == "queue_timeout"
+
+
+async def test_a_deadline_ends_a_task_that_waits(desk: Desk) -> None:
+    moment = (datetime.now(UTC) + timedelta(seconds=0.3)).isoformat()
+    task = await desk.create(delay=60, deadline=moment)
+    ended = await desk.until(task, "failed", seconds=5)
+    assert ended["error"]["code"] == "deadline_passed"
+
+
+async def test_a_deadline_comes_after_the_start(desk: Desk) -> None:
+    await desk.agent("echo")
+    times = {"start_at": "2999-01-01T00:00:00Z", "deadline": "2998-01-01T00:00:00Z"}
+    refused = await desk.call("POST", "tasks", 422, json={"agent": "echo", **times})
+    assert "the deadline must come after start_at" in refused["errors"][0]["message"]
 
 
 async def test_a_higher_priority_comes_first(own_desk: Desk) -> None:

@@ -48,6 +48,27 @@ async def test_nothing_is_in_the_way(own_desk: Desk) -> None:
     assert found["why"] == "Nothing keeps it from starting: a worker takes it next."
 
 
+async def test_its_queue_lets_nothing_start(own_desk: Desk) -> None:
+    desk = own_desk
+    worker = await add_worker(desk, concurrency=5)
+    rules = {"concurrency": 1, "state": "paused", "rate": {"count": 1, "seconds": 30}}
+    await desk.call("PUT", "queues/default", json=rules)
+    await occupy(desk, worker)
+    await desk.run("update queue set tokens = 0.5, filled_at = now()")
+    paused, full, slow = await blockers(desk, await desk.create())
+    assert paused == (
+        "queue_paused",
+        "Queue default is paused. Open it: podium queue open default.",
+    )
+    assert full == ("queue_full", "Queue default runs 1 of at most 1 tasks.")
+    assert slow[0] == "queue_rate"
+    assert slow[1].startswith("Queue default starts 1 task in 30 s; the next one at 20")
+    await desk.call("DELETE", "queues/default", 204)
+    assert await blockers(desk, await desk.create()) == [
+        ("behind", "1 task comes before it in its queue, by priority, then age.")
+    ]
+
+
 async def test_no_agent_has_the_capabilities(own_desk: Desk) -> None:
     desk = own_desk
     await add_worker(desk)
@@ -100,6 +121,29 @@ async def test_agents_are_disabled_or_unhealthy(own_desk: Desk) -> None:
         ("agent_unhealthy", f"Agent sleep is not healthy: No key. {again}"),
     ]
     assert (await desk.explain(task))["why"].endswith("(1 more below.)")
+
+
+async def test_a_task_that_could_not_run_holds_nothing_of_its_limits(own_desk: Desk) -> None:
+    desk = own_desk
+    await add_worker(desk)
+    await desk.agent("echo")
+    await desk.agent("sleep")
+    await desk.call("PUT", "limits/db", json={"concurrency": 1})
+    task = await desk.create("sleep", queue="night", limits=["db"])
+    other = await desk.create(limits=["db"])
+    await desk.call("PUT", "queues/night", json={"state": "paused"})
+    await desk.call("PUT", "agents/sleep", json={"enabled": False})
+    until = "Until then it holds nothing of its limits."
+    assert await blockers(desk, task) == [
+        ("agent_disabled", f"Agent sleep is disabled. Enable it. {until}"),
+        ("queue_paused", f"Queue night is paused. Open it: podium queue open night. {until}"),
+    ]
+    assert (await desk.explain(other))["state"] == "queued"
+    await desk.call("PUT", "agents/sleep", json={"enabled": True})
+    await desk.call("DELETE", "queues/night", 204)
+    assert await blockers(desk, task) == [
+        ("gate", "It waits for the limit db: 1 of 1 tasks run or are ready.")
+    ]
 
 
 async def test_the_agent_is_busy_and_others_come_first(own_desk: Desk) -> None:

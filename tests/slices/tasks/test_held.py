@@ -65,13 +65,15 @@ class Keys:
 
     prefix = "key:"
 
+    def concerns(self, task: NewTask) -> bool:
+        return ":" in task.title
+
     async def reserve(
         self, conn: AsyncConnection, tasks: Sequence[NewTask]
     ) -> Mapping[UUID, Sequence[Need]]:
         return {
             task.id: [Need(f"{task.title.split()[0]}", int(task.title.split()[1]))]
             for task in tasks
-            if ":" in task.title
         }
 
     async def explain(self, conn: AsyncConnection, waits: Sequence[GateWait]) -> Mapping[UUID, str]:

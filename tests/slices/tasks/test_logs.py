@@ -14,7 +14,7 @@ import pytest
 from podium.events import places
 from podium.kernel.web import PREFIX
 from podium.storage.valkey import Valkey
-from podium.tasks.follow import LogFollower
+from podium.tasks.follow import Follower
 from servers import LiveApi
 from slices.tasks.conftest import NOBODY, Desk
 
@@ -207,14 +207,14 @@ async def test_too_many_streams_are_refused_until_one_ends(
 async def test_many_streams_share_a_connection_to_valkey_and_do_not_spin(
     live_desk: Desk, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk, looks, look = live_desk, 0, LogFollower._look
+    desk, looks, look = live_desk, 0, Follower._look
 
-    async def counted(follower: LogFollower, task_id: UUID, after: int) -> Any:
+    async def counted(follower: Follower[Any], task_id: UUID, after: int) -> Any:
         nonlocal looks
         looks += 1
         return await look(follower, task_id, after)
 
-    monkeypatch.setattr(LogFollower, "_look", counted)
+    monkeypatch.setattr(Follower, "_look", counted)
     task = await desk.create()
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(following(desk, task)) for _ in range(90)]
@@ -285,6 +285,7 @@ async def test_a_running_task_shows_where_it_is_and_how_far(own_desk: Desk) -> N
         while not (found := await desk.get(task))["progress"]:
             assert found["state"] in ("queued", "running")
             await asyncio.sleep(0.02)
+        assert found["progress"].pop("seconds_left") > 0
         assert found["progress"] == {"fraction": 0.5, "note": "half"}
         where = found["running_on"]
         assert (where["agent"], where["worker_name"]) == ("report", "laptop")

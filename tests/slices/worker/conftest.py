@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from podium.events.live import Wakeups
 from podium.scheduler.keeper import Keeper
 from podium.scheduler.model import SubmitCall
 from podium.scheduler.service import Scheduler
-from podium.storage.artifacts import DirectoryStore
+from podium.storage.artifact_directory import DirectoryStore
 from podium.storage.database import Database
 from podium.storage.valkey import Valkey
 from podium.worker import faults
@@ -77,6 +77,12 @@ class Shop:
             while not (found := await look()):
                 await asyncio.sleep(0.01)
             return found
+
+    async def kept(self, task: UUID, name: str) -> bytes:
+        """The content of a file that the first attempt kept."""
+        [row] = [row for row in await self.rows("artifact", task) if row.name == name]
+        async with aclosing(await self.around.artifacts.open(task, 1, name, row.size)) as content:
+            return b"".join([piece async for piece in content])
 
     async def rows(self, table: str, task: UUID) -> Any:
         order = {"log": "id", "attempt": "attempt"}.get(table, "task_id")

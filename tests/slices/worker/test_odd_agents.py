@@ -26,6 +26,8 @@ from slices.worker.conftest import Shop
         ("strange stream", "log_stream", "stdout", ""),
         ("progress that is no number", "progress", "nan is no number", "finite"),
         ("strange gate", "park_key", "waited for", ""),
+        ("a limit's gate", "park_key", "cannot begin with 'limit:'", ""),
+        ("a lane's gate", "park_key", "cannot begin with 'lane:'", ""),
         ("strange exception", "exception", "a\ufffdb\ufffdc", ""),
         ("strange failure", "c\ufffd\ufffd", "m\ufffd", ""),
         ("strange wish", "later", "Later.", ""),

@@ -48,11 +48,11 @@ def held_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     arrive = asyncio.Event()
     claim = shop.engine.scheduler.claim
 
-    async def slow(*args: Any) -> list[Claimed]:
-        claimed = await claim(*args)
+    async def slow(*args: Any) -> tuple[list[Claimed], bool]:
+        claimed, leaves = await claim(*args)
         if claimed:
             await arrive.wait()
-        return claimed
+        return claimed, leaves
 
     monkeypatch.setattr(shop.engine.scheduler, "claim", slow)
     return arrive
@@ -62,9 +62,9 @@ async def test_a_slow_claim_is_not_taken_for_a_lost_one(
     shop: Shop, held_back: asyncio.Event
 ) -> None:
     task = await shop.submit("sleep", 0.51)
-    async with shop.worker(lease=1):
+    async with shop.worker(lease=3):
         await shop.until(lambda: shop.rows("running", task))
-        await asyncio.sleep(2)  # many renewals
+        await asyncio.sleep(4)  # many renewals
         held_back.set()
         assert (await shop.ended(task)).outcome == "succeeded"
     assert await _outcomes(shop, task) == ["succeeded"]
@@ -104,21 +104,21 @@ async def test_a_hurry_waits_for_no_claim(shop: Shop, held_back: asyncio.Event) 
 async def test_a_slot_is_free_while_the_end_before_it_is_settled(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But what waits to be settled is bounded: two ends a slot."""
+    """While more is open. And what waits to be settled is bounded: two ends a slot."""
     settle, let = shop.engine.scheduler.settle, asyncio.Event()
 
-    async def later(worker_id: UUID, ends: Sequence[Settlement]) -> Any:
+    async def later(worker_id: UUID, ends: Sequence[Settlement], readied: Any) -> Any:
         await let.wait()
-        return await settle(worker_id, ends)
+        return await settle(worker_id, ends, readied)
 
     monkeypatch.setattr(shop.engine.scheduler, "settle", later)
-    tasks = [await shop.submit("sleep", 0.01 * n) for n in range(5)]
-    async with shop.worker(concurrency=1):
-        await shop.until(lambda: _count(shop, 2))
+    tasks = [await shop.submit("sleep", seconds) for seconds in (5, *(0.01 * n for n in range(6)))]
+    async with shop.worker(concurrency=2):
+        await shop.until(lambda: _count(shop, 5))
         await asyncio.sleep(1)
-        assert await _count(shop, 2)
+        assert await _count(shop, 5)
         let.set()
-        assert [(await shop.ended(task)).outcome for task in tasks] == ["succeeded"] * 5
+        assert [(await shop.ended(task)).outcome for task in tasks] == ["succeeded"] * 7
 
 
 async def _count(shop: Shop, running: int) -> bool:

@@ -47,6 +47,11 @@ async def _successor(shop: Shop) -> UUID:
     return second
 
 
+async def _successor_of_a_busy_worker(shop: Shop) -> UUID:
+    await shop.submit("sleep", 60, queue="cpu")
+    return await _successor(shop)
+
+
 async def _delayed(shop: Shop) -> UUID:
     return await shop.submit(
         "echo", 1, queue="gpu", start_at=datetime.now(UTC) + timedelta(seconds=0.3)
@@ -75,7 +80,7 @@ async def _edited(shop: Shop) -> UUID:
 
 async def _put_first(shop: Shop) -> UUID:
     async def reprioritise(conn: AsyncConnection, task: UUID) -> None:
-        await shop.engine.scheduler.reprioritise(conn, task, 5)
+        await shop.engine.scheduler.reprioritise(conn, [task], 5)
 
     return await _let_start(shop, reprioritise)
 
@@ -92,7 +97,18 @@ async def _let_start(shop: Shop, change: Change) -> UUID:
     return task
 
 
-@pytest.mark.parametrize("story", [_successor, _delayed, _retried, _signalled, _put_first, _edited])
+@pytest.mark.parametrize(
+    "story",
+    [
+        _successor,
+        _successor_of_a_busy_worker,
+        _delayed,
+        _retried,
+        _signalled,
+        _put_first,
+        _edited,
+    ],
+)
 async def test_a_worker_bound_to_a_queue_is_woken_whatever_readies_a_task(
     shop: Shop, story: Story
 ) -> None:
@@ -132,10 +148,11 @@ async def test_a_changed_agent_wakes_workers_that_are_bound_to_its_queues(
     task = {"agent": "a", "queue": "gpu", "input": None}
     assert (await api.post("/tasks", json=task)).status_code == 201
     key = f"{WORK_LIST}:gpu"
-    for edit in ({"enabled": False}, {"enabled": True}, {"max_concurrency": 3}):
+    for edit in ({"enabled": False}, {"enabled": True}, {"max_concurrency": 3}, None):
         await asyncio.sleep(0.2)
         await valkey.send([("DEL", key)])
-        assert (await api.put("/agents/a", json=edit)).is_success
+        changed = await (api.put("/agents/a", json=edit) if edit else api.delete("/agents/a"))
+        assert changed.is_success
         async with asyncio.timeout(2):
             while await valkey.send([("LLEN", key)]) != [1]:
                 await asyncio.sleep(0.01)

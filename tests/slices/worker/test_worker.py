@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,6 @@ import pytest
 
 import worker_agents
 from podium.agents.runtime import AgentSpec
-from podium.worker import executor
 from slices.worker.conftest import Shop
 
 
@@ -34,34 +34,10 @@ async def test_keeps_what_an_agent_says(shop: Shop) -> None:
     assert (await shop.rows("attempt", task))[0].usage == {"input_tokens": 7, "cost_usd": 0.25}
     [kept] = await shop.rows("artifact", task)
     assert (kept.name, kept.content_type, kept.size) == ("note.txt", "text/plain", 4)
-    assert (await shop.around.artifacts.locate(task, 1, "note.txt")).read_bytes() == b"kept"
+    assert await shop.kept(task, "note.txt") == b"kept"
     assert await shop.engine.events(task) == [
         "task.created", "task.queued", "task.started", "task.progress", "task.completed"
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("column", ["output", "error"])
-async def test_refuses_dependencies_that_hand_on_too_much(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, column: str
-) -> None:
-    """It is the size as text that counts; in the database such outputs are small."""
-    async with shop.worker():
-        first = [await shop.submit("echo", n) for n in range(3)]
-        for each in first:
-            await shop.ended(each)
-        await shop.engine.run("update task set output = null")
-        half = "to_jsonb(repeat('x', 16 * 1024 * 1024 - 2))"  # and two quotes
-        await shop.engine.run(f"update task set {column} = {half} where input in ('1', '2')")
-        fits = await shop.submit("echo", 7, after=first[1:])
-        assert (await shop.ended(fits)).output == 7
-        await shop.engine.run(f"update task set {column} = '0' where input = '0'")
-        read: list[Any] = []
-        monkeypatch.setattr(executor, "_dependency", read.append)
-        done = await shop.ended(await shop.submit("echo", 7, after=first))
-    assert (done.outcome, read) == ("failed", [])
-    assert (done.error["class"], done.error["code"]) == ("invalid_input", "dependencies_too_large")
-    assert "33,554,432 bytes" in done.error["message"]
-    assert "artifacts" in done.error["hint"]
 
 
 async def test_retries_until_it_succeeds(shop: Shop) -> None:
@@ -98,6 +74,25 @@ async def test_stops_an_attempt_at_its_run_timeout(shop: Shop) -> None:
     assert (done.error["class"], done.error["code"]) == ("timeout", "run_timeout")
     assert "0.2 s" in done.error["message"]
     assert worker_agents.calls[-1] == ("ended", 30)
+
+
+async def test_stops_an_attempt_at_the_deadline_of_its_task_for_good(shop: Shop) -> None:
+    deadline = datetime.now(UTC) + timedelta(seconds=1)
+    spec = {"deadline": deadline.isoformat(), "retry": {"max_retries": 5, "initial": 0.01}}
+    async with shop.worker():
+        done = await shop.ended(await shop.submit("sleep", 32, spec=spec))
+    assert (done.outcome, done.attempt) == ("failed", 1)
+    assert (done.error["class"], done.error["code"]) == ("timeout", "deadline_passed")
+    assert worker_agents.calls[-1] == ("ended", 32)
+
+
+async def test_tries_nothing_again_that_could_only_begin_past_its_deadline(shop: Shop) -> None:
+    deadline = datetime.now(UTC) + timedelta(seconds=30)
+    retry = {"max_retries": 5, "initial": 60, "jitter": 0}
+    spec = {"deadline": deadline.isoformat(), "retry": retry}
+    async with shop.worker():
+        done = await shop.ended(await shop.submit("fail", {}, spec=spec))
+    assert (done.outcome, done.attempt, done.error["code"]) == ("failed", 1, "told_to")
 
 
 async def test_stops_only_silent_attempts_at_their_heartbeat_timeout(shop: Shop) -> None:
@@ -157,8 +152,7 @@ async def test_moves_a_large_output_to_an_artifact(shop: Shop) -> None:
         task = await shop.submit("large", 2000)
         done = await shop.ended(task)
     assert done.output == {"artifact": "output.json", "size": 2002}
-    kept = await shop.around.artifacts.locate(task, 1, "output.json")
-    assert kept.read_text() == '"' + "x" * 2000 + '"'
+    assert await shop.kept(task, "output.json") == b'"' + b"x" * 2000 + b'"'
 
 
 async def test_measures_an_output_in_bytes(shop: Shop) -> None:

@@ -1,5 +1,6 @@
 """What becomes of an agent's standard output and error: logs, and the attempt's output."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Literal, Protocol
 
@@ -8,12 +9,14 @@ import orjson
 from podium.agents.runtime import AttemptContext, Json, Stream
 from podium.agents.runtimes import protocol
 from podium.agents.runtimes.artifacts import Reach, opened
+from podium.agents.runtimes.lines import LineCollector, LineRule
 from podium.agents.runtimes.output import LINE_LIMIT, MESSAGE_LIMIT, Allowance, Lines, Tail
 from podium.agents.runtimes.supervise import Sink
+from podium.agents.runtimes.talk import Talk
 from podium.kernel.errors import AttemptFailed, ErrorClass
 from podium.kernel.redaction import beginning
 
-OutputMode = Literal["text", "json", "events"]
+OutputMode = Literal["text", "json", "events", "lines"]
 
 _TEXT_LIMIT = 128 * 1024
 _STDERR_TAIL = 2000
@@ -64,10 +67,17 @@ class Collector(Sink, Protocol):
 
 
 class TextCollector(LogSink):
-    """Output ``text``: everything is logged; the output is its last part."""
+    """Output ``text``: everything is logged, or in a session said; the output is its last part."""
 
-    def __init__(self, ctx: AttemptContext, allowance: Allowance) -> None:
+    def __init__(self, ctx: AttemptContext, allowance: Allowance, talk: Talk | None = None) -> None:
         super().__init__(ctx, "stdout", allowance, _TEXT_LIMIT)
+        self._talk = talk
+
+    def _log(self, lines: list[str]) -> None:
+        if self._talk is None:
+            super()._log(lines)
+        elif lines:
+            self._talk.say("\n".join(lines))
 
     def reported(self) -> None:
         """Plain text tells of no failure."""
@@ -126,10 +136,18 @@ class JsonCollector:
 class EventCollector:
     """Output ``events``: the JSON-lines protocol; other lines are logged."""
 
-    def __init__(self, ctx: AttemptContext, allowance: Allowance, reach: Reach) -> None:
+    def __init__(
+        self,
+        ctx: AttemptContext,
+        allowance: Allowance,
+        reach: Reach,
+        talk: Talk | None = None,
+    ) -> None:
         self._ctx = ctx
         self._allowance = allowance
         self._reach = reach
+        self._talk = talk
+        self._asked = False
         self._lines = Lines(keep_whole="{")
         self._final: protocol.Result | protocol.Error | None = None
         self._final_was_malformed: str | None = None
@@ -214,8 +232,27 @@ class EventCollector:
                 self._ctx.heartbeat()
             case protocol.Artifact():
                 await self._keep(message)
+            case protocol.Say() | protocol.Idle():
+                self._say(message)
             case protocol.Result() | protocol.Error():
                 self._end(message)
+
+    def _say(self, message: protocol.Say | protocol.Idle) -> None:
+        talk = self._talk
+        if talk is None:
+            if isinstance(message, protocol.Say):
+                self._ctx.log(message.text.replace("\0", "\ufffd"), "agent")
+            return
+        match message:
+            case protocol.Ask():
+                talk.session.ask(message.text, message.data)
+                talk.end_turn()
+            case protocol.Say():
+                talk.session.say(message.text, message.data)
+            case protocol.Idle():
+                if not self._asked:  # a question has ended the turn already
+                    talk.end_turn()
+        self._asked = isinstance(message, protocol.Ask)
 
     def _end(self, message: protocol.Result | protocol.Error) -> None:
         if self._final is None:
@@ -235,13 +272,20 @@ class EventCollector:
 
 
 def collector(
-    mode: OutputMode, ctx: AttemptContext, allowance: Allowance, reach: Reach
+    mode: OutputMode,
+    ctx: AttemptContext,
+    allowance: Allowance,
+    reach: Reach,
+    rules: Sequence[LineRule],
+    talk: Talk | None = None,
 ) -> Collector:
-    """The collector for an ``output`` mode."""
+    """The collector for an ``output`` mode; ``rules`` are for ``lines``, ``talk`` for a session."""
     match mode:
         case "text":
-            return TextCollector(ctx, allowance)
+            return TextCollector(ctx, allowance, talk)
         case "json":
             return JsonCollector(ctx, allowance)
         case "events":
-            return EventCollector(ctx, allowance, reach)
+            return EventCollector(ctx, allowance, reach, talk)
+        case "lines":
+            return LineCollector(ctx, allowance, rules, talk)

@@ -11,8 +11,10 @@ from podium.agents.runtime import AttemptContext, Health, Json
 from podium.agents.runtimes import environment
 from podium.agents.runtimes.collect import OutputMode
 from podium.agents.runtimes.hosting import Host
+from podium.agents.runtimes.lines import LineRule
 from podium.agents.runtimes.options import ProcessOptions, restricted, validated
-from podium.kernel.errors import ErrorClass
+from podium.agents.runtimes.talk import Session, Talk
+from podium.kernel.errors import AttemptFailed, ErrorClass
 
 _SHELL = "/bin/sh"
 _PROMPT = "{prompt}"
@@ -36,7 +38,16 @@ class CommandConfig(ProcessOptions):
     )
     output: OutputMode = Field(
         default="text",
-        description="What standard output means: text, one JSON value, or protocol messages.",
+        description="What standard output means: text, one JSON value, protocol messages, or JSON "
+        "lines of the program's own making, which `lines` tells how to read.",
+    )
+    lines: list[LineRule] = Field(
+        default=[], max_length=50, description="With the output `lines`: how to read them."
+    )
+    session: Session | None = Field(
+        default=None,
+        description="How it is talked to in a session; without it, it takes none. Its standard "
+        "input is then what people say, so `prompt` must not be `stdin`.",
     )
     cwd: str | None = Field(
         default=None,
@@ -86,6 +97,26 @@ class CommandConfig(ProcessOptions):
             )
         return self
 
+    @model_validator(mode="after")
+    def _lines_and_rules(self) -> "CommandConfig":
+        if self.lines and self.output != "lines":
+            raise ValueError('lines need "output": "lines"')
+        if self.output == "lines" and not self.lines:
+            raise ValueError("output lines needs the rules by which they are read, in lines")
+        return self
+
+    @model_validator(mode="after")
+    def _can_converse(self) -> "CommandConfig":
+        if self.session is None:
+            return self
+        if self.prompt == "stdin":
+            raise ValueError("a session has the standard input; let prompt be argument or none")
+        if self.output == "json":
+            raise ValueError("a session needs the output text, events or lines")
+        if self.output == "lines" and not any(rule.turn_ends for rule in self.lines):
+            raise ValueError("a session needs a rule in lines with turn_ends")
+        return self
+
     def argv(self, value: Json) -> Sequence[str]:
         """The command for a task with this input."""
         if isinstance(self.command, str):
@@ -115,6 +146,10 @@ class CommandRuntime:
         """The configuration without an administrator's powers; see ``options.restricted``."""
         return restricted(CommandConfig.model_validate(config)).model_dump(mode="json")
 
+    def converses(self, config: Mapping[str, Any]) -> bool:
+        """Whether its configuration tells how."""
+        return CommandConfig.model_validate(config).session is not None
+
     async def isolated(self, config: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Always: a program is a process."""
         return True
@@ -141,6 +176,11 @@ class CommandRuntime:
         """Run the command to its end; see the port."""
         config = CommandConfig.model_validate(ctx.agent.config)
         text = environment.prompt(ctx.input) if config.prompt == "stdin" else None
+        talk = None
+        if ctx.session is not None:
+            if config.session is None:
+                raise _takes_no_session(ctx.agent.name)
+            talk = Talk(ctx.session, config.session, by_silence=config.output == "text")
         return await self._host.run(
             ctx,
             config,
@@ -149,10 +189,21 @@ class CommandRuntime:
             directory=Path(config.cwd) if config.cwd else ctx.workspace,
             output=config.output,
             exit_codes={int(code): each for code, each in config.exit_codes.items()},
+            rules=config.lines,
+            talk=talk,
         )
 
     async def aclose(self) -> None:
         """Nothing is held between attempts."""
+
+
+def _takes_no_session(agent: str) -> AttemptFailed:
+    return AttemptFailed(
+        ErrorClass.INVALID_INPUT,
+        "agent_not_interactive",
+        f"The agent {agent} takes no sessions.",
+        hint="Tell in its configuration how it is talked to: session.",
+    )
 
 
 def _program(config: CommandConfig) -> str:

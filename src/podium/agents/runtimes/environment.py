@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ def environment(
         "PODIUM_INPUT": str(input_file(ctx.workspace)),
         "PODIUM_WORKSPACE": str(ctx.workspace),
     }
-    if "traceparent" in ctx.labels:
-        own["TRACEPARENT"] = ctx.labels["traceparent"]
+    if ctx.traceparent is not None:
+        own["TRACEPARENT"] = ctx.traceparent
     return passed_on(allowed) | dict(extra) | own
 
 
@@ -77,6 +78,9 @@ def envelope(ctx: AttemptContext) -> dict[str, Any]:
             for name, each in ctx.dependencies.items()
         },
         "workspace": str(ctx.workspace),
+        "session": None
+        if ctx.session is None
+        else {"earlier": [asdict(each) for each in ctx.session.earlier]},
     }
 
 

@@ -25,10 +25,12 @@ from podium.agents.runtimes.imports import Imports
 from podium.agents.runtimes.inline import CancelIgnored, InlineContext, LeaseExpired, run_leased
 from podium.agents.runtimes.options import ProcessOptions, restricted, validated
 from podium.agents.runtimes.outcome import wall_limit
+from podium.agents.runtimes.talk import Session, Talk
 from podium.agents.runtimes.trial import is_async, python_path
 from podium.kernel.errors import AttemptFailed, ErrorClass, LeaseRanOut, Unavailable
 
 _HOST_MODULE = "podium.agents.runtimes.function_host"
+_BY_MESSAGES = Session(input="events")
 _REMEMBERED = 1000
 _PROBE_SECONDS = 8.0
 
@@ -81,6 +83,10 @@ class FunctionRuntime:
     def restricted(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
         """The configuration without an administrator's powers; see ``options.restricted``."""
         return restricted(FunctionConfig.model_validate(config)).model_dump(mode="json")
+
+    def converses(self, config: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        """Every function may ask its context for inputs."""
+        return True
 
     async def isolated(self, config: Mapping[str, Any]) -> bool:
         """Whether it runs in a process; ``auto`` imports the function to know."""
@@ -161,6 +167,7 @@ class FunctionRuntime:
     async def _run_as_process(self, ctx: AttemptContext, config: FunctionConfig) -> Json:
         # -P and PYTHONPATH: the same modules as here, and none from the attempt's workspace.
         host = (sys.executable, "-P", "-m", _HOST_MODULE)
+        talk = None if ctx.session is None else Talk(ctx.session, _BY_MESSAGES, asks_first=True)
         return await self._host.run(
             ctx,
             config,
@@ -170,6 +177,7 @@ class FunctionRuntime:
             output="events",
             exit_codes={},
             extra=python_path(),
+            talk=talk,
         )
 
     def _prefixes(self, config: FunctionConfig) -> Sequence[str]:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID
 
-from podium.agents.runtime import Dependency, Json, Stream
+from podium.agents.runtime import Dependency, Json, Said, Stream
 from podium.agents.runtimes.functions import failure_of, load, to_json
-from podium.agents.runtimes.output import Lines
+from podium.agents.runtimes.output import MESSAGE_LIMIT, Lines
 
 _TERMINATED = 128 + signal.SIGTERM
 
@@ -79,11 +79,68 @@ class _Done:
         yield
 
 
+class HostSession:
+    """The ``FunctionSession`` of a function in a process of its own: inputs are lines of standard
+    input."""
+
+    def __init__(self, channel: _Channel, earlier: Sequence[Mapping[str, Any]]) -> None:
+        self._channel = channel
+        self.earlier = [Said(**each) for each in earlier]
+        self._answers = True  # or comes to ask for its first input
+        self._reader: Any = None
+
+    def say(self, text: str, data: Json = None) -> None:
+        """See ``FunctionSession``."""
+        self._channel.send("say", text=text, data=data)
+
+    def ask(self, text: str, data: Json = None) -> None:
+        """See ``FunctionSession``."""
+        self._channel.send("ask", text=text, data=data)
+        self._answers = False  # its turn is over with the question
+
+    def receive(self) -> Said | None:
+        """See ``FunctionSession``."""
+        self._turn_over()
+        return self._said(sys.stdin.buffer.readline())
+
+    def _turn_over(self) -> None:
+        if self._answers:
+            self._channel.send("idle")
+        self._answers = False
+
+    def _said(self, line: bytes) -> Said | None:
+        if not line:
+            return None
+        self._answers = True
+        given = json.loads(line)
+        return Said(given["n"], "input", given["text"], given["data"], given.get("author"))
+
+
+class AsyncHostSession(HostSession):
+    """The same for an async function, whose event loop goes on while it waits."""
+
+    async def receive(self) -> Said | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """See ``FunctionSession``."""
+        import asyncio
+
+        self._turn_over()
+        if self._reader is None:
+            self._reader = asyncio.StreamReader(limit=MESSAGE_LIMIT)
+            protocol = asyncio.StreamReaderProtocol(self._reader)
+            loop = asyncio.get_running_loop()
+            await loop.connect_read_pipe(lambda: protocol, sys.stdin)
+        return self._said(await self._reader.readline())
+
+
 class HostContext:
     """The ``FunctionContext`` of a function in a process of its own."""
 
-    def __init__(self, channel: _Channel, envelope: Mapping[str, Any]) -> None:
+    def __init__(self, channel: _Channel, envelope: Mapping[str, Any], *, is_async: bool) -> None:
         self._channel = channel
+        self.session: HostSession | None = None
+        if (session := envelope["session"]) is not None:
+            kind = AsyncHostSession if is_async else HostSession
+            self.session = kind(channel, session["earlier"])
         self.task_id = UUID(envelope["task_id"])
         self.attempt: int = envelope["attempt"]
         self.project: str = envelope["project"]
@@ -154,10 +211,11 @@ def main(reference: str, prefixes: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     channel, prints = _take_over_stdout()
     envelope = json.loads(Path(os.environ["PODIUM_INPUT"]).read_bytes())
-    context = HostContext(channel, envelope)
     try:
         function = load(reference, prefixes)
-        returned = function(context.input, lambda: context)
+        returned = function(
+            envelope["input"], lambda: HostContext(channel, envelope, is_async=function.is_async)
+        )
         output = to_json(_awaited(returned) if inspect.iscoroutine(returned) else returned)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the attempt's outcome
         failure = failure_of(error)

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any, NoReturn, Protocol
 from uuid import UUID
 
-from podium.agents.runtime import JSON_ONLY, Dependency, Json, Stream
+from podium.agents.runtime import JSON_ONLY, Dependency, Json, Said, Stream
 from podium.kernel.errors import AttemptFailed, ErrorClass, InvalidInput
 from podium.kernel.redaction import beginning, ending
 
@@ -26,6 +26,28 @@ _CALLERS = (
     "_frozen_importlib_external",
 )
 """The modules through which a function is called or imported."""
+
+
+class FunctionSession(Protocol):
+    """The session in which a function runs."""
+
+    @property
+    def earlier(self) -> Sequence[Said]:
+        """What was said before this attempt; empty in a first one."""
+        ...
+
+    def receive(self) -> Any:
+        """The next input as a ``Said``, or None when the session was closed. The one before counts
+        as answered with the call. An async function must await it."""
+        ...
+
+    def say(self, text: str, data: Json = None) -> None:
+        """Say something."""
+        ...
+
+    def ask(self, text: str, data: Json = None) -> None:
+        """Ask a person something, whose answer ``receive`` gives."""
+        ...
 
 
 class FunctionContext(Protocol):
@@ -51,6 +73,10 @@ class FunctionContext(Protocol):
     def dependencies(self) -> Mapping[str, Dependency]: ...
     @property
     def workspace(self) -> Path: ...
+    @property
+    def session(self) -> FunctionSession | None:
+        """None of a task that nobody talks to."""
+        ...
 
     def log(self, text: str, stream: Stream = "agent") -> None:
         """Append text to the attempt's log."""

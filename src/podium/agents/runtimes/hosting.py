@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from podium.agents.runtime import AttemptContext, Json
@@ -11,10 +11,12 @@ from podium.agents.runtimes.artifacts import Reach
 from podium.agents.runtimes.collect import Collector, LogSink, OutputMode, collector
 from podium.agents.runtimes.confinement import Confinement, NoConfinement
 from podium.agents.runtimes.launch import Launch
+from podium.agents.runtimes.lines import LineRule
 from podium.agents.runtimes.options import ProcessOptions
 from podium.agents.runtimes.outcome import failure_of, not_begun
 from podium.agents.runtimes.output import Allowance
 from podium.agents.runtimes.supervise import supervise
+from podium.agents.runtimes.talk import Talk
 from podium.kernel import open_files
 from podium.kernel.errors import AttemptFailed, ErrorClass
 
@@ -66,16 +68,24 @@ class Host:
         output: OutputMode,
         exit_codes: Mapping[int, ErrorClass],
         extra: Mapping[str, str] | None = None,
+        rules: Sequence[LineRule] = (),
+        talk: Talk | None = None,
     ) -> Json:
-        """Run ``argv`` for this attempt and make its output of what it wrote."""
+        """Run ``argv`` for this attempt and make its output of what it wrote. In a session its
+        standard input is for ``talk``."""
         launch = await asyncio.to_thread(
             self._prepared, ctx, options, argv, stdin, directory, extra or {}
         )
+        launch = replace(launch, inlet=talk is not None)
         allowance = Allowance(options.limits.output_bytes)
+        if talk is not None:
+            talk.at_each_turn(allowance.renew)  # a session may last for days
         reach = Reach(directory, ctx.workspace, self.hidden)
-        stdout = collector(output, ctx, allowance, reach)
+        stdout = collector(output, ctx, allowance, reach, rules, talk)
         stderr = LogSink(ctx, "stderr", allowance)
-        report = await supervise(launch, ctx.lease, stdout, stderr, options.limits.wall_seconds)
+        report = await supervise(
+            launch, ctx.lease, stdout, stderr, options.limits.wall_seconds, talk
+        )
         if report.cpu:
             ctx.usage(cpu_seconds=report.cpu)
         return _concluded(

@@ -11,12 +11,15 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NoReturn
+from types import CodeType
+from typing import Any, NoReturn, TypeVar
 
-from podium.agents.runtime import AttemptContext, Stream
+from podium.agents.runtime import AttemptContext, Conversation, Json, Said, Stream
 from podium.kernel.clock import boottime
 
 _STUBBORN_STEPS = 100
+
+Waited = TypeVar("Waited")
 
 
 class LeaseExpired(BaseException):
@@ -40,6 +43,7 @@ class _Scope:
         self._tasks: set[asyncio.Future[Any]] = set()
         self._patience: asyncio.TimerHandle | None = None
         self._over = False
+        self._main = asyncio.current_task()
 
     def add(self, task: "asyncio.Future[Any]") -> None:
         self._tasks.add(task)
@@ -60,6 +64,18 @@ class _Scope:
         if boottime() >= self._lease.deadline():
             return LeaseExpired("the worker's lease ran out")
         return CancelIgnored() if self._over else None
+
+    def paused(self) -> bool:
+        """Whether the next step has to wait: not for one that is told to end."""
+        session = self._ctx.session
+        if session is None or not session.paused or self._over:
+            return False
+        return self._main is None or not self._main.cancelling()
+
+    async def goes_on(self) -> None:
+        """Wait until the session is not paused."""
+        if self._ctx.session is not None:
+            await self._ctx.session.paused_is(False)  # noqa: FBT003
 
     def cancelled(self) -> None:
         """The main coroutine is told of a cancellation: from here on its grace runs.
@@ -94,8 +110,9 @@ class _Scope:
                     task.cancel()
 
 
-STEP = _Scope.take.__code__
-"""In the stack of a thread, what lies within a step follows this."""
+def is_step(code: CodeType) -> bool:
+    """Whether what follows this in the stack of a thread lies within a step."""
+    return (code.co_filename, code.co_qualname) == (__file__, _Scope.take.__qualname__)
 
 
 def _forgiven(task: "asyncio.Future[Any]") -> None:
@@ -163,6 +180,11 @@ class _Leased:
             verdict = self._scope.verdict()
             if verdict is not None:
                 self._end(verdict)
+            if self._scope.paused():
+                thrown = yield from self._stand()
+                if thrown is not None:
+                    value, step = self._to_throw(thrown), self._coroutine.throw
+                continue
             try:
                 waited_for = self._scope.take(step, value)
             except StopIteration as end:
@@ -174,10 +196,23 @@ class _Leased:
                 self._coroutine.close()
                 raise
             except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
-                if self._is_main and isinstance(error, asyncio.CancelledError):
-                    self._scope.cancelled()
-                value = error
-                step = self._coroutine.throw
+                value, step = self._to_throw(error), self._coroutine.throw
+
+    def _stand(self) -> Generator[Any, Any, BaseException | None]:
+        """Wait until the session goes on; gives what was thrown into the coroutine meanwhile."""
+        try:
+            yield from self._scope.goes_on().__await__()
+        except GeneratorExit:
+            self._coroutine.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - it belongs to the coroutine
+            return error
+        return None
+
+    def _to_throw(self, error: BaseException) -> BaseException:
+        if self._is_main and isinstance(error, asyncio.CancelledError):
+            self._scope.cancelled()
+        return error
 
     def _end(self, verdict: BaseException) -> NoReturn:
         """End the coroutine where it is. Its own clean-up may run but cannot wait."""
@@ -223,6 +258,26 @@ def _install(loop: asyncio.AbstractEventLoop) -> None:
         loop.set_task_factory(_Factory(factory))
 
 
+class InlineSession:
+    """The ``FunctionSession`` of a function inside the worker."""
+
+    def __init__(self, session: Conversation) -> None:
+        self._session = session
+        self.earlier = session.earlier
+
+    async def receive(self) -> Said | None:
+        """See ``FunctionSession``."""
+        return await _wait_outside(self._session.receive())
+
+    def say(self, text: str, data: Json = None) -> None:
+        """See ``FunctionSession``."""
+        _outside(self._session.say, text, data)
+
+    def ask(self, text: str, data: Json = None) -> None:
+        """See ``FunctionSession``."""
+        _outside(self._session.ask, text, data)
+
+
 class InlineContext:
     """The ``FunctionContext`` of a function inside the worker.
 
@@ -238,6 +293,7 @@ class InlineContext:
         self.input = ctx.input
         self.labels = ctx.labels
         self.dependencies = ctx.dependencies
+        self.session = None if ctx.session is None else InlineSession(ctx.session)
 
     @property
     def workspace(self) -> Path:
@@ -246,40 +302,42 @@ class InlineContext:
 
     def log(self, text: str, stream: Stream = "agent") -> None:
         """See ``FunctionContext``."""
-        self._outside(self._ctx.log, text, stream)
+        _outside(self._ctx.log, text, stream)
 
     def progress(self, fraction: float | None, note: str | None = None) -> None:
         """See ``FunctionContext``."""
-        self._outside(self._ctx.progress, fraction, note)
+        _outside(self._ctx.progress, fraction, note)
 
     def usage(self, **counts: float) -> None:
         """See ``FunctionContext``."""
-        self._outside(self._ctx.usage, **counts)
+        _outside(self._ctx.usage, **counts)
 
     def heartbeat(self) -> None:
         """See ``FunctionContext``."""
-        self._outside(self._ctx.heartbeat)
+        _outside(self._ctx.heartbeat)
 
     async def artifact(
         self, name: str, content: bytes | Path, content_type: str = "application/octet-stream"
     ) -> None:
         """See ``FunctionContext``."""
-        await self._wait_outside(self._ctx.artifact(name, content, content_type))
+        await _wait_outside(self._ctx.artifact(name, content, content_type))
 
     async def park(self, key: str) -> None:
         """Give up the slot until ``key`` is signalled; never returns, the next attempt resumes."""
-        await self._wait_outside(self._ctx.park(key))
+        await _wait_outside(self._ctx.park(key))
 
-    def _outside(self, call: Callable[..., None], *values: Any, **named: Any) -> None:
-        token = _scope.set(None)
-        try:
-            call(*values, **named)
-        finally:
-            _scope.reset(token)
 
-    async def _wait_outside(self, waited_for: Coroutine[Any, Any, None]) -> None:
-        token = _scope.set(None)
-        try:
-            await waited_for
-        finally:
-            _scope.reset(token)
+def _outside(call: Callable[..., None], *values: Any, **named: Any) -> None:
+    token = _scope.set(None)
+    try:
+        call(*values, **named)
+    finally:
+        _scope.reset(token)
+
+
+async def _wait_outside(waited_for: Coroutine[Any, Any, Waited]) -> Waited:
+    token = _scope.set(None)
+    try:
+        return await waited_for
+    finally:
+        _scope.reset(token)

@@ -22,7 +22,9 @@ SUPERVISOR: Sequence[str] = (
 class Launch:
     """A command and the conditions under which it runs.
 
-    ``lock`` is a file in an existing folder, one for each task. ``limits`` may hold
+    ``stdin`` is what the command finds on its standard input; with ``inlet`` that is a pipe which
+    ``Supervisor.inlet`` writes to. ``lock`` is a file in an existing folder, one for each task.
+    ``limits`` may hold
     cpu_seconds, memory_bytes, open_files, processes and soft_open_files, which processes may raise
     themselves. ``patience`` is for how many seconds it
     waits for the end of the task's previous attempt. ``records`` come from the confinement.
@@ -33,6 +35,7 @@ class Launch:
     directory: Path
     lock: Path
     stdin: bytes | None = None
+    inlet: bool = False
     task: str = "-"
     attempt: int = 1
     grace: float = 5.0
@@ -78,14 +81,23 @@ class Supervisor:
     """A running supervisor: its process and our ends of its pipes, which ``close`` closes."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], lifeline: int, status: int, out: int, err: int
+        self,
+        process: subprocess.Popen[bytes],
+        lifeline: int,
+        status: int,
+        out: int,
+        err: int,
+        inlet: int | None = None,
     ) -> None:
         self._process = process
         self._lifeline = lifeline
         self.status = status
         self.stdout = out
         self.stderr = err
-        self._open = {lifeline, status, out, err}
+        self.inlet = inlet
+        self.paused: bool | None = None
+        """What it was told last; None: nothing."""
+        self._open = {each for each in (lifeline, status, out, err, inlet) if each is not None}
 
     def say(self, word: str, value: str) -> None:
         """Tell it something. One that is gone or does not listen is passed over."""
@@ -94,6 +106,13 @@ class Supervisor:
                 os.write(self._lifeline, _record(word, value))
             except (BrokenPipeError, BlockingIOError):
                 return
+
+    def close_inlet(self) -> None:
+        """Let the command find the end of its standard input."""
+        inlet, self.inlet = self.inlet, None
+        if inlet is not None and inlet in self._open:
+            self._open.remove(inlet)
+            os.close(inlet)
 
     def kill(self) -> None:
         """End it at once. What it supervised ends with it, save what had left its parents."""
@@ -138,7 +157,7 @@ def start(launch: Launch, deadline: float) -> Supervisor:
         status, status_write = pipes.pair()
         out, out_write = pipes.pair()
         err, err_write = pipes.pair()
-        stdin = pipes.keep(_stdin(launch.stdin))
+        stdin, inlet = pipes.pair() if launch.inlet else (pipes.keep(_stdin(launch.stdin)), None)
         process = subprocess.Popen(
             [*SUPERVISOR, str(stdin), str(status_write)],
             stdin=lifeline_read,
@@ -152,11 +171,13 @@ def start(launch: Launch, deadline: float) -> Supervisor:
     except BaseException:
         pipes.close()
         raise
-    pipes.close(besides=(lifeline, status, out, err))
-    supervisor = Supervisor(process, lifeline, status, out, err)
+    pipes.close(besides=(lifeline, status, out, err, inlet))
+    supervisor = Supervisor(process, lifeline, status, out, err, inlet)
     with contextlib.suppress(BrokenPipeError):  # if it died at once its missing report tells
         _write(lifeline, message)
     os.set_blocking(lifeline, False)
+    if inlet is not None:
+        os.set_blocking(inlet, False)
     return supervisor
 
 
@@ -173,7 +194,7 @@ class _Pipes:
         self._open.append(descriptor)
         return descriptor
 
-    def close(self, besides: Iterable[int] = ()) -> None:
+    def close(self, besides: Iterable[int | None] = ()) -> None:
         for descriptor in set(self._open) - set(besides):
             os.close(descriptor)
 

@@ -39,7 +39,7 @@ class Limits(BaseModel):
         default=64 * _MIB,
         ge=1,
         le=2**40,
-        description="Bytes of standard output and error together.",
+        description="Bytes of standard output and error together, in a session for each input.",
     )
     open_files: int | None = Field(
         default=None, ge=16, le=2**20, description="Files open in one process."

@@ -106,10 +106,15 @@ class Tail:
 
 
 class Allowance:
-    """Counts the bytes that an attempt may write; both of its streams share one."""
+    """Counts the bytes that an attempt may write, in a session for each input; both of its streams
+    share one."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
+        self._used = 0
+
+    def renew(self) -> None:
+        """Count from nothing again."""
         self._used = 0
 
     def take(self, count: int) -> None:

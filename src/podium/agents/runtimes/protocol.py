@@ -71,6 +71,26 @@ class Artifact(_Message):
         return value
 
 
+class Say(_Message):
+    """What the agent says in a session; without one it goes to the log."""
+
+    podium: Literal["say"]
+    text: str = Field(max_length=1_000_000)
+    data: Any = None
+
+
+class Ask(Say):
+    """A question to a person, with which the agent's turn in a session is over."""
+
+    podium: Literal["ask"]  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+class Idle(_Message):
+    """The agent's turn in a session is over: it can be given the next input."""
+
+    podium: Literal["idle"]
+
+
 class Result(_Message):
     """The attempt's output. The first result or error counts."""
 
@@ -90,10 +110,10 @@ class Error(_Message):
     retry_after: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
-Message = Progress | Log | Usage | Heartbeat | Artifact | Result | Error
+Message = Progress | Log | Usage | Heartbeat | Artifact | Say | Ask | Idle | Result | Error
 
 _FINAL = ("result", "error")
-_LONG = ("log", *_FINAL)
+_LONG = ("log", "say", "ask", *_FINAL)
 _SHORT_LIMIT = 1024 * 1024
 """Characters of any other message: to read one of many small parts would hold the worker up."""
 

@@ -31,8 +31,38 @@ class Sink(Protocol):
         ...
 
 
+class Company(Protocol):
+    """Whoever is with a command while it runs, and has something to say to it."""
+
+    async def keep(self, orders: "Orders") -> None:
+        """Called once it has begun, and cancelled at its end. Raising ends the command;
+        ``supervise`` raises the first such error."""
+        ...
+
+
+class Orders(Protocol):
+    """What can be told to a running command."""
+
+    async def write(self, data: bytes) -> bool:
+        """Write to its standard input; False when it does not listen any more."""
+        ...
+
+    def end_input(self) -> None:
+        """Let it find the end of its standard input."""
+        ...
+
+    def pause(self, *, on: bool) -> None:
+        """Have its whole tree stand still, or go on."""
+        ...
+
+
 async def supervise(
-    launch: Launch, lease: Lease, stdout: Sink, stderr: Sink, seconds: float | None = None
+    launch: Launch,
+    lease: Lease,
+    stdout: Sink,
+    stderr: Sink,
+    seconds: float | None = None,
+    company: Company | None = None,
 ) -> Report:
     """Run the command; when this returns or raises, nothing of its tree is left.
 
@@ -40,7 +70,7 @@ async def supervise(
     ``AttemptFailed`` (timeout, wall_limit) raised.
     """
     running = _Running(launch, lease)
-    ending = asyncio.create_task(running.to_end(stdout, stderr))
+    ending = asyncio.create_task(running.to_end(stdout, stderr, company))
     try:
         await asyncio.wait({ending}, timeout=seconds)
     except asyncio.CancelledError:
@@ -85,7 +115,7 @@ class _Running:
             loop = asyncio.get_running_loop()
             loop.call_later(self._launch.grace + _OVERDUE_SECONDS, self._supervisor.kill)
 
-    async def to_end(self, stdout: Sink, stderr: Sink) -> Report:
+    async def to_end(self, stdout: Sink, stderr: Sink, company: Company | None) -> Report:
         """Start, follow and clean up."""
         supervisor = await self._start()
         streams = _Stream(supervisor.stdout), _Stream(supervisor.stderr)
@@ -94,6 +124,8 @@ class _Running:
             for stream, sink in zip(streams, (stdout, stderr), strict=True)
         ]
         helpers = [*copies, asyncio.create_task(self._renew(supervisor))]
+        if company is not None:
+            helpers.append(asyncio.create_task(self._accompany(company, _Orders(supervisor))))
         try:
             report = decoded(await _read_all(supervisor.status))
             if report.reason == "supervisor_lost":
@@ -143,6 +175,12 @@ class _Running:
             self._fail(error)
         await self._hand_over(sink, None)
 
+    async def _accompany(self, company: Company, orders: Orders) -> None:
+        try:
+            await company.keep(orders)
+        except Exception as error:  # noqa: BLE001 - it ends the attempt and is raised at its end
+            self._fail(error)
+
     async def _hand_over(self, sink: Sink, data: bytes | None) -> None:
         if self._failure is not None:
             return
@@ -163,6 +201,8 @@ class _Running:
             if deadline != told:
                 supervisor.say("lease", repr(deadline))
                 told = deadline
+            if supervisor.paused is not None:  # what was said once may have been lost
+                supervisor.say("pause", "1" if supervisor.paused else "0")
             await asyncio.sleep(min(_LEASE_SECONDS, max(0.05, (deadline - boottime()) / 4)))
 
     def _end_leftovers(self) -> None:
@@ -170,6 +210,41 @@ class _Running:
         processes.end_marked(
             self._launch.task, seconds=_LEFTOVER_SECONDS, attempt=str(self._launch.attempt)
         )
+
+
+class _Orders:
+    """What is told to a command through its supervisor."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    async def write(self, data: bytes) -> bool:
+        left = memoryview(data)
+        while left and (inlet := self._supervisor.inlet) is not None:
+            try:
+                left = left[os.write(inlet, left) :]
+            except BlockingIOError:
+                await _writable(inlet)
+            except BrokenPipeError:
+                return False
+        return not left
+
+    def end_input(self) -> None:
+        self._supervisor.close_inlet()
+
+    def pause(self, *, on: bool) -> None:
+        self._supervisor.paused = on
+        self._supervisor.say("pause", "1" if on else "0")
+
+
+async def _writable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    writable: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(descriptor, _answer, writable)
+    try:
+        await writable
+    finally:
+        loop.remove_writer(descriptor)
 
 
 async def _read_all(descriptor: int) -> bytes:

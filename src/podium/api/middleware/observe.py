@@ -1,10 +1,12 @@
-"""Request ids, security headers, metrics, the access log, and the answer to what nobody caught."""
+"""Request ids, security headers, metrics, spans, the access log, and the answer to what nobody
+caught."""
 
 import os
 import re
 import time
 from collections.abc import MutableMapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +15,9 @@ from podium.api.access_log import AccessLog
 from podium.api.errors import InternalError, problem_response
 from podium.api.metrics import Metrics
 from podium.kernel.errors import PodiumError
+
+if TYPE_CHECKING:
+    from podium.kernel.tracing import Tracing
 
 _log = structlog.get_logger(__name__)
 
@@ -28,23 +33,45 @@ _HEADERS: list[tuple[bytes, bytes]] = [
 _NO_STORE = (b"cache-control", b"no-store")
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Where what is seen of requests goes; ``tracing`` only where spans are sent somewhere."""
+
+    metrics: Metrics
+    access_log: AccessLog
+    tracing: "Tracing | None" = None
+
+
 class Observe:
     """Outermost: sees every request begin and end, and turns errors into answers."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, access_log: AccessLog) -> None:
+    def __init__(self, app: ASGIApp, *, by: Observed) -> None:
         self._app = app
-        self._metrics = metrics
-        self._access_log = access_log
+        self._metrics = by.metrics
+        self._access_log = by.access_log
+        self._tracing = by.tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        request = _Observed(scope, send)
+        request = _Request(scope, send)
         structlog.contextvars.bind_contextvars(request_id=request.id)
         quiet = scope["path"] in _QUIET_PATHS
         if not quiet:
             scope["app"].state.last_request = request.began
+        try:
+            if self._tracing is None or quiet or _is_stream(scope):
+                await self._answer(request, receive)
+            else:
+                await self._traced(self._tracing, request, receive)
+        finally:
+            if not quiet:
+                scope["app"].state.last_request = time.monotonic()
+            self._record(request)
+
+    async def _answer(self, request: "_Request", receive: Receive) -> None:
+        scope = request.scope
         try:
             await self._app(scope, receive, request.send)
         except PodiumError as error:
@@ -56,12 +83,17 @@ class Observe:
             if request.status:
                 raise
             await request.refuse(_internal_error(), receive)
-        finally:
-            if not quiet:
-                scope["app"].state.last_request = time.monotonic()
-            self._record(request)
 
-    def _record(self, request: "_Observed") -> None:
+    async def _traced(self, tracing: "Tracing", request: "_Request", receive: Receive) -> None:
+        """Answer within a span that goes on with the caller's trace."""
+        from podium.api.middleware import spans
+
+        with spans.begin(tracing, request.scope, request.id) as span:
+            await self._answer(request, receive)
+            route = self._metrics.route(request.scope.get("endpoint"))
+            spans.end(span, request.scope["method"], route, request.status)
+
+    def _record(self, request: "_Request") -> None:
         scope = request.scope
         seconds = time.monotonic() - request.began
         method = scope.get("method", "WEBSOCKET")
@@ -82,7 +114,7 @@ class Observe:
         )
 
 
-class _Observed:
+class _Request:
     """One request under way."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -125,6 +157,11 @@ def _internal_error() -> InternalError:
         "Podium failed to do this.",
         hint="The log of the server tells more under this request's id.",
     )
+
+
+def _is_stream(scope: Scope) -> bool:
+    """Whether it may go on for hours, which no span should."""
+    return scope["type"] == "websocket" or scope["path"].endswith("/stream")
 
 
 def _request_id(scope: Scope) -> str:

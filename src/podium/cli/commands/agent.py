@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from podium.cli import completion, output
+from podium.cli import output
 from podium.cli.agent_config import (
     Asked,
+    Name,
     OutputMode,
     Prompt,
     TakesProgram,
     entry_point,
-    gist,
     not_found,
 )
-from podium.cli.failures import Status
+from podium.cli.commands import agent_detect, agent_look, agent_versions
 from podium.cli.options import (
     Json,
     Labels,
@@ -27,7 +27,6 @@ from podium.cli.options import (
     labels,
     wrong,
 )
-from podium.cli.text import line
 from podium.client.errors import Forbidden
 
 if TYPE_CHECKING:
@@ -47,15 +46,6 @@ class Clearable(StrEnum):
 NewName = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the agent.", show_default=False)
 ]
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME",
-        help="Name of the agent.",
-        show_default=False,
-        autocompletion=completion.agents,
-    ),
-]
 Config = Annotated[
     str | None,
     typer.Option(
@@ -72,6 +62,15 @@ Capabilities = Annotated[
 ]
 Most = Annotated[
     int | None, typer.Option("--max-concurrency", min=1, metavar="NUMBER", help="Tasks at once.")
+]
+Weight = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        max=1000,
+        metavar="NUMBER",
+        help="Its share of what queues share out by weight; of a new one unset, 1.",
+    ),
 ]
 Command = Annotated[
     list[str] | None,
@@ -119,6 +118,7 @@ def add(
     capability: Capabilities = None,
     label: Labels = None,
     max_concurrency: Most = None,
+    weight: Weight = None,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -134,6 +134,7 @@ def add(
         "capabilities": capability,
         "labels": labels(label) or None,
         "max_concurrency": max_concurrency,
+        "weight": weight,
     }
     new = cast("AgentNew", {key: value for key, value in given.items() if value is not None})
     with connect(project) as client:
@@ -158,47 +159,6 @@ def _tell_registered(agent: "Agent", here: str) -> None:
     output.note(f'Try: podium ask "hello" --agent {agent.name}{here}')
 
 
-@app.command("list")
-def list_agents(project: Project = None, json: Json = False) -> None:
-    """List the agents."""
-    with connect(project) as client:
-        agents = list(client.agents.list())
-    if json:
-        output.emit(agents)
-        return
-    rows = [
-        (
-            agent.name,
-            agent.version,
-            agent.runtime,
-            _health(agent),
-            f"{agent.running}/{agent.max_concurrency or '∞'}",
-            ", ".join(agent.capabilities),
-            line(agent.description or "", 60),
-        )
-        for agent in agents
-    ]
-    headers = ("Name", "Version", "Runtime", "Health", "Runs", "Capabilities", "Description")
-    output.show_table(
-        headers,
-        rows,
-        "There are no agents. 'podium agent add --help' says how.",
-        cut=("Capabilities", "Description"),
-        drop=("Version", "Runtime", "Capabilities", "Runs"),
-    )
-
-
-@app.command()
-def show(name: Name, project: Project = None, json: Json = False) -> None:
-    """Show all of one agent."""
-    with connect(project) as client:
-        agent = client.agents.get(name)
-    if json:
-        output.emit(agent)
-    else:
-        _show(agent)
-
-
 @app.command(cls=TakesProgram)
 def edit(
     name: Name,
@@ -211,6 +171,7 @@ def edit(
     capability: Capabilities = None,
     label: Labels = None,
     max_concurrency: Most = None,
+    weight: Weight = None,
     enabled: Enabled = None,
     clear: Clear = None,
     project: Project = None,
@@ -223,6 +184,7 @@ def edit(
         "capabilities": capability,
         "labels": labels(label) or None,
         "max_concurrency": max_concurrency,
+        "weight": weight,
         "enabled": enabled,
     }
     changes = {key: value for key, value in given.items() if value is not None}
@@ -275,32 +237,6 @@ def _open_tasks(client: "Podium", name: str, here: str) -> str | None:
     return f"{count} {name_it} it; 'podium task list --agent {name}{here}' lists them."
 
 
-@app.command()
-def versions(name: Name, project: Project = None, json: Json = False) -> None:
-    """Show every version of an agent: what it ran; --json shows all of its configuration."""
-    with connect(project) as client:
-        found = client.agents.versions(name)
-    if json:
-        output.emit(found)
-        return
-    rows = [(v.version, v.created_at, v.runtime, gist(v.config)) for v in found]
-    headers = ("Version", "Created", "Runtime", "Runs")
-    output.show_table(headers, rows, "There are none.", fold=("Runs",))
-
-
-@app.command()
-def probe(name: Name, project: Project = None, json: Json = False) -> None:
-    """Try whether an agent could start now; the exit status is 1 when it could not."""
-    with connect(project) as client:
-        found = client.agents.probe(name)
-    if json:
-        output.emit(found)
-    else:
-        output.say(f"{name} {'is ready' if found.ok else 'is not ready'}: {found.detail}")
-    if not found.ok:
-        raise typer.Exit(Status.FAILED)
-
-
 def _cleared(wanted: Sequence[Clearable], changes: Mapping[str, object]) -> dict[str, object]:
     """What ``--clear`` empties."""
     empty: dict[str, object] = {"labels": {}, "capabilities": [], "max_concurrency": None}
@@ -316,34 +252,6 @@ def _cleared(wanted: Sequence[Clearable], changes: Mapping[str, object]) -> dict
     return made
 
 
-def _health(agent: "Agent") -> object:
-    if not agent.enabled:
-        return output.styled("disabled", "dim")
-    if not agent.healthy:
-        return output.styled("unhealthy", "red")
-    if agent.health_checked_at is None:
-        return output.styled("not probed", "dim")
-    return output.styled("ok", "green")
-
-
-def _show(agent: "Agent") -> None:
-    output.show_fields(
-        {
-            "Id": agent.id,
-            "Name": agent.name,
-            "Project": agent.project,
-            "Version": agent.version,
-            "Runtime": agent.runtime,
-            "Health": _health(agent),
-            "Health detail": agent.health_detail,
-            "Probed": agent.health_checked_at,
-            "Description": agent.description or None,
-            "Capabilities": ", ".join(agent.capabilities) or None,
-            "Labels": ", ".join(f"{k}={v}" for k, v in agent.labels.items()) or None,
-            "At once": agent.max_concurrency,
-            "Runs now": agent.running,
-            "Configuration": output.pretty(agent.config),
-            "Created": agent.created_at,
-            "Updated": agent.updated_at,
-        }
-    )
+agent_look.add(app)
+agent_versions.add(app)
+agent_detect.add(app)

@@ -74,10 +74,13 @@ def _read_prompt() -> str:
 
 
 def _follow(client: "Podium", task_id: str, *, quiet: bool) -> str:
-    """Print the task's log until it ends; give what it wrote to its standard output."""
+    """Print the task's log until it ends; give what it wrote to its standard output, or what it
+    said last where Podium read that from its output."""
     parts: list[str] = []
     for log in client.tasks.logs(task_id, follow=True):
-        if log.stream == "stdout":
+        if log.stream == "agent":
+            parts = [log.text.rstrip("\n")]
+        elif log.stream == "stdout":
             parts.append(log.text.rstrip("\n"))
         if not quiet:
             output.note(log.text.rstrip("\n"))

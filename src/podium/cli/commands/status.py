@@ -7,8 +7,6 @@ from podium.cli.options import Json, application, connect
 from podium.cli.text import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from podium.client.models import Status
 
 app = application()
@@ -37,10 +35,12 @@ def _show(found: "Status", url: str) -> None:
             "Podium": f"{found.version} at {url}, up for {duration(found.uptime_seconds)}",
             "PostgreSQL": _server(found.database.ok, found.database.embedded),
             "Valkey": _server(found.valkey.ok, found.valkey.embedded),
+            "Artifacts": found.artifacts.problem or found.artifacts.place,
             "Confinement": found.confinement,
             "Feed lag": duration(found.feed_lag_seconds),
-            "Stops": None if idle is None else _stops(idle, found.counts),
+            "Stops": None if idle is None else _stops(idle, found),
             "Tasks": ", ".join(f"{count} {name}" for name, count in found.counts.items()) or "none",
+            "Schedules": found.schedules or None,
         }
     )
     rows = [
@@ -71,10 +71,12 @@ def _show(found: "Status", url: str) -> None:
             output.note(f"{worker.name} is blocked by task {by['task_id']}, at {by['at']}")
 
 
-def _stops(idle: float, counts: "Mapping[str, int]") -> str:
+def _stops(idle: float, found: "Status") -> str:
     """When a server ends by itself. Tasks that only wait keep it up, which nobody would guess."""
-    left = [f"{counts[name]} {name}" for name in _OPEN if counts.get(name)]
+    left = [f"{found.counts[name]} {name}" for name in _OPEN if found.counts.get(name)]
     kept = f"; kept up by tasks that have not ended: {', '.join(left)}" if left else ""
+    if found.schedules:
+        kept += "; kept up by schedules that are to start tasks"
     return f"after {duration(idle)} without work{kept}"
 
 

@@ -1,13 +1,12 @@
 """``podium task``: submit, look at and steer tasks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from podium.cli import completion, output
-from podium.cli.commands import task_follow, task_look
+from podium.cli import output
+from podium.cli.commands import task_bulk, task_find, task_follow, task_look
 from podium.cli.failures import Failure, Status, report
 from podium.cli.options import (
     Json,
@@ -25,6 +24,31 @@ from podium.cli.options import (
     whole_id,
     wrong,
 )
+from podium.cli.task_options import (
+    At,
+    BackoffOption,
+    Capability,
+    Deadline,
+    Delay,
+    DependsOn,
+    ForAgent,
+    HeartbeatTimeout,
+    Input,
+    Key,
+    NamedLimits,
+    OnFailure,
+    Priority,
+    Queue,
+    QueueTimeout,
+    Retries,
+    RunTimeout,
+    Sticky,
+    Title,
+    Wait,
+    given,
+    retry_policy,
+    timeouts,
+)
 from podium.client.errors import ApiError
 
 if TYPE_CHECKING:
@@ -32,114 +56,15 @@ if TYPE_CHECKING:
     from podium.client.inputs import TaskEdit, TaskNew
 
 
-class State(StrEnum):
-    """Where a task can be."""
-
-    PENDING = "pending"
-    QUEUED = "queued"
-    RUNNING = "running"
-    WAITING = "waiting"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    DEAD = "dead"
-
-
-Backoff = Literal["exponential", "linear", "fixed", "fibonacci"]
-Policy = Literal["cancel", "run", "hold"]
-
-Input = Annotated[
-    str | None,
-    typer.Option(
-        "--input", "-i", metavar="JSON", help="Input as JSON; @FILE reads a file, - standard input."
-    ),
-]
-ForAgent = Annotated[
-    str | None,
-    typer.Option(
-        "--agent", "-a", metavar="NAME", help="Agent by name.", autocompletion=completion.agents
-    ),
-]
-Capability = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--capability",
-        "-c",
-        metavar="NAME",
-        help="Any agent that has this; may be repeated, for one that has all.",
-    ),
-]
-Queue = Annotated[str | None, typer.Option(metavar="NAME", help="Queue; unset, default.")]
-DependsOn = Annotated[
-    list[str] | None,
-    typer.Option(metavar="ID", help="Id of a task that must end first; may be repeated."),
-]
-OnFailure = Annotated[
-    Policy | None,
-    typer.Option(
-        help="What to do when one of those does not succeed: be cancelled, run all the same, or "
-        "wait until it was retried and succeeded; unset, cancel."
-    ),
-]
-Delay = Annotated[str | None, typer.Option(metavar="TIME", help="Time to wait first, such as 90s.")]
-At = Annotated[str | None, typer.Option(metavar="MOMENT", help="Moment to start, in ISO 8601.")]
-Key = Annotated[
-    str | None,
-    typer.Option(metavar="KEY", help="Submitting again with this key gives the same task."),
-]
-Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until it has ended.")]
-Title = Annotated[
-    str | None, typer.Option("--title", "-t", metavar="TEXT", help="What it is about.")
-]
-Priority = Annotated[
-    int | None, typer.Option(min=-100, max=100, metavar="NUMBER", help="Higher runs first.")
-]
-RunTimeout = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Longest time an attempt may run.")
-]
-QueueTimeout = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Longest time until it has started.")
-]
-HeartbeatTimeout = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Longest silence of an attempt.")
-]
-Retries = Annotated[
-    int | None,
-    typer.Option(min=0, metavar="NUMBER", help="Attempts after the first; of a new task unset, 0."),
-]
-BackoffOption = Annotated[
-    Backoff | None,
-    typer.Option(help="How waits between attempts grow; of a new task unset, exponential."),
-]
-
-States = Annotated[
-    list[State] | None,
-    typer.Option(
-        "--state",
-        "-s",
-        metavar="STATE",
-        help=f"Only tasks in this state: {', '.join(State)}; may be repeated.",
-    ),
-]
-
 app = application("task", "Submit, look at and steer tasks.")
 
 
-def _given(**options: object) -> dict[str, object]:
-    """The options that were given."""
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def _timeouts(run: str | None, queue: str | None, heartbeat: str | None) -> dict[str, object]:
-    return _given(
-        run=seconds(run, "--run-timeout"),
-        queue=seconds(queue, "--queue-timeout"),
-        heartbeat=seconds(heartbeat, "--heartbeat-timeout"),
+def _times(delay: str | None, at: str | None, deadline: str | None) -> dict[str, object]:
+    return given(
+        delay=seconds(delay, "--delay"),
+        start_at=moment(at, "--at"),
+        deadline=moment(deadline, "--deadline"),
     )
-
-
-def _retry(retries: int | None, backoff: Backoff | None) -> dict[str, object]:
-    return _given(max_retries=retries, backoff=backoff)
 
 
 @app.command()
@@ -151,10 +76,13 @@ def create(
     priority: Priority = None,
     label: Labels = None,
     queue: Queue = None,
+    limit: NamedLimits = None,
+    sticky: Sticky = None,
     depends_on: DependsOn = None,
     on_dependency_failure: OnFailure = None,
     delay: Delay = None,
     at: At = None,
+    deadline: Deadline = None,
     run_timeout: RunTimeout = None,
     queue_timeout: QueueTimeout = None,
     heartbeat_timeout: HeartbeatTimeout = None,
@@ -166,7 +94,7 @@ def create(
     json: Json = False,
 ) -> None:
     """Submit a task for an agent, or for any agent with some capabilities."""
-    new = _given(
+    new = given(
         title=title,
         agent=agent,
         capabilities=capability or None,
@@ -174,12 +102,13 @@ def create(
         priority=priority,
         labels=labels(label) or None,
         queue=queue,
+        limits=limit,
+        sticky=sticky,
         depends_on=depends_on,
         on_dependency_failure=on_dependency_failure,
-        delay=seconds(delay, "--delay"),
-        start_at=moment(at, "--at"),
-        timeouts=_timeouts(run_timeout, queue_timeout, heartbeat_timeout) or None,
-        retry=_retry(retries, backoff) or None,
+        **_times(delay, at, deadline),
+        timeouts=timeouts(run_timeout, queue_timeout, heartbeat_timeout) or None,
+        retry=retry_policy(retries, backoff) or None,
     )
     _submit(cast("TaskNew", new), idempotency_key, project, wait=wait, json=json)
 
@@ -203,42 +132,6 @@ def _submit(
         output.say(task.id)
 
 
-@app.command("list")
-def list_tasks(
-    state: States = None,
-    agent: Annotated[
-        str | None,
-        typer.Option(
-            "--agent",
-            "-a",
-            metavar="NAME",
-            help="Only this agent's.",
-            autocompletion=completion.agents,
-        ),
-    ] = None,
-    queue: Annotated[str | None, typer.Option(metavar="NAME", help="Only this queue's.")] = None,
-    label: Labels = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, metavar="NUMBER", help="At most so many.")
-    ] = 50,
-    project: Project = None,
-    json: Json = False,
-) -> None:
-    """List tasks, newest first."""
-    with connect(project) as client:
-        tasks = list(
-            client.tasks.list(
-                states=state or (), agent=agent, queue=queue, labels=labels(label), limit=limit + 1
-            )
-        )
-    if json:
-        output.emit(tasks[:limit])
-        return
-    task_look.show_summaries(tasks[:limit])
-    if len(tasks) > limit:
-        output.note(f"These are the newest {limit}; --limit NUMBER shows more.")
-
-
 @app.command()
 def show(task_id: TaskId, project: Project = None, json: Json = False) -> None:
     """Show all of one task."""
@@ -259,6 +152,7 @@ def edit(
     priority: Priority = None,
     label: Labels = None,
     input: Input = None,  # noqa: A002 - named as the option is
+    deadline: Deadline = None,
     run_timeout: RunTimeout = None,
     queue_timeout: QueueTimeout = None,
     heartbeat_timeout: HeartbeatTimeout = None,
@@ -269,15 +163,20 @@ def edit(
 ) -> None:
     """Change a task that has not begun to run.
 
-    What is not given stays as it is; labels given replace all labels. A change of any timeout
-    lets the queue timeout count anew.
+    What is not given stays as it is; labels given replace all labels. A change of the deadline or
+    any timeout lets the queue timeout count anew.
     """
-    changes = _given(title=title, priority=priority, labels=labels(label) or None)
+    changes = given(
+        title=title,
+        priority=priority,
+        labels=labels(label) or None,
+        deadline=moment(deadline, "--deadline"),
+    )
     if input is not None:
         changes["input"] = json_value(input, "--input")
     parts = {
-        "timeouts": _timeouts(run_timeout, queue_timeout, heartbeat_timeout),
-        "retry": _retry(retries, backoff),
+        "timeouts": timeouts(run_timeout, queue_timeout, heartbeat_timeout),
+        "retry": retry_policy(retries, backoff),
     }
     if not changes and not any(parts.values()):
         raise wrong("Nothing to change was given.", "See 'podium task edit --help'.")
@@ -396,4 +295,6 @@ def _each(client: "Podium", given: Sequence[str], do: Callable[[str], None], *, 
 
 
 task_look.add(app)
+task_find.add(app)
 task_follow.add(app)
+app.add_typer(task_bulk.app)

@@ -63,6 +63,7 @@ def show_task(task: "Task", why: str | None = None) -> None:
             "Queue": task.queue,
             "Priority": task.priority,
             "Labels": ", ".join(f"{k}={v}" for k, v in task.labels.items()) or None,
+            "Template": _template(task),
             "Progress": _progress(task),
             "Attempt": task.attempt or None,
             "Running on": _place(task),
@@ -80,6 +81,13 @@ def show_task(task: "Task", why: str | None = None) -> None:
         }
     )
     tell_where_output_is(task)
+
+
+def _template(task: "Task") -> str | None:
+    used = task.template
+    if used is None:
+        return None
+    return f"{used.name} v{used.version}{' (built in)' if used.built_in else ''}"
 
 
 def tell_where_output_is(task: "Task") -> None:

@@ -30,8 +30,10 @@ Scopes = Annotated[
         "-s",
         metavar="SCOPE",
         help="One scope; may be repeated: admin, tasks:read, tasks:write, tasks:execute, "
-        "agents:read, agents:write, agents:execute, events:read, projects:read, projects:write, "
-        "tokens:write, workers:read, metrics:read or settings:read.",
+        "agents:read, agents:write, agents:execute, queues:read, queues:write, limits:read, "
+        "limits:write, schedules:read, schedules:write, templates:read, templates:write, "
+        "events:read, projects:read, projects:write, tokens:write, workers:read, metrics:read "
+        "or settings:read.",
     ),
 ]
 OnlyProject = Annotated[

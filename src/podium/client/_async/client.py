@@ -9,16 +9,23 @@ from typing import Self
 
 from podium.client._async.registry import (
     AsyncAgents,
+    AsyncAppliedThings,
+    AsyncFilters,
+    AsyncLimits,
     AsyncProjects,
+    AsyncQueues,
     AsyncTokens,
     AsyncWorkers,
 )
 from podium.client._async.resource import AsyncResource
+from podium.client._async.schedules import AsyncSchedules
+from podium.client._async.sessions import AsyncSessions
 from podium.client._async.streams import AsyncEventStream, AsyncFollower
 from podium.client._async.tasks import AsyncTasks
+from podium.client._async.templates import AsyncTemplates
 from podium.client._async.transport import AsyncTransport
 from podium.client.connection import Connection, data_dir, resolve
-from podium.client.models import Event, Setting, Status, Whoami
+from podium.client.models import Diagnosis, Event, Overview, Setting, Status, Whoami
 from podium.client.wire import Page, Request, several
 
 _LARGEST_PAGE = 1000
@@ -93,9 +100,16 @@ class AsyncInProject(AsyncResource):
     def __init__(self, transport: AsyncTransport, project: str | None) -> None:
         super().__init__(transport, project)
         self.tasks = AsyncTasks(transport, project)
+        self.sessions = AsyncSessions(transport, project)
+        self.schedules = AsyncSchedules(transport, project)
+        self.templates = AsyncTemplates(transport, project)
         self.agents = AsyncAgents(transport, project)
         self.events = AsyncEvents(transport, project)
+        self.queues = AsyncQueues(transport, project)
+        self.limits = AsyncLimits(transport, project)
+        self.filters = AsyncFilters(transport, project)
         self.projects = AsyncProjects(transport, project)
+        self.applied = AsyncAppliedThings(transport, project)
         self.tokens = AsyncTokens(transport, project)
         self.workers = AsyncWorkers(transport, project)
 
@@ -112,6 +126,15 @@ class AsyncInProject(AsyncResource):
     async def status(self) -> Status:
         """Version, servers, workers and how many tasks are in which state."""
         return await self._get("status", Status)
+
+    async def diagnosis(self) -> Diagnosis:
+        """What the server knows to be wrong with the installation."""
+        return await self._get("diagnosis", Diagnosis)
+
+    async def overview(self, *, queue: str | None = None, most: int = 50) -> Overview:
+        """What goes on in the project, or in all that the token reaches: counts, queues, workers,
+        and at most ``most`` of the tasks that run and of the newest ones."""
+        return await self._get("overview", Overview, self._query(queue=queue, most=most))
 
     async def settings(self) -> Sequence[Setting]:
         """The server's settings; secrets are masked."""

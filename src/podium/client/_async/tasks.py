@@ -2,16 +2,15 @@
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Unpack
 from uuid import UUID, uuid4
 
-from podium.client._async.resource import AsyncResource
 from podium.client._async.runtime import in_thread
 from podium.client._async.streams import AsyncEventStream, AsyncFollower
+from podium.client._async.task_sets import AsyncTaskSets
 from podium.client.errors import WaitTimeout
 from podium.client.models import (
     Artifact,
@@ -24,7 +23,7 @@ from podium.client.models import (
     Task,
     TaskSummary,
 )
-from podium.client.wire import LogPage, Request, decode, idempotency, segment, several
+from podium.client.wire import LogPage, Request, decode, idempotency, segment
 
 if TYPE_CHECKING:
     from podium.client.inputs import TaskEdit, TaskInBulk, TaskNew
@@ -35,7 +34,7 @@ ENDING: Final = ("task.completed", "task.failed", "task.cancelled", "task.dead")
 TaskId = str | UUID
 
 
-class AsyncTasks(AsyncResource):
+class AsyncTasks(AsyncTaskSets):
     """The tasks of one project."""
 
     async def create(
@@ -62,28 +61,6 @@ class AsyncTasks(AsyncResource):
         headers = idempotency(idempotency_key)
         request = Request("POST", "tasks/bulk", self._query(), body, headers)
         return await self._transport.call(request, BulkCreated)
-
-    def list(
-        self,
-        *,
-        states: Sequence[str] = (),
-        agent: str | None = None,
-        queue: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[TaskSummary]:
-        """Tasks, newest first; all that match, page after page, or the first ``limit``."""
-        query = self._query(
-            state=several(states),
-            agent=agent,
-            queue=queue,
-            label=[f"{key}:{value}" for key, value in (labels or {}).items()],
-            created_after=created_after,
-            created_before=created_before,
-        )
-        return self._pages("tasks", TaskSummary, query, limit)
 
     async def find(self, beginning: str, *, limit: int = 2) -> Sequence[TaskSummary]:
         """The newest tasks, ``limit`` at most, whose ids begin with these hexadecimal digits."""

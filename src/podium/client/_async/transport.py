@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -28,6 +29,7 @@ from podium.client.wire import (
     delay,
     may_retry,
     problem,
+    require_hash,
     was_deleted,
 )
 
@@ -93,16 +95,30 @@ class AsyncTransport:
         raise AssertionError
 
     async def download(self, request: Request) -> AsyncGenerator[bytes]:
-        """The content of an answer as it comes, taken up again where the connection broke."""
-        received = 0
-        for attempt in range(1, self._retries + 2):
+        """The content of an answer as it comes, taken up again where the connection broke.
+
+        Raises ``InvalidResponse`` when it is another content by then, or when all of it has not the
+        hash that the server told.
+        """
+        received = attempt = 0
+        tag = ""
+        digest = sha256()
+        while True:
+            attempt += 1
             try:
-                async with self._stream(_from_byte(request, received), None) as response:
+                async with self._stream(_from_byte(request, received, tag), None) as response:
                     if received and response.status != _PARTIAL:
-                        raise InvalidResponse("The server cannot go on with a broken download.")
+                        raise InvalidResponse(
+                            "The server cannot go on with a broken download: it is another file.",
+                            hint="Fetch it again.",
+                        )
+                    tag = _headers(response.headers).get("etag", "")
                     async for chunk in response.aiter_stream():
                         received += len(chunk)
+                        digest.update(chunk)
+                        attempt = 1  # of going on from here
                         yield chunk
+                    require_hash(tag, digest.hexdigest())
                     return
             except BROKEN as error:
                 if attempt > self._retries:
@@ -183,10 +199,12 @@ class AsyncTransport:
         return {"timeout": limits}
 
 
-def _from_byte(request: Request, first: int) -> Request:
+def _from_byte(request: Request, first: int, tag: str) -> Request:
     if not first:
         return request
-    return replace(request, headers={**request.headers, "Range": f"bytes={first}-"})
+    same = {"If-Range": tag} if tag else {}
+    headers = {**request.headers, "Range": f"bytes={first}-", **same}
+    return replace(request, headers=headers)
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -10,16 +10,23 @@ from typing import Self
 
 from podium.client._sync.registry import (
     Agents,
+    AppliedThings,
+    Filters,
+    Limits,
     Projects,
+    Queues,
     Tokens,
     Workers,
 )
 from podium.client._sync.resource import Resource
+from podium.client._sync.schedules import Schedules
+from podium.client._sync.sessions import Sessions
 from podium.client._sync.streams import EventStream, Follower
 from podium.client._sync.tasks import Tasks
+from podium.client._sync.templates import Templates
 from podium.client._sync.transport import Transport
 from podium.client.connection import Connection, data_dir, resolve
-from podium.client.models import Event, Setting, Status, Whoami
+from podium.client.models import Diagnosis, Event, Overview, Setting, Status, Whoami
 from podium.client.wire import Page, Request, several
 
 _LARGEST_PAGE = 1000
@@ -94,9 +101,16 @@ class InProject(Resource):
     def __init__(self, transport: Transport, project: str | None) -> None:
         super().__init__(transport, project)
         self.tasks = Tasks(transport, project)
+        self.sessions = Sessions(transport, project)
+        self.schedules = Schedules(transport, project)
+        self.templates = Templates(transport, project)
         self.agents = Agents(transport, project)
         self.events = Events(transport, project)
+        self.queues = Queues(transport, project)
+        self.limits = Limits(transport, project)
+        self.filters = Filters(transport, project)
         self.projects = Projects(transport, project)
+        self.applied = AppliedThings(transport, project)
         self.tokens = Tokens(transport, project)
         self.workers = Workers(transport, project)
 
@@ -113,6 +127,15 @@ class InProject(Resource):
     def status(self) -> Status:
         """Version, servers, workers and how many tasks are in which state."""
         return self._get("status", Status)
+
+    def diagnosis(self) -> Diagnosis:
+        """What the server knows to be wrong with the installation."""
+        return self._get("diagnosis", Diagnosis)
+
+    def overview(self, *, queue: str | None = None, most: int = 50) -> Overview:
+        """What goes on in the project, or in all that the token reaches: counts, queues, workers,
+        and at most ``most`` of the tasks that run and of the newest ones."""
+        return self._get("overview", Overview, self._query(queue=queue, most=most))
 
     def settings(self) -> Sequence[Setting]:
         """The server's settings; secrets are masked."""

@@ -1,15 +1,21 @@
 # Generated from ../_async/registry.py by scripts/generate_client.py; change that file.
-"""Agents, projects, tokens and workers."""
+"""Agents, queues, limits, filters, projects, tokens and workers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from podium.client._sync.resource import Resource
 from podium.client.models import (
     Agent,
+    AgentChecked,
+    AgentDiff,
     AgentVersion,
+    Applied,
+    Limit,
     Probe,
     Project,
+    Queue,
+    SavedFilter,
     Token,
     TokenCreated,
     Worker,
@@ -17,7 +23,17 @@ from podium.client.models import (
 from podium.client.wire import Request, segment
 
 if TYPE_CHECKING:
-    from podium.client.inputs import AgentEdit, AgentNew, ProjectEdit, ProjectNew, TokenNew
+    from podium.client.inputs import (
+        AgentEdit,
+        AgentNew,
+        FilterPut,
+        LimitPut,
+        ProjectEdit,
+        ProjectNew,
+        QueueEdit,
+        SetPut,
+        TokenNew,
+    )
 
 
 class Agents(Resource):
@@ -28,9 +44,21 @@ class Agents(Resource):
         request = Request("POST", "agents", self._query(), agent, repeatable=False)
         return self._transport.call(request, Agent)
 
-    def list(self, *, limit: int | None = None) -> Iterator[Agent]:
-        """All agents, by name."""
-        return self._pages("agents", Agent, self._query(), limit)
+    def list(
+        self,
+        *,
+        capabilities: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        runtime: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Agent]:
+        """Agents by name: all, or those that have these capabilities, labels and this runtime."""
+        query = self._query(
+            capability=list(capabilities),
+            label=[f"{key}:{value}" for key, value in (labels or {}).items()],
+            runtime=runtime,
+        )
+        return self._pages("agents", Agent, query, limit)
 
     def get(self, agent: str) -> Agent:
         """One agent with its health and how many tasks it runs."""
@@ -56,10 +84,111 @@ class Agents(Resource):
         path = f"agents/{segment(agent)}/versions"
         return list(self._pages(path, AgentVersion, self._query(), None))
 
+    def version(self, agent: str, version: int) -> AgentVersion:
+        """One version of the agent's configuration."""
+        path = f"agents/{segment(agent)}/versions/{version}"
+        return self._get(path, AgentVersion, self._query())
+
+    def diff(self, agent: str, old: int | None = None, new: int | None = None) -> AgentDiff:
+        """What two versions differ in: unless given, ``new`` is the one in force, and ``old`` the
+        one before it."""
+        query = self._query(**{"from": old, "to": new})
+        return self._get(f"agents/{segment(agent)}/diff", AgentDiff, query)
+
+    def rollback(self, agent: str, version: int, *, expected: int | None = None) -> Agent:
+        """Put an earlier version in force again, as a new one.
+
+        With ``expected``, the version that was read, it is ``Conflict`` when another is in force.
+        """
+        body = {"version": version, "expected": expected}
+        path = f"agents/{segment(agent)}/rollback"
+        # Sent twice, the second would find the version that the first has made.
+        request = Request("POST", path, self._query(), body, repeatable=expected is None)
+        return self._transport.call(request, Agent)
+
+    def check(self, **agent: "Unpack[AgentNew]") -> AgentChecked:
+        """What would be in force; refuses what ``create`` refuses, and registers nothing."""
+        return self._transport.call(Request("POST", "agents/check", {}, agent), AgentChecked)
+
     def probe(self, agent: str) -> Probe:
         """Try whether the agent could start now."""
         request = Request("POST", f"agents/{segment(agent)}/probe", self._query())
         return self._transport.call(request, Probe)
+
+
+class Queues(Resource):
+    """The queues of one project: those that tasks came to, or that something was set for."""
+
+    def list(self, *, limit: int | None = None) -> Iterator[Queue]:
+        """All queues, by name."""
+        return self._pages("queues", Queue, self._query(), limit)
+
+    def get(self, name: str) -> Queue:
+        """One queue with its limits, and how many of its tasks are ready and run."""
+        return self._get(f"queues/{segment(name)}", Queue, self._query())
+
+    def set(self, name: str, **rules: "Unpack[QueueEdit]") -> Queue:
+        """Limit, pause, drain or open a queue; what is left out stays, None takes a limit away."""
+        request = Request("PUT", f"queues/{segment(name)}", self._query(), rules)
+        return self._transport.call(request, Queue)
+
+    def reset(self, name: str) -> None:
+        """Open the queue and take all its limits away."""
+        self._transport.send(Request("DELETE", f"queues/{segment(name)}", self._query()))
+
+
+class Limits(Resource):
+    """The limits of one project that tasks name; one whose name ends in ``*`` is a family's."""
+
+    def list(self, *, limit: int | None = None) -> Iterator[Limit]:
+        """All limits, by name."""
+        return self._pages("limits", Limit, self._query(), limit)
+
+    def get(self, name: str) -> Limit:
+        """One limit, and how many tasks use it and wait for it."""
+        return self._get(f"limits/{segment(name)}", Limit, self._query())
+
+    def set(self, name: str, **rule: "Unpack[LimitPut]") -> Limit:
+        """Set a limit; what is given replaces all that was set."""
+        request = Request("PUT", f"limits/{segment(name)}", self._query(), rule)
+        return self._transport.call(request, Limit)
+
+    def delete(self, name: str) -> None:
+        """Delete a limit; tasks that wait for it may go on."""
+        self._transport.send(Request("DELETE", f"limits/{segment(name)}", self._query()))
+
+
+class Filters(Resource):
+    """Filters of tasks, kept under a name."""
+
+    def list(self, *, limit: int | None = None) -> Iterator[SavedFilter]:
+        """The saved filters of the project."""
+        return self._pages("filters", SavedFilter, self._query(), limit)
+
+    def get(self, name: str) -> SavedFilter:
+        """One filter."""
+        return self._get(f"filters/{segment(name)}", SavedFilter, self._query())
+
+    def save(self, name: str, **saved: "Unpack[FilterPut]") -> SavedFilter:
+        """Save a filter in place of the one that had the name."""
+        request = Request("PUT", f"filters/{segment(name)}", self._query(), saved)
+        return self._transport.call(request, SavedFilter)
+
+    def delete(self, name: str) -> None:
+        """Delete a filter."""
+        self._transport.send(Request("DELETE", f"filters/{segment(name)}", self._query()))
+
+
+class AppliedThings(Resource):
+    """What came from files, in all projects, and by which set of them."""
+
+    def list(self, *, set_name: str | None = None, limit: int | None = None) -> Iterator[Applied]:
+        """The records of one set or of all."""
+        return self._pages("applied", Applied, {"set": set_name}, limit)
+
+    def record(self, set_name: str, **change: "Unpack[SetPut]") -> None:
+        """Let things belong to a set, and others no more."""
+        self._transport.send(Request("PUT", f"applied/{segment(set_name)}", {}, change))
 
 
 class Projects(Resource):

@@ -3,16 +3,15 @@
 
 import os
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Unpack
 from uuid import UUID, uuid4
 
-from podium.client._sync.resource import Resource
 from podium.client._sync.runtime import in_thread
 from podium.client._sync.streams import EventStream, Follower
+from podium.client._sync.task_sets import TaskSets
 from podium.client.errors import WaitTimeout
 from podium.client.models import (
     Artifact,
@@ -25,7 +24,7 @@ from podium.client.models import (
     Task,
     TaskSummary,
 )
-from podium.client.wire import LogPage, Request, decode, idempotency, segment, several
+from podium.client.wire import LogPage, Request, decode, idempotency, segment
 
 if TYPE_CHECKING:
     from podium.client.inputs import TaskEdit, TaskInBulk, TaskNew
@@ -36,7 +35,7 @@ ENDING: Final = ("task.completed", "task.failed", "task.cancelled", "task.dead")
 TaskId = str | UUID
 
 
-class Tasks(Resource):
+class Tasks(TaskSets):
     """The tasks of one project."""
 
     def create(self, *, idempotency_key: str | None = None, **task: "Unpack[TaskNew]") -> Task:
@@ -61,28 +60,6 @@ class Tasks(Resource):
         headers = idempotency(idempotency_key)
         request = Request("POST", "tasks/bulk", self._query(), body, headers)
         return self._transport.call(request, BulkCreated)
-
-    def list(
-        self,
-        *,
-        states: Sequence[str] = (),
-        agent: str | None = None,
-        queue: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        created_after: datetime | None = None,
-        created_before: datetime | None = None,
-        limit: int | None = None,
-    ) -> Iterator[TaskSummary]:
-        """Tasks, newest first; all that match, page after page, or the first ``limit``."""
-        query = self._query(
-            state=several(states),
-            agent=agent,
-            queue=queue,
-            label=[f"{key}:{value}" for key, value in (labels or {}).items()],
-            created_after=created_after,
-            created_before=created_before,
-        )
-        return self._pages("tasks", TaskSummary, query, limit)
 
     def find(self, beginning: str, *, limit: int = 2) -> Sequence[TaskSummary]:
         """The newest tasks, ``limit`` at most, whose ids begin with these hexadecimal digits."""

@@ -4,6 +4,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -29,6 +30,7 @@ from podium.client.wire import (
     delay,
     may_retry,
     problem,
+    require_hash,
     was_deleted,
 )
 
@@ -94,16 +96,30 @@ class Transport:
         raise AssertionError
 
     def download(self, request: Request) -> Generator[bytes]:
-        """The content of an answer as it comes, taken up again where the connection broke."""
-        received = 0
-        for attempt in range(1, self._retries + 2):
+        """The content of an answer as it comes, taken up again where the connection broke.
+
+        Raises ``InvalidResponse`` when it is another content by then, or when all of it has not the
+        hash that the server told.
+        """
+        received = attempt = 0
+        tag = ""
+        digest = sha256()
+        while True:
+            attempt += 1
             try:
-                with self._stream(_from_byte(request, received), None) as response:
+                with self._stream(_from_byte(request, received, tag), None) as response:
                     if received and response.status != _PARTIAL:
-                        raise InvalidResponse("The server cannot go on with a broken download.")
+                        raise InvalidResponse(
+                            "The server cannot go on with a broken download: it is another file.",
+                            hint="Fetch it again.",
+                        )
+                    tag = _headers(response.headers).get("etag", "")
                     for chunk in response.iter_stream():
                         received += len(chunk)
+                        digest.update(chunk)
+                        attempt = 1  # of going on from here
                         yield chunk
+                    require_hash(tag, digest.hexdigest())
                     return
             except BROKEN as error:
                 if attempt > self._retries:
@@ -181,10 +197,12 @@ class Transport:
         return {"timeout": limits}
 
 
-def _from_byte(request: Request, first: int) -> Request:
+def _from_byte(request: Request, first: int, tag: str) -> Request:
     if not first:
         return request
-    return replace(request, headers={**request.headers, "Range": f"bytes={first}-"})
+    same = {"If-Range": tag} if tag else {}
+    headers = {**request.headers, "Range": f"bytes={first}-", **same}
+    return replace(request, headers=headers)
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -49,77 +49,86 @@ end $$;
 -- releases or holds them, as each dependent chose. What is cancelled ends too, hence the loop.
 -- Returns how many tasks became ready.
 create or replace function release_dependents(ended uuid[]) returns int language plpgsql as $$
-#variable_conflict use_column
 declare
-    n int := 0; doomed uuid[];
+    n int := 0; failed uuid[]; doomed uuid[];
 begin
     while exists (select from dependency where depends_on = any (ended) and not released) loop
+        failed := array(
+            select id from task
+             where id = any (ended) and coalesce(outcome, '') not in ('', 'succeeded'));
         if doomed is null then
-            perform lock_cascade(ended);
+            perform lock_cascade(ended, failed);
+        else   -- some dependents may have come after lock_cascade looked
+            perform lock_dependents(ended);
         end if;
-        doomed := cancel_dependents(ended);
+        doomed := cancel_dependents(failed);
         n := n + count_down(ended);
         ended := doomed;
     end loop;
     return n;
 end $$;
 
--- Locks the blocked rows that the end of these tasks changes: those of their dependents, and on
--- through the ones that will be cancelled. In one order, so that cascades which meet go one after
--- the other.
-create or replace function lock_cascade(ended uuid[]) returns void language plpgsql as $$
+-- Locks the blocked rows that the end of these tasks, some of which failed, changes: those of their
+-- dependents, and on through the ones that will be cancelled. In one order, so that cascades which
+-- meet go one after the other.
+create or replace function lock_cascade(ended uuid[], failed uuid[]) returns void
+language plpgsql as $$
 declare
-    touched uuid[];
+    ending uuid[];
 begin
-    with recursive step (id, ends, fails) as (
-        select id, true, outcome <> 'succeeded' from task where id = any (ended)
+    with recursive doomed (id) as (
+        select b.task_id
+          from dependency d join blocked b on b.task_id = any (array[d.task_id])
+         where d.depends_on = any (failed) and not d.released and b.on_failure = 'cancel'
         union
-        select b.task_id, s.fails and b.on_failure = 'cancel', s.fails and b.on_failure = 'cancel'
-          from step s
-          join dependency d on d.depends_on = s.id and not d.released
-          join blocked b on b.task_id = d.task_id
-         where s.ends
+        select b.task_id
+          from doomed
+          join dependency d on d.depends_on = any (array[doomed.id]) and not d.released
+          join blocked b on b.task_id = any (array[d.task_id]) and b.on_failure = 'cancel'
     )
-    select array_agg(id) into touched from step;
-    perform from blocked where task_id = any (touched) order by task_id for update;
+    select ended || array_agg(id) into ending from doomed;
+    perform lock_dependents(ending);
 end $$;
 
--- Ends the dependents that wanted these tasks to succeed. Returns them.
-create or replace function cancel_dependents(ended uuid[]) returns uuid[] language plpgsql as $$
+create or replace function lock_dependents(ended uuid[]) returns void language plpgsql as $$
+begin
+    perform from blocked
+      where task_id = any (array(
+            select task_id from dependency where depends_on = any (ended) and not released))
+      order by task_id for update;
+end $$;
+
+-- Ends the dependents that wanted these tasks to succeed, which did not. Returns them.
+create or replace function cancel_dependents(failed uuid[]) returns uuid[] language plpgsql as $$
 #variable_conflict use_column
 declare
-    doomed uuid[]; whys jsonb[];
+    doomed uuid[]; needy uuid[]; whys jsonb[];
 begin
-    with gone as (
-        delete from blocked b
-         where b.on_failure = 'cancel' and b.task_id in (
-            select d.task_id from dependency d join task t on t.id = d.depends_on
-             where d.depends_on = any (ended) and not d.released and t.outcome <> 'succeeded')
-        returning b.task_id, b.gated
-    ), unneeded as (
-        delete from need where task_id in (select task_id from gone where gated)
+    if cardinality(failed) = 0 then return '{}'; end if;
+    with edge as (
+        select task_id, (array_agg(depends_on order by depends_on))[1] as cause
+          from dependency where depends_on = any (failed) and not released group by task_id
+    ), gone as (
+        delete from blocked b using edge e
+         where b.task_id = any (array[e.task_id]) and b.on_failure = 'cancel'
+        returning b.task_id, b.gated, e.cause
     )
-    select array_agg(task_id) into doomed from gone;
+    select array_agg(g.task_id), array_agg(g.task_id) filter (where g.gated),
+           array_agg(jsonb_build_object(
+               'class', 'unknown', 'code', 'dependency_failed',
+               'message', format('Task %s (%s), which this one depends on, did not succeed.',
+                                 t.id, t.title)))
+      into doomed, needy, whys
+      from gone g join task t on t.id = any (array[g.cause]);
     if doomed is not null then
-        whys := array(
-            select jsonb_build_object(
-                       'class', 'unknown', 'code', 'dependency_failed',
-                       'message', format(
-                           'Task %s (%s), which this one depends on, did not succeed.',
-                           t.id, t.title))
-              from unnest(doomed) with ordinality as g (id, place)
-              cross join lateral (
-                    select t.id, t.title from dependency d join task t on t.id = d.depends_on
-                     where d.task_id = g.id and d.depends_on = any (ended) and not d.released
-                       and t.outcome <> 'succeeded'
-                     order by t.id limit 1) t
-             order by g.place);
+        delete from need where task_id = any (needy);
         perform end_tasks(doomed, 'cancelled', null, whys);
     end if;
     return coalesce(doomed, '{}');
 end $$;
 
--- Counts dependencies down that are satisfied now, and admits the tasks that have none left.
+-- Counts dependencies down that are satisfied now, and admits the tasks that have none left. The
+-- caller has locked the blocked rows, so all that is said of one here is said of the same state.
 create or replace function count_down(ended uuid[]) returns int language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -129,23 +138,22 @@ begin
         update dependency d set released = true
           from task t, blocked b
          where d.depends_on = any (ended) and not d.released
-           and t.id = d.depends_on and b.task_id = d.task_id
+           and t.id = any (array[d.depends_on]) and b.task_id = any (array[d.task_id])
            and (t.outcome = 'succeeded' or b.on_failure = 'run')
         returning d.task_id
-    )
-    update blocked b set pending = b.pending - s.n
-      from (select task_id, count(*) as n from satisfied group by task_id) s
-     where b.task_id = s.task_id;
-
-    with freed as (
-        delete from blocked
-         where pending = 0
-           and task_id in (select task_id from dependency where depends_on = any (ended))
-        returning *
+    ), step as (
+        select task_id, count(*) as n from satisfied group by task_id
+    ), nearer as (
+        update blocked b set pending = b.pending - s.n
+          from step s where b.task_id = any (array[s.task_id]) and b.pending > s.n
+    ), freed as (
+        delete from blocked b
+         using step s where b.task_id = any (array[s.task_id]) and b.pending = s.n
+        returning b.*
     ), told as (
         insert into event (type, project_id, subject, data)
         select 'task.queued', lane.project_id, f.task_id, '{"after": "dependencies"}'
-          from freed f join lane on lane.id = f.lane_id
+          from freed f join lane on lane.id = any (array[f.lane_id])
          where not f.gated and (f.not_before is null or f.not_before <= now())
     )
     select array_agg(place_of(task_id, lane_id, priority, attempt, 0, 0, gated)),
@@ -171,7 +179,7 @@ begin
                attempt = greatest(t.attempt, (select max(a.attempt) from attempt a
                                                where a.task_id = t.id))
           from unnest(ids, whys) as e (id, why)
-         where t.id = e.id and t.outcome is null
+         where t.id = any (array[e.id]) and t.outcome is null
         returning t.id, t.project_id, t.error
     )
     insert into event (type, project_id, subject, actor, data)

@@ -9,7 +9,7 @@ create or replace function settle_attempts(
     by_worker uuid, ids uuid[], attempts int[], hows text[], outputs text[], errors text[],
     delays float8[], park_keys text[], usages text[]
 ) returns table (task_id uuid, outcome text, readied int) language plpgsql rows 200
-set plan_cache_mode = force_generic_plan
+set plan_cache_mode = force_generic_plan set jit = off
 set enable_hashjoin = off set enable_mergejoin = off
 set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -22,6 +22,40 @@ begin
       from end_attempts(by_worker, ids, attempts, hows, outputs, errors, delays, park_keys,
                         usages) e
       cross join lateral unnest(e.settled, e.outcomes) as x (task_id, outcome);
+end $$;
+
+-- Ends attempts and gives their worker, which has room for more, what it may start now, all in one
+-- transaction: so each step of a chain costs one. Rows with an outcome are as settle_attempts gives
+-- them, the others as claim_tasks does; there may be none of these though something can start.
+create or replace function settle_and_claim(
+    by_worker uuid, ids uuid[], attempts int[], hows text[], outputs text[], errors text[],
+    delays float8[], park_keys text[], usages text[], max_tasks int, max_processes int
+) returns table (
+    outcome text, readied int,
+    task_id uuid, attempt int, failures smallint, losses smallint, project_id uuid, title text,
+    labels jsonb, input jsonb, spec jsonb, agent_id uuid, agent_version int, isolated boolean,
+    queued_at timestamptz, leaves boolean, rated boolean
+) language plpgsql rows 200
+set plan_cache_mode = force_generic_plan set jit = off
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
+begin
+    return query
+    select s.outcome, s.readied, s.task_id, null::int, null::smallint, null::smallint, null::uuid,
+           null::text, null::jsonb, null::jsonb, null::jsonb, null::uuid, null::int, null::boolean,
+           null::timestamptz, null::boolean, null::boolean
+      from settle_attempts(by_worker, ids, attempts, hows, outputs, errors, delays, park_keys,
+                           usages) s;
+    -- Nothing in the claim may undo the settlement: it needs a lease that outlasts it, and that no
+    -- reaper looks at.
+    perform from worker w
+      where w.id = by_worker and w.state = 'active'
+        and w.lease_until > clock_timestamp() + interval '1 s' for key share skip locked;
+    if found then
+        return query
+        select null::text, 0, c.* from claim_tasks(by_worker, max_tasks, max_processes) c;
+    end if;
 end $$;
 
 -- Moves attempts of this worker out of running: to their records, and to where the tasks go next.
@@ -46,8 +80,8 @@ begin
          order by task_id   -- rows are locked in this order everywhere
     ), live as (
         delete from running r using report x
-         where r.task_id = x.task_id and r.attempt = x.attempt
-           and r.worker_id is not distinct from by_worker   -- "=" invites a join of all its tasks
+         where r.task_id = any (array[x.task_id]) and r.attempt = x.attempt
+           and r.worker_id is not distinct from by_worker   -- "=" invites a scan of all its tasks
         returning r.task_id, r.attempt, r.lane_id, r.priority, r.failures, r.losses, r.gated,
                   r.agent_id, r.agent_version, r.choice, r.confinement, r.queued_at, r.started_at,
                   r.cancel, x.output, x.error, x.delay, x.park_key, x.usage,
@@ -72,7 +106,7 @@ begin
                error = coalesce(cancelled_error(l.how, l.cancel), l.error::jsonb),
                attempt = l.attempt, started_at = l.started_at, finished_at = clock_timestamp()
           from live l
-         where t.id = l.task_id and is_end(l.how)
+         where t.id = any (array[l.task_id]) and is_end(l.how)
     ), told as (
         insert into event (type, project_id, subject, actor, data)
         select case l.how when 'succeeded' then 'task.completed' when 'retry' then 'task.retrying'
@@ -83,7 +117,7 @@ begin
                         'attempt', l.attempt, 'retry_in', l.delay, 'waits_for', l.park_key,
                         'error', coalesce(cancelled_error(l.how, l.cancel), l.error::jsonb)))
                     end
-          from live l join lane on lane.id = l.lane_id
+          from live l join lane on lane.id = any (array[l.lane_id])
          where not was_lost or is_end(l.how)
     )
     -- Beside the report that counts there may be stale ones of the same task.
@@ -160,7 +194,7 @@ begin
     end if;
     return 'parked' = any (hows)
         or exists (select from running where task_id = any (ids) and gated)
-        or exists (select from dependency d join blocked b on b.task_id = d.task_id
+        or exists (select from dependency d join blocked b on b.task_id = any (array[d.task_id])
                     where d.depends_on = any (ids) and not d.released and b.gated);
 end $$;
 
@@ -175,7 +209,7 @@ $$;
 create or replace function report_progress(
     by_worker uuid, ids uuid[], attempts int[], fractions real[], notes text[]
 ) returns void language plpgsql
-set plan_cache_mode = force_generic_plan
+set plan_cache_mode = force_generic_plan set jit = off
 set enable_hashjoin = off set enable_mergejoin = off
 set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -188,12 +222,12 @@ begin
     ), said as (
         update running r set progress = x.fraction, note = x.note
           from report x
-         where r.task_id = x.task_id and r.attempt = x.attempt
+         where r.task_id = any (array[x.task_id]) and r.attempt = x.attempt
            and r.worker_id is not distinct from by_worker
         returning r.task_id, r.lane_id, r.attempt, r.progress, r.note
     )
     insert into event (type, project_id, subject, data)
     select 'task.progress', lane.project_id, s.task_id,
            jsonb_build_object('attempt', s.attempt, 'fraction', s.progress, 'note', s.note)
-      from said s join lane on lane.id = s.lane_id;
+      from said s join lane on lane.id = any (array[s.lane_id]);
 end $$;

@@ -16,13 +16,14 @@ begin
     with w as (delete from wait where task_id = any (ids) returning task_id, gate),
          counted as (
             update gate g set waiting = g.waiting - x.n
-              from (select gate, count(*) as n from w group by gate) x where g.key = x.gate)
+              from (select gate, count(*) as n from w group by gate) x
+             where g.key = any (array[x.gate]))
     select taken || array_agg(task_id), array_agg(distinct gate) into taken, gates from w;
 
     with r as (
         delete from ready r using task t
-         where t.id = any (ids) and r.lane_id = t.lane_id and r.priority = t.priority
-           and r.task_id = t.id
+         where t.id = any (ids) and r.lane_id = any (array[t.lane_id])
+           and r.priority = any (array[t.priority]) and r.task_id = any (array[t.id])
         returning r.task_id)
     select taken || array_agg(task_id) into taken from r;
     perform serve_gates(give_back(taken, taken) || coalesce(gates, '{}'))
@@ -34,7 +35,7 @@ end $$;
 -- worker says so. Returns what happened to each: cancelled, cancelling, or ended (it had ended).
 create or replace function cancel_tasks(ids uuid[], who text, reason text)
 returns table (task_id uuid, result text, worker_id uuid) language plpgsql
-set plan_cache_mode = force_generic_plan
+set plan_cache_mode = force_generic_plan set jit = off
 set enable_hashjoin = off set enable_mergejoin = off
 set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -55,7 +56,7 @@ begin
         select r.task_id, 'cancelling', r.worker_id from running r where r.task_id = any (asked)
         union all
         select t.id, case when t.id = any (taken) then 'cancelled' else 'ended' end, null::uuid
-          from task t where t.id = any (rest) and t.outcome is not null;
+          from task t where t.id = any (rest) and coalesce(t.outcome, '') <> '';
         rest := array(select id from task where id = any (rest) and outcome is null
                                             and not id = any (asked));
         exit when cardinality(rest) = 0;   -- else they moved between two looks: look again
@@ -75,21 +76,21 @@ begin
     insert into event (type, project_id, subject, actor, data)
     select 'task.cancelling', lane.project_id, m.task_id, who,
            jsonb_build_object('attempt', m.attempt, 'reason', reason)
-      from marked m join lane on lane.id = m.lane_id;
+      from marked m join lane on lane.id = any (array[m.lane_id]);
     return array(select task_id from running where task_id = any (ids));
 end $$;
 
 -- Gives ended tasks (failed, dead, cancelled) another life: counts start anew, the attempt number
--- goes on, dependencies are judged again. What a dependency that did not succeed does to a task is
+-- goes on, dependencies are judged again, a deadline that has passed counts no more. What a dependency that did not succeed does to a task is
 -- what it chose, unless it is retried in the same call: run, be held until that one is retried, or
 -- be cancelled anew. Returns the tasks that were given one.
 create or replace function retry_tasks(ids uuid[], who text) returns setof uuid language plpgsql
-set plan_cache_mode = force_generic_plan
+set plan_cache_mode = force_generic_plan set jit = off
 set enable_hashjoin = off set enable_mergejoin = off
 set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
-    again uuid[]; held uuid[];
+    again uuid[]; held uuid[]; failed uuid[];
 begin
     perform lock_events();
     perform lock_gates();
@@ -97,8 +98,11 @@ begin
       where id = any (ids || array(select depends_on from dependency where task_id = any (ids)))
       order by id for no key update;
     with reopened as (
-        update task set outcome = null, error = null, output = null, finished_at = null
-         where id = any (ids) and outcome in ('failed', 'dead', 'cancelled')
+        update task
+           set outcome = null, error = null, output = null, finished_at = null,
+               spec = case when (spec ->> 'deadline')::timestamptz <= clock_timestamp()
+                           then spec - 'deadline' else spec end
+         where id = any (ids) and coalesce(outcome, '') in ('failed', 'dead', 'cancelled')
         returning id
     )
     select array_agg(id) into again from reopened;
@@ -106,12 +110,8 @@ begin
     select t.id, n ->> 'gate', (n ->> 'units')::bigint
       from task t cross join lateral jsonb_array_elements(t.spec -> 'needs') as n
      where t.id = any (again);
-    insert into expiry (task_id, expires_at)
-    select id, clock_timestamp()
-               + make_interval(secs => (spec -> 'timeouts' ->> 'queue')::float8)
-      from task where id = any (again) and spec -> 'timeouts' ? 'queue'
-    on conflict (task_id) do update set expires_at = excluded.expires_at;
-    held := block_again(again);
+    perform renew_expiry(again);
+    select b.held, b.failed into held, failed from block_again(again) b;
     insert into event (type, project_id, subject, actor, data)
     select 'task.redriven', project_id, id, who, jsonb_build_object(
                'attempt', attempt,
@@ -122,23 +122,24 @@ begin
                   array_agg(null::timestamptz))
        from task where id = any (again) and not id = any (held)
      having count(*) > 0;
-    if cardinality(held) > 0 then
-        perform cancel_doomed(held);
-    end if;
+    perform release_dependents(failed) where failed is not null;
     return query select * from unnest(again);
 end $$;
 
--- Holds back reopened tasks that have open or failed dependencies, and returns them.
-create or replace function block_again(ids uuid[]) returns uuid[] language plpgsql as $$
+-- Holds back reopened tasks that have open or failed dependencies. Returns them, and the failed
+-- dependencies that must cancel some of them, or null.
+create or replace function block_again(ids uuid[], out held uuid[], out failed uuid[])
+language plpgsql as $$
 #variable_conflict use_column
 declare
-    held uuid[];
+    demanding uuid[];
 begin
     update dependency d
        set released = coalesce(p.outcome = 'succeeded', false)
                       or p.outcome is not null and t.spec ->> 'on_dependency_failure' = 'run'
       from task t, task p
-     where d.task_id = any (ids) and t.id = d.task_id and p.id = d.depends_on;
+     where d.task_id = any (ids) and t.id = any (array[d.task_id])
+       and p.id = any (array[d.depends_on]);
     with open as (
         select task_id, count(*) as n from dependency
          where task_id = any (ids) and not released group by task_id
@@ -146,18 +147,24 @@ begin
         insert into blocked (task_id, pending, on_failure, lane_id, priority, attempt, gated)
         select t.id, o.n, coalesce(t.spec ->> 'on_dependency_failure', 'cancel'), t.lane_id,
                t.priority, t.attempt, t.spec ? 'needs'
-          from open o join task t on t.id = o.task_id
-        returning task_id
+          from open o join task t on t.id = any (array[o.task_id])
+        returning task_id, on_failure
     )
-    select array_agg(task_id) into held from blocking;
-    return coalesce(held, '{}');
+    select array_agg(task_id), array_agg(task_id) filter (where on_failure = 'cancel')
+      into held, demanding from blocking;
+    held := coalesce(held, '{}');
+    select array_agg(id) into failed
+      from task
+     where coalesce(outcome, '') not in ('', 'succeeded') and id = any (array(
+            select depends_on from dependency where task_id = any (demanding) and not released));
 end $$;
 
 -- Holds a task that waits to begin still until the transaction ends, so that it can be edited.
--- False when it is parked, runs or has ended.
+-- False when it is parked, runs or has ended. A ready row is written anew: a claim that has its
+-- place among events already leaves what was edited since (start_attempts).
 create or replace function hold_waiting(which uuid) returns boolean language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off
-set enable_seqscan = off set enable_bitmapscan = off as $$
+set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 begin
     perform lock_gates();
@@ -167,45 +174,57 @@ begin
     if found then return true; end if;
     perform from wait where task_id = which and not parked for update;
     if found then return true; end if;
-    perform from ready r join task t
-         on r.lane_id = t.lane_id and r.priority = t.priority and r.task_id = t.id
-      where t.id = which for update of r;
+    update ready r set priority = r.priority
+      from task t
+     where t.id = which and r.lane_id = any (array[t.lane_id])
+       and r.priority = any (array[t.priority]) and r.task_id = any (array[t.id]);
     return found;
 end $$;
 
--- Changes the place of a task among others, wherever it waits; a running one keeps it for its next
--- attempts.
-create or replace function reprioritise(which uuid, value smallint) returns void
+-- Changes the places of tasks among others, wherever they wait; a running one keeps it for its next
+-- attempts. Returns those that have not ended.
+create or replace function reprioritise(ids uuid[], value smallint) returns setof uuid
 language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off
-set enable_seqscan = off set enable_bitmapscan = off as $$
+set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
-    place wait;
+    rest uuid[] := ids; placed uuid[]; gates text[]; some_gates text[];
 begin
     perform lock_events();
     perform lock_gates();
     for round in 1..20 loop
-        update running set priority = value where task_id = which;
-        exit when found;
-        update blocked set priority = value where task_id = which;
-        exit when found;
-        update timer set priority = value where task_id = which;
-        exit when found;
-        update wait set priority = value where task_id = which returning * into place;
-        exit when found;
-        update ready r set priority = value from task t
-         where t.id = which and r.lane_id = t.lane_id and r.priority = t.priority
-           and r.task_id = t.id;
-        exit when found or exists (select from task where id = which and outcome is not null);
-    end loop;   -- it moved between two looks: look again
-    update task set priority = value where id = which;
-    perform serve_gates(array[place.gate]) where place.gate is not null;
+        with d as (update running set priority = value where task_id = any (rest)
+                   returning task_id),
+             b as (update blocked set priority = value where task_id = any (rest)
+                   returning task_id),
+             t as (update timer set priority = value where task_id = any (rest)
+                   returning task_id),
+             w as (update wait set priority = value where task_id = any (rest)
+                   returning task_id, gate),
+             r as (update ready r set priority = value from task t
+                    where t.id = any (rest) and r.lane_id = any (array[t.lane_id])
+                      and r.priority = any (array[t.priority])
+                      and r.task_id = any (array[t.id])
+                   returning r.task_id)
+        select array(select task_id from d union all select task_id from b
+                     union all select task_id from t union all select task_id from w
+                     union all select task_id from r),
+               array(select distinct gate from w)
+          into placed, some_gates;
+        update task set priority = value where id = any (placed);
+        gates := gates || some_gates;
+        return query select * from unnest(placed);
+        rest := array(select id from task
+                       where id = any (rest) and outcome is null and not id = any (placed));
+        exit when cardinality(rest) = 0;   -- else they moved between two looks: look again
+    end loop;
+    perform serve_gates(gates) where cardinality(gates) > 0;
 end $$;
 
 -- Readies tasks whose time has come. Any process may call it; returns how many there were.
 create or replace function fire_timers(most int) returns int language plpgsql
-set plan_cache_mode = force_generic_plan
+set plan_cache_mode = force_generic_plan set jit = off
 set enable_hashjoin = off set enable_mergejoin = off
 set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -229,7 +248,7 @@ begin
     ), told as (
         insert into event (type, project_id, subject, data)
         select 'task.queued', lane.project_id, d.task_id, jsonb_build_object('after', d.reason)
-          from due d join lane on lane.id = d.lane_id where not d.gated
+          from due d join lane on lane.id = any (array[d.lane_id]) where not d.gated
     )
     select count(*), array_agg(place_of(task_id, lane_id, priority, attempt, failures, losses,
                                         true)) filter (where gated)
@@ -241,9 +260,21 @@ begin
     return n;
 end $$;
 
--- Fails tasks that did not start in time. Returns how many were due.
+-- Has the queue timeout of tasks count from now, beside their deadlines.
+create or replace function renew_expiry(ids uuid[]) returns void language plpgsql as $$
+begin
+    delete from expiry where task_id = any (ids);
+    insert into expiry (task_id, expires_at)
+    select id, least((spec ->> 'deadline')::timestamptz, clock_timestamp()
+               + make_interval(secs => (spec -> 'timeouts' ->> 'queue')::float8))
+      from task
+     where id = any (ids) and (spec ? 'deadline' or spec -> 'timeouts' ? 'queue');
+end $$;
+
+-- Fails tasks that did not start in time, and those that wait although their deadline has passed. A
+-- worker sees to the deadlines of those that run. Returns how many were due.
 create or replace function expire_tasks(most int) returns int language plpgsql
-set plan_cache_mode = force_generic_plan
+set plan_cache_mode = force_generic_plan set jit = off
 set enable_hashjoin = off set enable_mergejoin = off
 set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -263,25 +294,37 @@ begin
     )
     select array_agg(task_id) into due from gone;
     if due is null then return 0; end if;
+    -- Those that began before their queue timeout have a deadline at most.
+    insert into expiry (task_id, expires_at)
+    select id, (spec ->> 'deadline')::timestamptz
+      from task where id = any (due) and outcome is null
+                  and (spec ->> 'deadline')::timestamptz > moment;
     late := array(
         select t.id from task t
          where t.id = any (due) and t.outcome is null
-           and not exists (select from running r where r.task_id = t.id)
-           and not exists (select from attempt a where a.task_id = t.id and a.attempt > t.attempt));
+           and not exists (select from running r where r.task_id = any (array[t.id]))
+           and (coalesce((spec ->> 'deadline')::timestamptz <= moment, false)
+                or not exists (select from attempt a where a.task_id = any (array[t.id])
+                                                       and a.attempt > t.attempt)));
     late := withdraw(late);
     whys := array(
         select jsonb_build_object(
-                   'class', 'timeout', 'code', 'queue_timeout',
-                   'message', 'The task did not start within its queue timeout' || case
+                   'class', 'timeout',
+                   'code', case when d.passed then 'deadline_passed' else 'queue_timeout' end,
+                   'message', case
+                       when d.passed then 'The task had not ended at its deadline'
+                       else 'The task did not start within its queue timeout' end || case
                        when a.deleted_at is not null then format('; agent %s was deleted.', a.name)
                        when not a.enabled then format('; agent %s is disabled.', a.name)
                        when not a.healthy then format('; agent %s is not healthy', a.name)
                             || coalesce(': ' || nullif(a.health_detail, ''), '.')
                        else '.' end)
           from unnest(late) with ordinality as l (id, place)
-          join task t on t.id = l.id
-          join lane on lane.id = t.lane_id
-          left join agent a on a.id = lane.agent_id
+          join task t on t.id = any (array[l.id])
+          join lane on lane.id = any (array[t.lane_id])
+          left join agent a on a.id = any (array[lane.agent_id])
+          cross join lateral (
+            select coalesce((t.spec ->> 'deadline')::timestamptz <= moment, false) as passed) d
          order by l.place);
     perform end_tasks(late, 'failed', null, whys);
     perform release_dependents(late);

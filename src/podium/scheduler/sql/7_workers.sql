@@ -18,7 +18,7 @@ end $$;
 -- that was asked, dead after max_losses losses. Returns the workers and how many tasks each lost.
 create or replace function reap_workers(max_losses int, most int)
 returns table (worker_id uuid, tasks int) language plpgsql
-set plan_cache_mode = force_generic_plan
+set plan_cache_mode = force_generic_plan set jit = off
 set enable_hashjoin = off set enable_mergejoin = off
 set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -72,7 +72,7 @@ begin
     insert into event (type, project_id, subject, data)
     select 'task.lost', lane.project_id, r.task_id,
            jsonb_build_object('attempt', r.attempt, 'worker_id', corpse)
-      from running r join lane on lane.id = r.lane_id where r.worker_id = corpse;
+      from running r join lane on lane.id = any (array[r.lane_id]) where r.worker_id = corpse;
     perform from end_attempts(
         corpse, ids, attempts, hows, nothing, errors, nothing::float8[], nothing, nothing,
         was_lost => true);

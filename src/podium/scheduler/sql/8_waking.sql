@@ -1,7 +1,7 @@
 -- Queues with ready tasks that live workers are bound to. Workers that serve all queues are woken
 -- in any case.
 create or replace function bound_queues() returns setof text language plpgsql stable rows 10
-set plan_cache_mode = force_generic_plan
+set plan_cache_mode = force_generic_plan set jit = off
 set enable_hashjoin = off set enable_mergejoin = off
 set enable_seqscan = off set enable_bitmapscan = off as $$
 declare

@@ -40,6 +40,7 @@ class Lifeline:
         self.closed = False
         self.deadline = 0.0
         self.stop_grace: float | None = None
+        self.paused = False
 
     def launch(self) -> "Launch":
         """Wait for the launch records, which ``go`` ends. Orders may have come right behind."""
@@ -84,6 +85,8 @@ class Lifeline:
             self.deadline = float(value)
         elif word == b"stop":
             self.stop_grace = float(value)
+        elif word == b"pause":
+            self.paused = value == b"1"
 
 
 class Launch:

@@ -8,7 +8,7 @@ import sys
 import time
 
 SIGTERM, SIGKILL = 15, 9
-SIGCONT = 18 if sys.platform == "linux" else 19
+SIGCONT, SIGSTOP = (18, 19) if sys.platform == "linux" else (19, 17)
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")

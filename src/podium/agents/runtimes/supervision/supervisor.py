@@ -4,8 +4,9 @@ The worker starts it in a session of its own, with the lifeline (a pipe that onl
 writes to) as standard input and the agent's output as standard output and error.
 
 Lifeline: NUL-ended records. First the launch (see ``Launch``), ended by ``go``; then
-``lease SECONDS`` moves the deadline on CLOCK_BOOTTIME and ``stop GRACE`` ends the tree. The end
-of the lifeline means that the worker died, which ends the tree as well.
+``lease SECONDS`` moves the deadline on CLOCK_BOOTTIME, ``pause 1`` has the tree stand still until
+``pause 0``, and ``stop GRACE`` ends it. The end of the lifeline means that the worker died, which
+ends the tree as well.
 
 Status: one JSON object when nothing of the tree is left: ``reason``; ``code``, the agent's exit
 status or minus its signal, null when it never ran; ``cpu`` seconds of the tree and ``rss`` bytes
@@ -24,7 +25,7 @@ import time
 
 from . import processes
 from .lifeline import LIFELINE, LINUX, Ended, Launch, Lifeline, StartFailed, boottime
-from .processes import SIGCONT, SIGKILL, SIGTERM
+from .processes import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from .spawn import Agent
 
 _LIMITS_SECONDS = 0.2
@@ -71,6 +72,7 @@ class Watch:
         self._kill_at = float("inf")
         self._checked_at = 0.0
         self._seen: set[int] = set()
+        self._standing: set[int] = set()
         self._status: int | None = None
         self.reason: str | None = None
 
@@ -125,6 +127,20 @@ class Watch:
             self._end("lease_expired", 0.0)
         if self.reason is None and self._limits:
             self._check_limits()
+        if self.reason is None and (line.paused or self._standing):
+            self._pause()
+
+    def _pause(self) -> None:
+        """Stop what is not stopped yet, as long as something new comes: who is not stopped may
+        start others. Or let all of it go on."""
+        if not self._lifeline.paused:
+            processes.signal_all(self._tree(), SIGCONT)
+            self._standing = set()
+            return
+        self._standing &= self._tree()
+        while new := self._tree() - self._standing:
+            processes.signal_all(new, SIGSTOP)
+            self._standing |= new
 
     def _end(self, reason: str, grace: float) -> None:
         """Begin to end the tree, or hasten it. The first reason is the one that is told."""
@@ -135,7 +151,7 @@ class Watch:
                 # A wrapper would die of it at once and take the agent with it, without grace.
                 tree = self._tree() - ({self._agent.pid} if self._agent.wrapped else set())
                 processes.signal_all(tree, SIGTERM)
-                processes.signal_all(tree, SIGCONT)
+                processes.signal_all(tree | (self._standing & self._tree()), SIGCONT)
 
     def _check_limits(self) -> None:
         now = time.monotonic()

@@ -1,0 +1,1 @@
+"""What was made of files by ``podium apply``, and by which set of them."""

@@ -1,0 +1,116 @@
+"""The options that say which tasks are meant, and what they come to."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from podium.cli import completion
+from podium.cli.options import labels, moment
+from podium.cli.task_options import State, given
+
+if TYPE_CHECKING:
+    from podium.client import Podium
+    from podium.client.inputs import TaskQuery
+
+
+class Sort(StrEnum):
+    """How a list of tasks is sorted."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    FINISHED = "finished"
+    LONGEST = "longest"
+    PRIORITY = "priority"
+
+
+OfAgent = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        "-a",
+        metavar="NAME",
+        help="Only this agent's.",
+        autocompletion=completion.agents,
+    ),
+]
+OfQueue = Annotated[str | None, typer.Option("--queue", metavar="NAME", help="Only this queue's.")]
+Search = Annotated[
+    str | None,
+    typer.Option(
+        "--search",
+        "-q",
+        metavar="WORDS",
+        help="Only with these words in title, labels, input, output or error; "
+        "'\"a phrase\"', word*, -without, this or that.",
+    ),
+]
+After = Annotated[
+    str | None,
+    typer.Option("--created-after", metavar="MOMENT", help="Only younger ones, in ISO 8601."),
+]
+Before = Annotated[
+    str | None,
+    typer.Option("--created-before", metavar="MOMENT", help="Only older ones, in ISO 8601."),
+]
+Saved = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        "-f",
+        metavar="NAME",
+        help="A saved filter to begin with; the other options narrow it.",
+        autocompletion=completion.filters,
+    ),
+]
+SortOption = Annotated[
+    Sort | None,
+    typer.Option(
+        "--sort",
+        help="Order; the last three sort the 10,000 newest that match. Unset, newest, or what the "
+        "saved filter says.",
+    ),
+]
+
+
+def query(
+    state: Sequence[State] | None,
+    agent: str | None,
+    queue: str | None,
+    label: Sequence[str] | None,
+    search: str | None,
+    after: str | None,
+    before: str | None,
+) -> "TaskQuery":
+    """Which tasks the options mean."""
+    wanted = given(
+        state=[each.value for each in state or ()] or None,
+        agent=agent,
+        queue=queue,
+        labels=labels(label) or None,
+        search=search,
+        created_after=moment(after, "--created-after"),
+        created_before=moment(before, "--created-before"),
+    )
+    return cast("TaskQuery", wanted)
+
+
+def narrowed(
+    client: "Podium", saved: str | None, wanted: "TaskQuery"
+) -> "tuple[TaskQuery, str | None]":
+    """What a saved filter and the options mean together, and the filter's order; an option takes
+    the place of what the filter says of the same."""
+    if saved is None:
+        return wanted, None
+    import msgspec
+
+    found = client.filters.get(saved)
+    kept = {name: value for name, value in msgspec.to_builtins(found.filter).items() if value}
+    return cast("TaskQuery", {**kept, **wanted}), found.sort
+
+
+def arguments(wanted: "TaskQuery") -> dict[str, Any]:
+    """The same as arguments of the SDK's lists."""
+    named = dict(cast("Mapping[str, Any]", wanted))
+    return {"states": named.pop("state", ()), **named}

@@ -1,0 +1,1 @@
+"""``podium top``: what goes on, live in the terminal."""

@@ -1,0 +1,1 @@
+"""Filters of tasks that a project keeps under a name."""

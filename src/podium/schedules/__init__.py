@@ -1,0 +1,1 @@
+"""Schedules: tasks that start by themselves, at the times of a cron expression or an interval."""

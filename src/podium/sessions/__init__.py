@@ -1,0 +1,1 @@
+"""Sessions: tasks that people talk to while they run."""

@@ -1,0 +1,1 @@
+"""Templates: tasks with parameters, a prompt and versions, ready to be started."""

@@ -1,0 +1,44 @@
+"""A session while the API comes and goes."""
+
+import asyncio
+
+import httpx
+
+from podium.client import AsyncPodium
+from podium.kernel.web import PREFIX
+from servers import LiveApi
+from slices.sessions.test_sessions import say, spawn, until
+from slices.tasks.conftest import Desk
+
+
+async def test_it_survives_restarts_of_the_api(
+    own_desk: Desk, live_api: LiveApi, admin_token: str
+) -> None:
+    desk = own_desk
+    url, headers = f"{live_api.url}{PREFIX}", desk.api.headers
+    heard: list[str] = []
+
+    async def follow(session_id: str) -> None:
+        async with AsyncPodium(live_api.url, token=admin_token) as client:
+            said = client.sessions.transcript(session_id, follow=True)
+            heard.extend([entry.text async for entry in said])
+
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20) as desk.api:
+        session = await spawn(desk, message="one")
+        following = asyncio.create_task(follow(session["id"]))
+        async with desk.worker():
+            for text in ("two", "three"):
+                await until(desk, session, "idle", unanswered=0)
+                await live_api.stop()
+                await asyncio.sleep(0.5)
+                await live_api.start()
+                await say(desk, session, text)
+            await until(desk, session, "idle", unanswered=0)
+            await desk.call("POST", f"sessions/{session['id']}/close")
+            done = await until(desk, session, "completed")
+            await asyncio.wait_for(following, 20)
+    assert done["attempt"] == 1
+    assert heard == [
+        *("one", "attempt 1 begins", "heard one"),
+        *("two", "heard two", "three", "heard three"),
+    ]
