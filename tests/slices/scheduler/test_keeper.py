@@ -45,11 +45,13 @@ async def holder(engine: Engine, role: str) -> UUID | None:
 
 async def test_delays_end_on_time(engine: Engine, valkey: Valkey) -> None:
     async with keeping(engine.database, valkey):
-        late: list[timedelta] = []
-        for _ in range(5):
-            due = await in_seconds(engine, 0.5)
-            task = await engine.submit(start_at=due)
-            late.append(await came_at(engine, task, "task.queued") - due)
+        dues = [await in_seconds(engine, 2 + number / 10) for number in range(5)]
+        tasks = [await engine.submit(start_at=due) for due in dues]
+        assert set(await engine.states(*tasks)) == {"timer"}
+        late = [
+            await came_at(engine, task, "task.queued") - due
+            for task, due in zip(tasks, dues, strict=True)
+        ]
     assert min(late) >= timedelta(0)
     assert sorted(late)[2] < timedelta(seconds=0.5)
 
