@@ -34,7 +34,7 @@ select l.*, g.used, g.waiting
               coalesce(sum(g.waiting), 0)::bigint as waiting
          from gates_of(l.project_id, l.name) as k (key)
          join gate g on g.key = any (array[k.key])
-        where right(l.name, 1) <> '*' or (limit_of(k.key)).id = l.id) g
+        where right(l.name, 1) <> '*' or l.id = (select id from limit_of(k.key))) g
  order by l.name
 """
 _ONE = _READ.format(which="name = $2")
@@ -43,7 +43,7 @@ _RULES = """
 select k.key, l.concurrency, l.rate_count, l.rate_seconds, l.rate_burst,
        coalesce(g.burst - g.taken, l.rate_burst) as starts_left
   from unnest($1::text[]) as k (key)
- cross join lateral limit_of(k.key) l
+  left join lateral limit_of(k.key) l on true
   left join gate g on g.key = k.key
 """
 

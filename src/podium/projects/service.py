@@ -82,9 +82,14 @@ class ProjectService:
         self, conn: AsyncConnection, asker: Principal, name: str, wanted: Mapping[str, Any]
     ) -> Project:
         """Change the given ones of its settings."""
+        ages = "priority_ageing" in wanted
+        if ages:
+            await store.lock_lines(conn)
         project = replace(await self._locked(conn, name), **wanted)
         if wanted:
             await store.update(conn, project.id, wanted)
+        if ages:
+            await store.follow_ageing(conn, project.id)
         await _tell(conn, "project.updated", project, asker.name)
         after_commit(conn, partial(self._forget, name))
         return project

@@ -37,6 +37,8 @@ _COLUMNS = (
 _LIVE = project.c.deleted_at.is_(None)
 _LOCK = "select pg_advisory_xact_lock(1886348393, 8)"
 """``submit_tasks`` shares it: no row of a project is locked for each of its tasks."""
+_LOCK_LINES = "select lock_gates()"
+_FOLLOW_AGEING = "select follow_ageing($1)"
 _HOLD = "select from project where id = $1 and deleted_at is null for key share"
 _CONTENTS = (
     "select (select count(*) from agent where project_id = $1 and deleted_at is null) as agents,"
@@ -102,6 +104,16 @@ async def keeping_less(conn: AsyncConnection) -> Sequence[Project]:
     some = sa.or_(project.c.keep_days.is_not(None), project.c.keep_tasks.is_not(None))
     rows = await conn.execute(sa.select(*_COLUMNS).where(_LIVE, some).order_by(project.c.id))
     return [_project(row) for row in rows]
+
+
+async def lock_lines(conn: AsyncConnection) -> None:
+    """Hold the gate lock until the transaction ends; to be taken before any row is locked."""
+    await call_in(conn, _LOCK_LINES)
+
+
+async def follow_ageing(conn: AsyncConnection, project_id: UUID) -> None:
+    """Have the tasks of the project that wait at gates stand where its ageing puts them."""
+    await call_in(conn, _FOLLOW_AGEING, project_id)
 
 
 async def lock_out_tasks(conn: AsyncConnection) -> None:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from podium.storage.database import Database
+from slices.scheduler.books import assert_balanced
 
 AGENT = {"name": "a", "runtime": "command", "config": {"command": ["true"]}}
 
@@ -168,3 +169,19 @@ async def test_who_may_look_and_who_may_change(api: httpx.AsyncClient) -> None:
         await api.delete("/limits/x", headers=reader),
     ):
         assert (answer.status_code, answer.json()["missing"]) == (403, ["limits:write"])
+
+
+async def test_those_who_wait_follow_the_ageing_of_their_project(
+    api: httpx.AsyncClient, agent: str, database: Database
+) -> None:
+    await put(api, "one", concurrency=1)
+    for _ in range(3):
+        await submit(api, "one")
+    await api.put("/projects/default", json={"priority_ageing": 60})
+    await submit(api, "one")
+    [found] = await database.call("select count(*) as n from wait where priority = 0")
+    assert found["n"] == 3
+    await api.put(f"/tasks/{(await submit(api, 'one'))['id']}", json={"priority": 7})
+    await assert_balanced(database)
+    await api.put("/projects/default", json={"priority_ageing": None})
+    await assert_balanced(database)

@@ -80,10 +80,15 @@ FAULTS = {
           left join gate g on g.key = w.gate
          where n.task_id is null or g.key is null
     """,
+    "waiters that do not stand where their priority and age put them": """
+        select w.*, p.ageing_seconds from wait w join lane l on l.id = w.lane_id
+          join project p on p.id = l.project_id
+         where w.rank <> rank_of(w.priority, w.task_id, p.ageing_seconds)
+    """,
     "first waiters for which there is room": """
         select g.*, w.task_id from gate g
           cross join lateral (select * from wait x where x.gate = g.key
-                               order by x.priority desc, x.task_id limit 1) w
+                               order by x.rank, x.task_id limit 1) w
           join need n on n.task_id = w.task_id and n.gate = g.key
          where g.used + n.units <= g.capacity
            and (g.burst is null or g.taken + n.units <= g.burst)

@@ -8,6 +8,7 @@ import pytest
 
 from podium.kernel import ids
 from podium.scheduler import store
+from slices.scheduler.books import assert_balanced
 from slices.scheduler.engine import Engine
 
 STEP = 60.0
@@ -129,3 +130,24 @@ async def test_it_is_turned_on_and_off_at_any_time(
     assert await engine.claim_ids(worker, 1) == old[:1]
     await engine.run("update project set ageing_seconds = null")
     assert await one_by_one(engine, worker, 2) == [new[1], old[1]]
+
+
+async def test_those_at_a_gate_follow_it(
+    engine: Engine, worker: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the one who comes first now fits, which the one before did not."""
+    await engine.set_gates(g=2)
+    await engine.submit(needs={"g": 1})
+    large = await engine.submit(priority=1, needs={"g": 2})
+    old = await submit_at(engine, monkeypatch, 120, needs={"g": 1})
+    await assert_balanced(engine.database)
+    assert await engine.states(large, old) == ["wait", "wait"]
+    change = "update project set ageing_seconds = {}"
+    await engine.follow(f"follow_ageing('{engine.project}')", change.format(60))
+    assert await engine.states(large, old) == ["wait", "ready"]
+    late = await submit_at(engine, monkeypatch, 600, needs={"g": 1})
+    await engine.follow(f"follow_ageing('{engine.project}')", change.format("null"))
+    await assert_balanced(engine.database)
+    async with engine.database.connect() as conn:
+        assert await store.count_ahead(conn, large, 9) == 0
+        assert await store.count_ahead(conn, late, 9) == 1

@@ -39,7 +39,7 @@ async def in_every_state(desk: Desk) -> dict[str, str]:
     )
     for name, parked in (("parked", True), ("gate", False)):
         await desk.run(
-            f"insert into wait {place}, gate, parked) {picked}, 'g', :parked"
+            f"insert into wait {place}, gate, rank, parked) {picked}, 'g', 0, :parked"
             " from task where id = :id",
             id=made[name],
             parked=parked,

@@ -64,9 +64,11 @@ begin
         shut := closed_lanes(array(select distinct lane_id from unnest(places)));
     end if;
     with place as (
-        select p.*, (select min(n.gate) from need n
-                      where n.task_id = p.task_id and not n.held) as first_need
-          from unnest(places) as p
+        select p.*, rank_of(p.priority, p.task_id, project.ageing_seconds) as rank,
+               (select min(n.gate) from need n
+                 where n.task_id = p.task_id and not n.held) as first_need
+          from unnest(places) as p join lane on lane.id = any (array[p.lane_id])
+          join project on project.id = any (array[lane.project_id])
     ), entering as (
         select p.*, case when first_need is not null and p.lane_id = any (shut)
                          then lane_gate(p.lane_id) else first_need end as gate
@@ -75,8 +77,8 @@ begin
         insert into need (task_id, gate, units)
         select task_id, gate, 1 from entering where is_lane_gate(gate)
     ), queued as (
-        insert into wait (gate, priority, task_id, lane_id, attempt, failures, losses, parked)
-        select gate, priority, task_id, lane_id, attempt, failures, losses, park
+        insert into wait (gate, priority, rank, task_id, lane_id, attempt, failures, losses, parked)
+        select gate, priority, rank, task_id, lane_id, attempt, failures, losses, park
           from entering where gate is not null
         returning gate
     ), counted as (
@@ -192,8 +194,9 @@ begin
             select f.task_id, f.rank,
                    any_shut and not f.parked
                    and exists (select from lane l where l.id = f.lane_id and l.closed) as idle
-              from first_waiters(o.key, case when far then o.share
-                                             else least(o.free, o.share) end) f) w
+              from wait f where f.gate = o.key
+             order by f.rank, f.task_id
+             limit case when far then o.share else least(o.free, o.share) end) w
           cross join lateral (   -- not to be joined before the waiters are known
             select x.units from need x where x.task_id = w.task_id and x.gate = o.key offset 0) n
     )
@@ -261,11 +264,12 @@ begin
     ), door as materialized (
         select d.gate, coalesce(room_of(g), 0) as room, f.task_id as head, f.rank as head_rank,
                f.task_id = any (waiters) as head_is_asked
-          from (select distinct gate from wish) d
+          from (select gate, bool_and(waits_there) as is_own from wish group by gate) d
           left join gate g on g.key = any (array[d.gate])
-          left join lateral (   -- not to be asked where nobody waits
-            select f.task_id, f.rank from first_waiters(d.gate, 1) f
-             where g.waiting > 0 offset 0) f on true
+          left join lateral (   -- of matter to those who wait elsewhere
+            select f.task_id, f.rank from wait f
+             where f.gate = d.gate and not d.is_own and g.waiting > 0
+             order by f.rank, f.task_id limit 1) f on true
     ), judged as materialized (
         select w.task_id, w.rank, w.gate, w.units, d.room, d.head_is_asked,
                not w.waits_there and d.head is not null

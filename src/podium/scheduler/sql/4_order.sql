@@ -1,17 +1,19 @@
 -- Who comes first among tasks that are ready in a lane or wait at a gate: by priority, then age.
 -- Where the project says after how many seconds of waiting a task gains a step of priority, it is
 -- as if a task had come earlier by so much for each step: who is before whom never changes while
--- they wait. So it is enough to look at the first of each priority, which an index has by age.
+-- they wait. So waiters have their rank on record; of the ready tasks of a lane, which are many, it
+-- is enough to look at the first of each priority, which an index has by age.
 
 -- When the task was made, in seconds: its id says so.
 create or replace function made_at(task_id uuid) returns float8 language sql immutable as $$
     select ('x' || translate(left(task_id::text, 13), '-', ''))::bit(48)::bigint / 1000.0
 $$;
 
--- Where a task stands: the least is first, and of equals the lesser id.
+-- Where a task stands: the least is first, and of equals the lesser id. Without ageing a step of
+-- priority counts for three centuries.
 create or replace function rank_of(priority smallint, task_id uuid, ageing float8) returns float8
 language sql immutable as $$
-    select case when ageing is null then -priority else made_at(task_id) - priority * ageing end
+    select made_at(task_id) - priority * coalesce(ageing, 1e10)
 $$;
 
 -- Of a priority those tasks come before a task whose id is less than this.
@@ -46,20 +48,6 @@ begin
     end loop;
 end $$;
 
--- The same of those who wait at a gate.
-create or replace function waiting_levels(at_gate text) returns setof smallint
-language plpgsql rows 5 as $$
-declare
-    level smallint;
-begin
-    select max(w.priority) into level from wait w where w.gate = at_gate;
-    while level is not null loop
-        return next level;
-        select max(w.priority) into level from wait w
-         where w.gate = at_gate and w.priority < level;
-    end loop;
-end $$;
-
 -- The first ready tasks of a lane.
 create or replace function first_ready(lane int, most int)
 returns table (place tid, task_id uuid, rank float8) language plpgsql rows 20 as $$
@@ -84,35 +72,21 @@ begin
      order by f.rank, f.task_id limit most;
 end $$;
 
--- The first waiters of a gate, of whatever project they are: the ageing is that of the first's.
-create or replace function first_waiters(at_gate text, most bigint)
-returns table (task_id uuid, rank float8, lane_id int, parked boolean) language plpgsql rows 20 as $$
+-- Has those of a project who wait stand where its ageing puts them now, and serves their gates. The
+-- caller holds the gate lock.
+create or replace function follow_ageing(project uuid) returns void language plpgsql as $$
 #variable_conflict use_column
 declare
-    ageing float8 := ageing_at(at_gate);
+    keys text[];
 begin
-    if ageing is null then
-        return query
-        select w.task_id, rank_of(w.priority, w.task_id, null), w.lane_id, w.parked
-          from wait w where w.gate = at_gate
-         order by w.priority desc, w.task_id limit most;
-        return;
-    end if;
-    return query
-    select f.task_id, f.rank, f.lane_id, f.parked
-      from waiting_levels(at_gate) as l (priority)
-      cross join lateral (
-        select w.task_id, rank_of(w.priority, w.task_id, ageing) as rank, w.lane_id, w.parked
-          from wait w where w.gate = at_gate and w.priority = l.priority
-         order by w.task_id limit most) f
-     order by f.rank, f.task_id limit most;
-end $$;
-
-create or replace function ageing_at(at_gate text) returns float8 language plpgsql stable as $$
-begin
-    if not exists (select from project where ageing_seconds is not null) then return null; end if;
-    return ageing_of((select w.lane_id from wait w where w.gate = at_gate
-                       order by w.priority desc, w.task_id limit 1));
+    with placed as (
+        update wait w set rank = rank_of(w.priority, w.task_id, p.ageing_seconds)
+          from lane l join project p on p.id = l.project_id
+         where l.project_id = project and w.lane_id = l.id
+        returning w.gate
+    )
+    select array_agg(distinct gate) into keys from placed;
+    perform serve_gates(keys) where keys is not null;
 end $$;
 
 -- How many tasks come before this one in its lane, or at the gate where it waits; counted so far as
@@ -121,11 +95,11 @@ create or replace function count_ahead(which uuid, most int) returns int languag
 set jit = off set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
-    t task; at_gate text; ageing float8;
+    t task; place wait; ageing float8;
 begin
     select * into t from task where id = which;
-    select w.gate into at_gate from wait w where w.task_id = which;
-    if at_gate is null then
+    select * into place from wait w where w.task_id = which;
+    if place.gate is null then
         ageing := ageing_of(t.lane_id);
         return (select count(*) from (
             select from ready_levels(t.lane_id) as l (priority)
@@ -136,13 +110,8 @@ begin
                  limit most) f
              limit most) ahead);
     end if;
-    ageing := ageing_at(at_gate);
     return (select count(*) from (
-        select from waiting_levels(at_gate) as l (priority)
-         cross join lateral (
-            select from wait w
-             where w.gate = at_gate and w.priority = l.priority
-               and w.task_id < bound_of(l.priority, t.priority, which, ageing)
-             limit most) f
+        select from wait w
+         where w.gate = place.gate and (w.rank, w.task_id) < (place.rank, which)
          limit most) ahead);
 end $$;

@@ -200,8 +200,11 @@ begin
                    returning task_id),
              t as (update timer set priority = value where task_id = any (rest)
                    returning task_id),
-             w as (update wait set priority = value where task_id = any (rest)
-                   returning task_id, gate),
+             w as (update wait w set priority = value, rank = rank_of(value, w.task_id,
+                                                                      p.ageing_seconds)
+                     from lane l join project p on p.id = any (array[l.project_id])
+                    where w.task_id = any (rest) and l.id = any (array[w.lane_id])
+                   returning w.task_id, w.gate),
              r as (update ready r set priority = value from task t
                     where t.id = any (rest) and r.lane_id = any (array[t.lane_id])
                       and r.priority = any (array[t.priority])

@@ -124,8 +124,11 @@ begin
     ), asked as (
         insert into need (task_id, gate, units) select task_id, lane_gate(lane_id), 1 from taken
     ), queued as (
-        insert into wait (gate, priority, task_id, lane_id, attempt, failures, losses)
-        select lane_gate(lane_id), priority, task_id, lane_id, attempt, failures, losses from taken
+        insert into wait (gate, priority, rank, task_id, lane_id, attempt, failures, losses)
+        select lane_gate(t.lane_id), t.priority, rank_of(t.priority, t.task_id, p.ageing_seconds),
+               t.task_id, t.lane_id, t.attempt, t.failures, t.losses
+          from taken t join lane on lane.id = any (array[t.lane_id])
+          join project p on p.id = any (array[lane.project_id])
     ), counted as (
         insert into gate (key, waiting, one_shot)
         select lane_gate(lane_id), count(*), true from taken group by lane_id order by 1

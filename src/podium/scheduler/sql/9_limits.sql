@@ -5,22 +5,20 @@
 -- A start that was taken comes back with time, the first when the task begins: until then a ready
 -- task keeps it. So starts never come faster than the rate, whenever workers get to them.
 
--- The rule for the gate of a limit: its own, else that of the closest family; nulls when there is
+-- The rule for the gate of a limit: its own, else that of the closest family; no row when there is
 -- none.
-create or replace function limit_of(key text) returns task_limit language plpgsql stable as $$
-declare
-    owner uuid := substr(key, 7, 36)::uuid;
-    word text := substr(key, 44);
-    rule task_limit;
-begin
-    select * into rule from task_limit l where l.project_id = owner and l.name = word;
-    if found then return rule; end if;
-    select * into rule from task_limit l
-     where l.project_id = owner and right(l.name, 1) = '*'
-       and starts_with(word, left(l.name, -1))
-     order by length(l.name) desc limit 1;
-    return rule;
-end $$;
+create or replace function limit_of(key text) returns setof task_limit language sql stable rows 1
+as $$
+    select * from (
+        select l.* from task_limit l
+         where l.project_id = substr(key, 7, 36)::uuid and l.name = substr(key, 44)
+        union all (
+        select l.* from task_limit l
+         where l.project_id = substr(key, 7, 36)::uuid and right(l.name, 1) = '*'
+           and starts_with(substr(key, 44), left(l.name, -1))
+         order by length(l.name) desc)) rule
+     limit 1
+$$;
 
 -- Raises when one of these gates is of a limit that nothing was laid down for.
 create or replace function require_limits(keys text[]) returns void language plpgsql as $$
@@ -29,7 +27,7 @@ declare
 begin
     select substr(key, 44) into missing
       from (select distinct key from unnest(keys) as x (key) where starts_with(key, 'limit:')) k
-     where (limit_of(key)).id is null limit 1;
+     where not exists (select from limit_of(key)) limit 1;
     if found then
         raise exception 'there is no limit %', quote_literal(missing)
             using errcode = 'PD404', detail = missing;
@@ -49,7 +47,7 @@ begin
            and not exists (select from gate g where g.key = any (array[x.key])));
     insert into gate (key, capacity, burst, refill)
     select k.key, capacity_of(l), l.rate_burst, l.rate_seconds / l.rate_count
-      from unnest(missing) as k (key) cross join lateral limit_of(k.key) l
+      from unnest(missing) as k (key) left join lateral limit_of(k.key) l on true
      order by k.key;
 end $$;
 
@@ -88,7 +86,7 @@ begin
     with rule as (
         select k.key, capacity_of(l) as capacity, l.rate_burst as burst,
                l.rate_seconds / l.rate_count as refill
-          from unnest(keys) as k (key) cross join lateral limit_of(k.key) l
+          from unnest(keys) as k (key) left join lateral limit_of(k.key) l on true
     ), before as (
         select g.key, g.burst, g.refill from gate g where g.key = any (keys)
     ), following as (
