@@ -70,7 +70,8 @@ WHOLE := tests/chaos tests/slices/server \
 
 # What says most about another PostgreSQL in little time, and all that depends on which it is.
 SHORTLY := $(addprefix tests/slices/,scheduler/test_settle.py scheduler/test_leases.py \
-  scheduler/test_keeper.py events storage/test_database.py limits queues) tests/upgrade
+  scheduler/test_keeper.py events storage/test_address.py storage/test_database.py limits queues) \
+  tests/upgrade
 ON_POSTGRES := $(addprefix tests/slices/,scheduler tasks storage schedules limits queues events \
   projects principals worker db) tests/upgrade tests/flows
 

@@ -19,6 +19,8 @@ from benchmarks.session import Session, open_session
 from benchmarks.suite import SUITE
 
 INTERRUPTED = 130
+WIDTH = 160
+"""Columns of the table in a file or a pipe."""
 
 
 @dataclass
@@ -82,6 +84,8 @@ def main() -> int:
     usual = [name for name, each in SUITE.items() if each.by_default]
     run = Run(options.names or usual, (PODIUM, *peers), options.quick, out)
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
     status = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:

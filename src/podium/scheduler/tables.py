@@ -167,6 +167,7 @@ wait = sa.Table(
     _column("gate", sa.Text),
     _column("task_id", sa.Uuid),
     *_place(),
+    _column("rank", sa.Double),
     _column("parked", sa.Boolean),
     _column("since", _Time),
 )
