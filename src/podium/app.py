@@ -71,6 +71,8 @@ if TYPE_CHECKING:
 SQL_SLICES = ("podium.events", "podium.scheduler", "podium.tasks", "podium.sessions")
 _HOUR = 3600.0
 _STICKY_DAYS = 30
+_WORKER_CONNECTIONS = 3
+"""Enough for one that is busy. Fifty workers are to get along with one PostgreSQL."""
 """For so long a key that no task had keeps its agent."""
 
 
@@ -108,11 +110,13 @@ class Core:
             await self.exporting.close()
 
 
-def build_core(settings: Settings, process: str = "api") -> Core:
-    """Everything but the doors, for the process of this name. Connects when first used."""
+def build_core(settings: Settings, process: str = "api", connections: int | None = None) -> Core:
+    """Everything but the doors, for the process of this name. Connects when first used, and keeps
+    so many connections to PostgreSQL, or all that it makes, while they are not used."""
     database = Database(
         _url(settings, "database_url"),
         pool_size=settings.database_pool_size,
+        kept=connections,
         slow_seconds=settings.slow_query_seconds,
     )
     valkey = Valkey(_url(settings, "valkey_url"))
@@ -312,7 +316,7 @@ async def run_worker(settings: Settings, stop: asyncio.Event, hurry: asyncio.Eve
 
     This process ends when a step of an agent in it outlasts the worker's lease.
     """
-    core = build_core(settings, settings.worker_name)
+    core = build_core(settings, settings.worker_name, _WORKER_CONNECTIONS)
     around = Surroundings(
         database=core.database,
         runtimes=core.runtimes,

@@ -16,14 +16,18 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from podium import app as composition
 from podium.events import store as events
 from podium.events.model import Cursor
+from podium.kernel.settings import Settings
+from podium.schedules.clock import ScheduleClock
 from podium.storage.address import Address
 from podium.storage.database import Database
 from podium.storage.embedded.cluster import required_programs
 from podium.storage.migrate import migrate, require_migrated
+from podium.tasks.service import TaskService
 from servers import ValkeyProcess
 from slices.db.flight import Flight, engine_on, land
 from slices.scheduler.engine import Engine
@@ -89,16 +93,34 @@ def _xid(told: dict[str, Any]) -> int:
 
 
 def test_there_are_former_versions() -> None:
-    assert len(FORMER) >= 2
+    assert len(FORMER) >= 4
 
 
 async def test_work_in_flight_ends_exactly_once(former: Former) -> None:
     await migrate(former.database, composition.SQL_SLICES)
     await require_migrated(former.database, composition.SQL_SLICES)
     await land(former.engine, former.flight)
-    [schedule] = await former.database.call("select name, paused, fires_at from schedule")
-    assert (schedule["name"], schedule["paused"]) == ("pulse", False)
-    assert schedule["fires_at"] is not None
+
+
+async def test_a_schedule_fires_once_for_the_times_that_passed(
+    former: Former, settings: Settings, tmp_path: Path
+) -> None:
+    if not former.told.get("schedules"):
+        return  # it had none yet, or one that starts nothing
+    await migrate(former.database, composition.SQL_SLICES)
+    url = SecretStr(former.database.address.url.render_as_string(hide_password=False))
+    core = composition.build_core(settings.model_copy(update={"database_url": url}))
+    tasks = TaskService(
+        core.database, core.scheduler, core.agents, core.artifacts, max_payload_bytes=100_000
+    )
+    clock = ScheduleClock(core.database, core.scheduler, tasks)
+    past = "now() - interval '3 hours'"
+    await former.engine.run(f"update schedule set next_at = {past}, fires_at = {past}")
+    while await clock.ring() == 0.0:
+        pass
+    await core.close()
+    [fired] = await former.engine.run("select task_id from firing where outcome = 'started'")
+    assert await former.engine.state(fired.task_id) == "ready"
 
 
 async def test_readers_of_events_go_on_where_they_were(former: Former) -> None:

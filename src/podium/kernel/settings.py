@@ -95,7 +95,10 @@ class Settings(BaseSettings):
         "Unset: the embedded server.",
     )
     database_pool_size: int = Field(
-        default=10, ge=2, le=200, description="Connections that one process keeps to PostgreSQL."
+        default=10,
+        ge=2,
+        le=200,
+        description="Most connections of one process to PostgreSQL; an idle worker keeps 4.",
     )
 
     host: str = Field(default="127.0.0.1", description="Address that the API listens on.")

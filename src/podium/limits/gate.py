@@ -40,7 +40,6 @@ def _sentence(wait: GateWait, rule: store.Rule) -> str:
         told.append(f"{wait.used} of {rule.concurrency} tasks run or are ready")
     if rule.rate is not None and rule.starts_left < 1:
         told.append(f"{rate_text(rule.rate)} may start")
-    come = "1 other task comes" if wait.ahead == 1 else f"{wait.ahead} other tasks come"
     if wait.ahead:
-        told.append(f"{come} first")
+        told.append(wait.others)
     return f"It waits for the limit {name_in(wait.key)}: {', and '.join(told) or 'it is next'}."

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +17,12 @@ nothing (``sql/9_lanes.sql``)."""
 
 @dataclass(frozen=True, slots=True)
 class GateWait:
-    """A task that queues at a gate: what it takes, and the gate's counter at this moment."""
+    """A task that queues at a gate: what it takes, and the gate's counter at this moment.
+
+    ``ahead`` is how many come first, counted up to ``most_ahead``.
+    """
+
+    most_ahead: ClassVar[int] = 1000
 
     key: str
     task_id: UUID
@@ -26,6 +31,14 @@ class GateWait:
     capacity: int
     ahead: int
     since: datetime
+
+    @property
+    def others(self) -> str:
+        """Who comes first, as part of a sentence."""
+        if self.ahead == 1:
+            return "1 other task comes first"
+        count = f"at least {self.ahead}" if self.ahead == self.most_ahead else str(self.ahead)
+        return f"{count} other tasks come first"
 
 
 class Gate(Protocol):

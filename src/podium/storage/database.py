@@ -108,7 +108,8 @@ class Database:
 
     ``address.pooled`` says that a transaction pooler stands between: what is set or prepared then
     lasts for one transaction, and each statement by itself takes a second round trip.
-    Statements that take longer than ``slow_seconds`` are logged; 0 logs none.
+    Statements that take longer than ``slow_seconds`` are logged; 0 logs none. Of its ``pool_size``
+    connections it keeps ``kept`` while they are not used, or all of them.
     """
 
     def __init__(
@@ -116,11 +117,15 @@ class Database:
         url: str,
         *,
         pool_size: int = 10,
+        kept: int | None = None,
         patience: float | None = _PATIENCE_SECONDS,
         slow_seconds: float = 0,
     ) -> None:
         self.address = Address.parse(url)
-        self.engine = _create_engine(self.address, pool_size, patience, slow_seconds or math.inf)
+        kept = min(pool_size, kept or pool_size)
+        self.engine = _create_engine(
+            self.address, kept, pool_size - kept, patience, slow_seconds or math.inf
+        )
         if slow_seconds:
             slow.watch(self.engine.sync_engine, slow_seconds)
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
@@ -191,7 +196,7 @@ async def call_in(conn: AsyncConnection, statement: str, *args: Any) -> Sequence
 
 
 def _create_engine(
-    address: Address, pool_size: int, patience: float | None, slow_seconds: float
+    address: Address, kept: int, more: int, patience: float | None, slow_seconds: float
 ) -> AsyncEngine:
     async def connect(**_: object) -> Any:
         made = await address.connect(patience=patience)
@@ -200,8 +205,8 @@ def _create_engine(
 
     return create_async_engine(
         address.url.set(drivername="postgresql+asyncpg"),
-        pool_size=pool_size,
-        max_overflow=0,
+        pool_size=kept,
+        max_overflow=more,
         pool_use_lifo=True,  # few busy connections: each has plans and caches of its own to warm
         pool_timeout=30,
         json_serializer=_to_json,

@@ -14,7 +14,6 @@ from podium.scheduler.tables import attempt, blocked, dependency, gate, need, ta
 from podium.tasks.model import Blocker
 
 _DEPENDENCIES_MOST = 100
-_AHEAD_MOST = 1000
 
 
 async def blockers(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) -> list[Blocker]:
@@ -93,7 +92,7 @@ async def _waits(conn: AsyncConnection, task_id: UUID, gates: Sequence[Gate]) ->
         units=row.units,
         used=row.used,
         capacity=row.capacity,
-        ahead=await scheduling.count_ahead(conn, task_id, _AHEAD_MOST),
+        ahead=await scheduling.count_ahead(conn, task_id, GateWait.most_ahead),
         since=row.since,
     )
     kind = "parked" if row.parked else "gate"
@@ -139,9 +138,7 @@ def _counter(waiting: GateWait) -> str:
         return f"It waits for {waiting.key}, which lets nobody through: signal it, or widen it."
     units = "1 unit" if waiting.units == 1 else f"{waiting.units} units"
     taken = f"{waiting.used} of {waiting.capacity} are taken"
-    count = f"at least {waiting.ahead}" if waiting.ahead == _AHEAD_MOST else str(waiting.ahead)
-    come = "1 other task comes" if waiting.ahead == 1 else f"{count} other tasks come"
-    first = f", and {come} first" if waiting.ahead else ""
+    first = f", and {waiting.others}" if waiting.ahead else ""
     return f"It waits for {units} of {waiting.key}: {taken}{first}."
 
 

@@ -30,7 +30,7 @@ async def blockers(conn: AsyncConnection, row: Any) -> list[Blocker]:
     if ahead := await scheduling.count_ahead(conn, row.id, _AHEAD_MOST):
         count = f"At least {ahead}" if ahead == _AHEAD_MOST else str(ahead)
         come = "task comes" if ahead == 1 else "tasks come"
-        detail = f"{count} {come} before it in its queue, by priority, then age."
+        detail = f"{count} {come} before it, for the same queue and agents, by priority, then age."
         found.append(Blocker(kind="behind", detail=detail))
     return found
 

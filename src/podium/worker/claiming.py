@@ -21,6 +21,8 @@ _CLAIM_SECONDS = 10.0
 _IDLE_SECONDS = (0.5, 5.0)
 """An idle worker looks by itself this often at first and at last, while it can be woken."""
 _BLIND_SECONDS = 0.25
+_FULL_SECONDS = 0.1
+"""How often one whose processes are all in use looks for a wake-up that nobody else took."""
 
 
 class Claiming:
@@ -155,12 +157,18 @@ class Claiming:
                 self.under_way = None
 
     async def _be_woken(self) -> None:
-        """Take wake-ups while there is room; pass one on that came too late."""
+        """Take wake-ups while there is room; pass one on that came too late. One that has no
+        process free does not stand in line with those who have: what is there may need one."""
         keys = [f"{WORK_LIST}:{name}" for name in self._queues or ("",)]
         while True:
             await self._room.wait()
-            if await self._wakeups.valkey.pop(keys, 5):
+            if self._attempts.process_room() <= 0:
+                await asyncio.sleep(_FULL_SECONDS)
+                if any(await self._wakeups.valkey.send([("LPOP", key) for key in keys])):
+                    self._look.set()
+            elif await self._wakeups.valkey.pop(keys, 5):
                 if self._attempts.room() <= 0:
-                    self._wakeups.work(self._queues)
                     self._room.clear()
+                if self._attempts.room() <= 0 or self._attempts.process_room() <= 0:
+                    self._wakeups.work(self._queues)
                 self._look.set()

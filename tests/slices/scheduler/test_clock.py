@@ -116,6 +116,21 @@ async def test_a_task_that_waits_past_its_deadline_fails(engine: Engine, worker:
     assert (await engine.error(ready))["message"] == "The task had not ended at its deadline."
 
 
+async def test_a_deadline_that_passed_while_it_ran_holds_when_its_worker_dies(
+    engine: Engine, worker: UUID
+) -> None:
+    task = await engine.submit(deadline=datetime.now(UTC) + SOON)
+    child = await engine.submit(after=[task])
+    await engine.claim(worker)
+    assert await _pass_deadlines(engine) == 1
+    assert await engine.state(task) == "running"
+    await engine.die(worker)
+    assert await engine.state(task) == "ready"
+    assert 0 < (await upkeep.next_due(engine.database) or 0) <= 5
+    assert await engine.expire() == 1
+    assert await engine.states(task, child) == ["failed", "cancelled"]
+
+
 async def test_a_deadline_holds_beyond_the_queue_timeout(engine: Engine, worker: UUID) -> None:
     task = await engine.submit(deadline=datetime.now(UTC) + SOON, queue_timeout=60)
     [claimed] = await engine.claim(worker)

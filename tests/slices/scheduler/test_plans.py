@@ -156,7 +156,9 @@ async def test_nothing_on_the_hot_path_scans_a_table(database: Database) -> None
     for _ in range(3):
         await _use_everything(engine)
     after = await _statistics(engine)
-    assert {name: after[name][0] - before[name][0] for name in after} == dict.fromkeys(after, 0)
+    scanned = {name: after[name][0] - before[name][0] for name in after}
+    # A rate that is changed and the hourly chore read all needs, once.
+    assert scanned == dict.fromkeys(after, 0) | {"need": 3 * 2}
     assert all(after[name][1] > before[name][1] for name in ("task", "ready", "running", "wait"))
 
 

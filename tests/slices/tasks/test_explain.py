@@ -65,7 +65,7 @@ async def test_its_queue_lets_nothing_start(own_desk: Desk) -> None:
     assert slow[1].startswith("Queue default starts 1 task in 30 s; the next one at 20")
     await desk.call("DELETE", "queues/default", 204)
     assert await blockers(desk, await desk.create()) == [
-        ("behind", "1 task comes before it in its queue, by priority, then age.")
+        ("behind", "1 task comes before it, for the same queue and agents, by priority, then age.")
     ]
 
 
@@ -153,7 +153,10 @@ async def test_the_agent_is_busy_and_others_come_first(own_desk: Desk) -> None:
     await occupy(desk, worker)
     await desk.create(priority=1)
     task = await desk.create()
-    one = ("behind", "1 task comes before it in its queue, by priority, then age.")
+    one = (
+        "behind",
+        "1 task comes before it, for the same queue and agents, by priority, then age.",
+    )
     assert await blockers(desk, task) == [one]
     await occupy(desk, worker)
     await desk.create(priority=-1)
@@ -161,7 +164,7 @@ async def test_the_agent_is_busy_and_others_come_first(own_desk: Desk) -> None:
     await desk.create(priority=2)
     assert await blockers(desk, task) == [
         ("agent_busy", "Agent echo runs 2 of at most 2 tasks."),
-        ("behind", "2 tasks come before it in its queue, by priority, then age."),
+        ("behind", "2 tasks come before it, for the same queue and agents, by priority, then age."),
     ]
 
 

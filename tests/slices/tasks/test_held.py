@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from podium.scheduler.gates import GateWait
 from podium.scheduler.model import Need, NewTask
 from podium.scheduler.service import Scheduler
-from podium.tasks import held
 from slices.tasks.conftest import Desk, blockers
 
 
@@ -116,7 +115,7 @@ async def test_a_long_queue_at_a_gate_is_not_counted_to_its_end(
 ) -> None:
     desk = own_desk
     app.state.services[Scheduler].gates = (Keys(),)
-    monkeypatch.setattr(held, "_AHEAD_MOST", 3)
+    monkeypatch.setattr(GateWait, "most_ahead", 3)
     tasks = [await desk.create(title="pool:b 1") for _ in range(5)]
     async with desk.database.transaction() as conn:
         await app.state.services[Scheduler].set_capacity(conn, {"pool:b": 1})

@@ -71,6 +71,19 @@ async def _signalled(shop: Shop) -> UUID:
     return task
 
 
+async def _let_in_by_its_agent(shop: Shop) -> UUID:
+    """It was ready all along, and another worker than the one that made room can run it."""
+    await shop.engine.add_agent("sleep", limit=1)
+    async with shop.worker(queues=("cpu",)):
+        first = await shop.submit("sleep", 0.6, queue="cpu")
+        await shop.until(lambda: shop.rows("running", first))
+        second = await shop.submit("sleep", 0, queue="gpu")
+        await asyncio.sleep(0.3)
+        await _is_waiting(shop, 2)
+        await shop.ended(second, 3)
+    return second
+
+
 async def _edited(shop: Shop) -> UUID:
     async def edit(conn: AsyncConnection, _task: UUID) -> None:
         shop.engine.scheduler.feed_after(conn)
@@ -106,6 +119,7 @@ async def _let_start(shop: Shop, change: Change) -> UUID:
         _retried,
         _signalled,
         _put_first,
+        _let_in_by_its_agent,
         _edited,
     ],
 )
@@ -130,6 +144,18 @@ async def test_a_worker_that_is_about_to_stop_takes_no_wake_up_from_others(shop:
                 await asyncio.sleep(0.2)
                 assert (await shop.ended(await shop.submit("echo", n), 2)).output == n
             assert await shop.rows("running", busy)
+
+
+async def test_one_without_a_free_process_leaves_wake_ups_to_others(shop: Shop) -> None:
+    await shop.engine.run("update agent set isolated = true")
+    async with shop.worker(processes=0):
+        async with shop.worker():
+            await _is_waiting(shop)
+            for n in range(4):
+                assert (await shop.ended(await shop.submit("echo", n), 2)).output == n
+                await asyncio.sleep(0.3 * n)
+        await shop.engine.run("update agent set isolated = false")
+        assert (await shop.ended(await shop.submit("echo", 4), 2)).output == 4
 
 
 async def _state(shop: Shop, state: str) -> Any:

@@ -146,7 +146,8 @@ begin
         select f.lane_id, f.place, p.pool, p.isolated, p.free, p.load,
                row_number() over (partition by p.pool, p.isolated order by f.place) as n
           from line f
-          join pool p on f.lane_id = any (p.pool)
+          join (select x.*, u.lane_id from pool x, unnest(x.pool) as u (lane_id)) p
+            on p.lane_id = f.lane_id
          where f.room is null or f.nth <= f.room
     ), taken as (
         select distinct on (o.place) o.lane_id, o.place, o.pool, o.isolated

@@ -1,6 +1,7 @@
 -- Ends attempts. Everything is fenced by (task, attempt, worker): a stale attempt changes nothing,
 -- and the first committed end of a task wins. Returns the tasks for which the report counted, and
--- on each row how many other tasks became ready by it all.
+-- on each row how many other tasks became ready by it all; at least one where a ready one may have
+-- waited for the room that is left.
 --
 -- how: succeeded, failed, cancelled, dead (the task ends); retry (again after delays seconds);
 -- released (handed back by a draining worker: again, nothing counted); parked (waits for the
@@ -72,7 +73,7 @@ create or replace function end_attempts(
 #variable_conflict use_column
 declare
     ended uuid[]; freed uuid[]; back ready[]; keys text[] := '{}';
-    pauses float8[]; parks text[];
+    pauses float8[]; parks text[]; agents uuid[]; lanes int[];
 begin
     with report as (
         select * from unnest(ids, attempts, hows, outputs, errors, delays, park_keys, usages)
@@ -126,8 +127,9 @@ begin
            array_agg(task_id) filter (where gated and how <> 'parked'),
            array_agg(place_of(task_id, lane_id, priority, attempt,
                               failures + (how = 'retry')::int, losses + (how = 'lost')::int, gated))
-               filter (where not is_end(how))
-      into settled, outcomes, pauses, parks, ended, freed, back from live;
+               filter (where not is_end(how)),
+           array_agg(distinct agent_id), array_agg(distinct lane_id)
+      into settled, outcomes, pauses, parks, ended, freed, back, agents, lanes from live;
     readied := 0;
     if ended is not null then
         readied := release_dependents(ended);
@@ -142,6 +144,18 @@ begin
         keys := keys || put_back(back, settled, outcomes, pauses, parks);
     end if;
     readied := readied + serve_gates(keys);
+    if readied = 0 and exists (select from ready) and makes_room(agents, lanes) then
+        readied := 1;
+    end if;
+end $$;
+
+-- Whether the end of attempts by these agents, of these lanes, may let a ready task start, perhaps
+-- at a worker that could not have begun it before.
+create or replace function makes_room(agents uuid[], lanes int[]) returns boolean
+language plpgsql as $$
+begin
+    return exists (select from agent where id = any (agents) and max_concurrency is not null)
+        or queues_limited(lanes);
 end $$;
 
 create or replace function is_end(how text) returns boolean language sql immutable as $$

@@ -297,11 +297,14 @@ begin
     )
     select array_agg(task_id) into due from gone;
     if due is null then return 0; end if;
-    -- Those that began before their queue timeout have a deadline at most.
+    -- Those that began before their queue timeout have a deadline at most. One that runs at its
+    -- deadline is looked at again: its worker may die before it has ended it.
     insert into expiry (task_id, expires_at)
-    select id, (spec ->> 'deadline')::timestamptz
-      from task where id = any (due) and outcome is null
-                  and (spec ->> 'deadline')::timestamptz > moment;
+    select t.id, greatest(x.deadline, moment + interval '5 s')
+      from task t cross join lateral (select (t.spec ->> 'deadline')::timestamptz as deadline) x
+     where t.id = any (due) and t.outcome is null
+       and (x.deadline > moment or x.deadline is not null and exists (
+            select from running r where r.task_id = any (array[t.id])));
     late := array(
         select t.id from task t
          where t.id = any (due) and t.outcome is null

@@ -100,23 +100,41 @@ begin
     perform serve_gates(keys);
 end $$;
 
+-- What tasks need of these gates. All needs are read for it, once: it is asked seldom, and an index
+-- would cost each task.
+create or replace function needs_of(keys text[]) returns setof need language plpgsql stable rows 1000
+set enable_hashjoin = on set enable_nestloop = off as $$
+begin
+    return query select n.* from unnest(keys) as k (key) join need n on n.gate = k.key;
+end $$;
+
 -- Begins the rates of these gates anew.
-create or replace function restart_rates(keys text[]) returns void language plpgsql as $$
+create or replace function restart_rates(keys text[]) returns void language plpgsql
+set enable_hashjoin = on as $$
 #variable_conflict use_column
+declare
+    holders uuid[]; gates text[];
 begin
     delete from spent where gate = any (keys);
-    update need n
-       set started = not exists (
-            select from task t join ready r on r.lane_id = t.lane_id and r.priority = t.priority
-                                           and r.task_id = t.id
-             where t.id = n.task_id)
-     where n.gate = any (keys) and n.held;
+    select array_agg(task_id), array_agg(gate) into holders, gates from needs_of(keys) where held;
+    with holding as (
+        update need n
+           set started = not exists (
+                select from task t join ready r on r.lane_id = any (array[t.lane_id])
+                                               and r.priority = any (array[t.priority])
+                                               and r.task_id = any (array[t.id])
+                 where t.id = any (array[n.task_id]))
+          from unnest(holders, gates) as h (task_id, gate)
+         where n.task_id = any (array[h.task_id]) and n.gate = h.gate
+        returning n.gate, n.units, n.started
+    ), out as (
+        select gate, sum(units) as units from holding where not started group by gate
+    )
     update gate g
        set spent = 0, wakes_at = null,
-           taken = case when g.burst is null then 0 else coalesce((
-                select sum(n.units) from need n
-                 where n.gate = any (array[g.key]) and n.held and not n.started), 0) end
-     where g.key = any (keys);
+           taken = case when g.burst is null then 0 else coalesce(o.units, 0) end
+      from unnest(keys) as k (key) left join out o on o.gate = k.key
+     where g.key = any (array[k.key]);
 end $$;
 
 -- Counts the attempts that began, and gives back the starts that came back since.
@@ -197,7 +215,7 @@ begin
                    order by key collate "C" limit most);
     perform refill_gates(keys);
     delete from gate g
-     where g.key = any (keys) and g.taken = 0
-       and not exists (select from need n where n.gate = g.key);
+     where g.key = any (array(select unnest(keys) except select gate from needs_of(keys)))
+       and g.taken = 0;
     return keys[cardinality(keys)];
 end $$;

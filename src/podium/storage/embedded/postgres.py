@@ -35,7 +35,7 @@ listen_addresses = ''
 unix_socket_directories = '{sockets}'
 unix_socket_permissions = 0700
 port = 5432
-max_connections = 200
+max_connections = 300
 password_encryption = 'scram-sha-256'
 
 shared_buffers = '{shared_buffers}MB'
