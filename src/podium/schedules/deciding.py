@@ -55,7 +55,7 @@ def due(schedule: Schedule, now: datetime, most: int = MOST_AT_ONCE) -> Due:
     # So much has passed that what is not made up for is not counted to its end.
     rest = _come(schedule, times.first(schedule.timing, horizon - _TICK), now, most + 1)
     if not rest and schedule.rules.catch_up == "latest":
-        rest = [times.last(schedule.timing, now) or seen[-1]]
+        rest = [times.last(schedule.timing, horizon - _TICK) or seen[-1]]
     to_start, _ = _split(schedule, rest[:most], now)
     skipped = [at for at in seen if at not in set(to_start)]
     next_at = rest[most] if len(rest) > most else _after(schedule, rest or [horizon - _TICK])

@@ -323,9 +323,10 @@ def _fires(schedule: Schedule, at: datetime | None) -> Schedule:
 
 
 def _replanned(before: Schedule, changed: Schedule, now: datetime) -> Schedule:
-    """The changed schedule with its next time, which stays if it is one of its times still."""
+    """The changed schedule with its next time, which stays if it is one of its times still. One
+    that was paused or had ended has none, and may have again."""
     spread = replace(before.timing, jitter=changed.timing.jitter, ends_at=changed.timing.ends_at)
-    if spread != changed.timing or before.rules.paused != changed.rules.paused:
+    if before.next_at is None or changed.rules.paused or spread != changed.timing:
         return _planned(changed, now)
     return _fires(changed, before.next_at)
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import islice
+from itertools import takewhile
 from typing import cast
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -13,19 +13,14 @@ from cronsim import CronSim, CronSimError
 
 from podium.kernel.errors import InvalidInput
 from podium.kernel.fields import closest
+from podium.schedules import cron
 from podium.schedules.model import Timing
 
-_SECOND = timedelta(seconds=1)
 _LAST_YEAR = 9000
 
 
 def after(timing: Timing, moment: datetime) -> Iterator[datetime]:
-    """The times after a moment, in order.
-
-    Clock changes: a cron time that is skipped in spring comes right after the gap, and one that
-    comes twice in autumn counts the first time; expressions that run through hours or minutes
-    (``*``) keep their pace.
-    """
+    """The times after a moment, in order."""
     if timing.starts_at is not None:
         moment = max(moment, timing.starts_at - timedelta(microseconds=1))
     source = _cron(timing, moment) if timing.cron else _intervals(timing, moment)
@@ -45,7 +40,7 @@ def last(timing: Timing, moment: datetime) -> datetime | None:
     if timing.ends_at is not None:
         moment = min(moment, timing.ends_at)
     if timing.cron:
-        found = _last_of_cron(timing, moment)
+        found = cron.last(timing.cron, _zone(timing.timezone), moment)
     else:
         found = _interval(timing, _steps(timing, moment))
     earliest = timing.starts_at or (found if timing.cron else timing.anchor)
@@ -132,21 +127,8 @@ def _zones() -> frozenset[str]:
 
 
 def _cron(timing: Timing, moment: datetime) -> Iterator[datetime]:
-    local = moment.astimezone(_zone(timing.timezone))
-    for found in CronSim(cast("str", timing.cron), local):
-        time = found.astimezone(UTC)
-        if time.year > _LAST_YEAR:
-            return
-        if time > moment:  # the hour that comes twice brings times again that have passed
-            yield time
-
-
-def _last_of_cron(timing: Timing, moment: datetime) -> datetime | None:
-    # It searches from whole seconds, and leaves out the one that it begins with.
-    local = (moment + _SECOND).astimezone(_zone(timing.timezone))
-    backwards = CronSim(cast("str", timing.cron), local, reverse=True)
-    times = (found.astimezone(UTC) for found in islice(backwards, 10))
-    return next((time for time in times if time <= moment), None)
+    found = cron.after(cast("str", timing.cron), _zone(timing.timezone), moment)
+    return takewhile(lambda at: at.year <= _LAST_YEAR, found)
 
 
 def _intervals(timing: Timing, moment: datetime) -> Iterator[datetime]:

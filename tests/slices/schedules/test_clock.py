@@ -310,3 +310,25 @@ async def test_a_change_leaves_times_that_have_come_where_it_can(desk: Desk) -> 
     assert await desk.fired() == [("missed", None)]
     told = [data["fields"] for kind, data in await desk.events() if kind == "schedule.updated"]
     assert told == [["jitter", "note"], ["every"]]
+
+
+async def test_one_that_ended_goes_on_with_what_is_to_come_when_its_end_is_moved(
+    desk: Desk,
+) -> None:
+    await desk.make(catch_up="all", overlap="allow_all")
+    for fired, later in enumerate((timedelta(days=1), None), start=1):
+        await desk.let_pass(1)
+        await desk.run("update schedule set ends_at = next_at")
+        await desk.ring()
+        assert (await desk.change("s", note=f"ended {fired}")).next_at is None
+        # Times that passed after the end are not made up for.
+        rows = await desk.run(
+            "update schedule set anchor = anchor - interval '5 hours'"
+            " returning clock_timestamp(), anchor"
+        )
+        now, anchor = rows[0]
+        changed = await desk.change("s", ends_at=later and now + later)
+        assert changed.next_at == anchor + timedelta(hours=6) > now
+        await desk.ring()
+        assert await desk.fired() == [("started", "ready")] * fired
+    assert await desk.clock.ring() == pytest.approx(3600, abs=60)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from podium.kernel.ids import uuid7
-from podium.schedules import deciding
+from podium.schedules import deciding, times
 from podium.schedules.deciding import MOST_AT_ONCE
 from podium.schedules.model import CatchUp, Earlier, Firing, Overlap, Rules, Schedule, Timing
 
@@ -94,6 +94,17 @@ def test_very_many_late_times_come_in_parts_or_as_one() -> None:
     assert "At least 501 times" in (come.missed.detail or "")
 
 
+def test_the_latest_of_very_many_has_come_by_its_own_delay() -> None:
+    schedule = hourly(NOON, "latest")
+    schedule = replace(schedule, timing=replace(schedule.timing, jitter=1800))
+    held = NOON + 2000 * HOUR
+    comes = held + times.jitter(schedule.id, schedule.timing, held)
+    early = deciding.due(schedule, comes - timedelta(seconds=1))
+    assert (early.to_start, early.next_at) == ([held - HOUR], held)
+    later = deciding.due(replace(schedule, next_at=held), comes)
+    assert (later.to_start, later.next_at) == ([held], held + HOUR)
+
+
 def test_it_ends() -> None:
     come = deciding.due(hourly(NOON, "all", ends_at=NOON + HOUR), NOON + 9 * HOUR)
     assert (come.to_start, come.next_at) == ([NOON, NOON + HOUR], None)
@@ -149,24 +160,35 @@ def test_one_that_waits_is_enough_for_buffer_one() -> None:
     some.sampled_from(["skip", "latest", "all"]),
     some.sampled_from([None, 0.0, 50.0, 10_000.0]),
     some.lists(some.floats(0, 20_000), min_size=1, max_size=6),
+    some.sampled_from([2, 200]),
 )
 @settings(deadline=None)
 def test_each_time_is_gone_through_once(
-    every: float, jitter: float, catch_up: CatchUp, window: float | None, waits: list[float]
+    every: float,
+    jitter: float,
+    catch_up: CatchUp,
+    window: float | None,
+    waits: list[float],
+    most: int,
 ) -> None:
-    """Whenever it is looked at: what is started is in order and started once; the next time comes
+    """Whenever it is looked at: what is started has come, in order and once; the next time comes
     after all that; and with ``all`` nothing is left out."""
     timing = Timing(None, every, "UTC", NOON, jitter=jitter)
     first = NOON + timedelta(seconds=every)
     schedule = replace(hourly(first, catch_up, window=window), timing=timing)
+
+    def moved(at: datetime) -> datetime:
+        return at + times.jitter(schedule.id, timing, at)
+
     now, started = NOON, list[datetime]()
     for wait in waits:
         now += timedelta(seconds=wait)
         for _ in range(10):
-            come = deciding.due(schedule, now, 200)
+            come = deciding.due(schedule, now, most)
             assert come.next_at
             assert come.next_at >= (schedule.next_at or NOON)
             assert all(at < come.next_at for at in come.to_start)
+            assert all(moved(at) <= now for at in come.to_start)
             started += come.to_start
             schedule = replace(schedule, next_at=come.next_at)
     assert started == sorted(set(started))
