@@ -4,6 +4,7 @@ import asyncio
 import stat
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -170,6 +171,67 @@ async def test_artifacts_come_along(
     assert file_of(target, task, "kept.txt").read_bytes() == b"content"
     # The directory may be another installation's as well, as the database is a server's.
     assert file_of(target, stranger, "theirs").exists()
+
+
+def in_directory(place: Place, folder: Path) -> Place:
+    url = {"artifact_url": folder.as_uri()}
+    return replace(place, settings=place.settings.model_copy(update=url))
+
+
+async def test_artifacts_may_have_a_file_system_of_their_own(
+    source: Place, target: Place, engine: Engine, tmp_path: Path
+) -> None:
+    task = await engine.submit()
+    await keep(source, engine, task, "x")
+    await back_up(source, tmp_path / "b.tar")
+    with TemporaryDirectory(prefix="podium-test-", dir="/dev/shm") as mounted:
+        (tmp_path / "mounted").symlink_to(mounted)
+        await restore(in_directory(target, tmp_path / "mounted"), tmp_path / "b.tar")
+        assert (Path(mounted) / str(Artifact.of(task, 1, "x"))).read_bytes() == b"1"
+        assert names(Path(mounted)) == {str(task)}
+
+
+async def test_artifacts_that_cannot_be_put_in_place_are_told(
+    source: Place, target: Place, engine: Engine, tmp_path: Path
+) -> None:
+    task = await engine.submit()
+    await keep(source, engine, task, "x")
+    await back_up(source, tmp_path / "b.tar")
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="cannot be kept in"):
+        await restore(in_directory(target, tmp_path / "file"), tmp_path / "b.tar")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / str(task)).touch()  # in the way
+    with pytest.raises(Unavailable, match="The database is restored, and its artifacts cannot be"):
+        await restore(in_directory(target, tmp_path / "kept"), tmp_path / "b.tar")
+    (tmp_path / "kept" / str(task)).unlink()
+    await restore(in_directory(target, tmp_path / "kept"), tmp_path / "b.tar", replacing=True)
+    assert names(tmp_path / "kept") == {str(task)}
+
+
+async def test_what_others_keep_beside_artifacts_stays(home: Path, tmp_path: Path) -> None:
+    """Also where the database is embedded: an artifact directory may be shared."""
+    shared, photo = tmp_path / "shared", tmp_path / "shared" / "photos" / "a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.touch()
+    settings = Settings.model_validate({"home": home, "artifact_url": shared.as_uri()})
+    await commands.migrate(settings, quiet, dry_run=False)
+    await commands.backup(settings, tmp_path / "b.tar", quiet, verify=False)
+    theirs = Artifact.of(uuid7(), 1, "x")
+    await DirectoryStore(shared).put(theirs.task_id, 1, "x", b"1")
+    await commands.restore(settings, tmp_path / "b.tar", quiet, replace=True, dry_run=False)
+    assert photo.exists()
+    assert (shared / str(theirs)).exists()
+
+
+async def test_to_see_whether_a_backup_can_be_restored_makes_nothing(
+    source: Place, tmp_path: Path
+) -> None:
+    await back_up(source, tmp_path / "b.tar")
+    settings = Settings.model_validate({"home": tmp_path / "new"})
+    told = await commands.restore(settings, tmp_path / "b.tar", quiet, replace=False, dry_run=True)
+    assert (told["done"], told["epoch"]) == (False, None)
+    assert not (tmp_path / "new").exists()
 
 
 async def test_files_that_are_not_those_on_record_are_told(
