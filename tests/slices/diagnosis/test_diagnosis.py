@@ -5,20 +5,25 @@ import shutil
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import make_url
 
+from podium import app as composition
 from podium.diagnosis import servers as server_checks
+from podium.diagnosis import store
 from podium.diagnosis.service import CHECKS, DiagnosisService
 from podium.events.live import Feed
-from podium.kernel.ids import uuid7
+from podium.kernel.ids import least_uuid7, uuid7
 from podium.kernel.settings import Settings
 from podium.scheduler import store as scheduling
+from podium.server.db import status
 from podium.storage.database import Database
 from podium.storage.valkey import Valkey
 from servers import ValkeyProcess
@@ -215,6 +220,49 @@ async def test_transactions_that_hold_back_events_or_vacuum(
     assert not any("_transaction_seconds{" in line for line in await metrics(desk))
 
 
+@asynccontextmanager
+async def ordinary_role(database: Database, url: str) -> AsyncGenerator[tuple[str, Database]]:
+    """A role that sees of other roles' sessions what PostgreSQL shows to all."""
+    role, admin = f"role_{uuid4().hex}", await asyncpg.connect(url)
+    await admin.execute(f"create role {role} login password 'word' in role pg_read_all_data")
+    given = make_url(url).set(username=role, password="word")
+    seen = Database(given.render_as_string(hide_password=False))
+    try:
+        yield role, seen
+    finally:
+        await seen.close()
+        await admin.execute(f"drop owned by {role}; drop role {role}")
+        await admin.close()
+
+
+async def test_what_other_roles_do_is_said_not_to_be_visible(
+    prepared: Settings, database: Database, valkey: Valkey, direct_url: str
+) -> None:
+    url = direct_url.format(database.engine.url.database)
+    async with (
+        session(url, "select lock_events()") as other,
+        ordinary_role(database, url) as (role, seen),
+    ):
+        feed = Feed(seen, valkey)
+        service = DiagnosisService(seen, valkey, feed, prepared.data_dir)
+        found = {each.code: each for each in await service.look(tokens=False)}
+        assert f"The role {role} may not see" in found["not_visible"].detail
+        assert found["not_visible"].advice.endswith(f"grant pg_monitor to {role};")
+        assert "events_held_back" not in found
+        feed._behind_since = time.monotonic() - 60
+        held = [each for each in await service.look(tokens=False) if each.outcome == "failed"]
+        assert [each.where for each in held] == [f"process {other.get_server_pid()}"]
+        async with seen.connect() as conn, database.connect() as whole:
+            used, _ = await store.connections(conn)
+            assert abs(used - (await store.connections(whole))[0]) <= 2
+        told = await status.describe(seen, composition.SQL_SLICES)
+        assert told["connections"]["used"] > 2
+        await other.execute(f"grant pg_monitor to {role}")
+        await other.execute("commit")
+        feed._behind_since = None
+        assert [each.code for each in await service.look(tokens=False)] == []
+
+
 async def test_search_and_the_feed_that_lag(
     desk: Desk, services: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,7 +326,11 @@ async def test_dead_tasks(desk: Desk) -> None:
         await desk.until(made, "dead")
     dead = await found(desk, "dead_tasks")
     assert (dead["where"], dead["detail"].split(" of ")[0]) == ("default", "1 task")
-    await desk.call("DELETE", f"tasks/{made['id']}", 204)
+    # It died now, whenever it was made.
+    old = UUID(int=least_uuid7(datetime.now(UTC) - timedelta(days=2)).int | 7)
+    await desk.run("update task set id = :old where id = :id", old=old, id=made["id"])
+    assert (await found(desk, "dead_tasks"))["where"] == "default"
+    await desk.run("update task set finished_at = now() - interval '2 days' where id = :o", o=old)
     assert await codes(desk) == set()
 
 
