@@ -9,6 +9,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import make_url
 
 from buckets import S3
 from podium import app as composition
@@ -389,6 +391,28 @@ async def test_a_copy_that_breaks_off_is_not_committed(
     with pytest.raises(Unavailable, match="pg_restore failed"):
         await restore(target, tmp_path / "b.tar")
     assert await target.database.call("select 1 from pg_tables where schemaname = 'public'") == []
+
+
+async def test_of_several_hosts_that_one_is_copied_that_answers(
+    source: Place,
+    target: Place,
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def several(place: Place) -> Place:
+        url = make_url(place.url)
+        host = f"{url.host}:{url.port or 5432}" if url.host else url.query["host"]
+        query = {**url.query, "host": f"127.0.0.1:1,{host}", "target_session_attrs": "primary"}
+        given = url.set(host=None, port=None, query=query).render_as_string(hide_password=False)
+        return replace(
+            place, settings=place.settings.model_copy(update={"database_url": SecretStr(given)})
+        )
+
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    await engine.submit()
+    await back_up(several(source), tmp_path / "b.tar")
+    assert (await restore(several(target), tmp_path / "b.tar"))["tasks"] == 1
 
 
 async def test_copies_are_made_past_a_pooler(source: Place, tmp_path: Path) -> None:
