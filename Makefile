@@ -73,7 +73,8 @@ SHORTLY := $(addprefix tests/slices/,scheduler/test_settle.py scheduler/test_lea
   scheduler/test_keeper.py events storage/test_address.py storage/test_database.py limits queues) \
   tests/upgrade
 ON_POSTGRES := $(addprefix tests/slices/,scheduler tasks storage schedules limits queues events \
-  projects principals worker db) tests/upgrade tests/flows
+  projects principals worker db sessions templates agents filters applied diagnosis) \
+  tests/upgrade tests/flows
 
 # Files go to whichever process is free, in the order that tests/conftest.py gives them.
 TOGETHER := --dist loadfile --no-loadscope-reorder --numprocesses

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from prometheus_client import disable_created_metrics
+
 from podium.agents import recovery
 from podium.agents import store as agent_store
 from podium.agents.runtime import RuntimeSet
@@ -113,6 +115,7 @@ class Core:
 def build_core(settings: Settings, process: str = "api", connections: int | None = None) -> Core:
     """Everything but the doors, for the process of this name. Connects when first used, and keeps
     so many connections to PostgreSQL, or all that it makes, while they are not used."""
+    disable_created_metrics()  # of each series when it began, which nobody asks for
     database = Database(
         _url(settings, "database_url"),
         pool_size=settings.database_pool_size,

@@ -45,6 +45,8 @@ class Gauges:
             lasting = await diagnosis.sessions(conn, servers.LONG_TRANSACTION_SECONDS)
             metrics.transactions.clear()
             for each in lasting:
+                if each["seconds"] is None:
+                    continue
                 labels = str(each["pid"]), each["program"], each["login"]
                 metrics.transactions.labels(*labels).set(each["seconds"])
             began = time.perf_counter()

@@ -8,7 +8,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    disable_created_metrics,
     generate_latest,
 )
 
@@ -25,7 +24,6 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        disable_created_metrics()
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "podium_http_requests",

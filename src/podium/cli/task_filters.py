@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from podium.cli import completion
-from podium.cli.options import labels, moment
+from podium.cli.failures import Failure
+from podium.cli.options import labels, moment, wrong
 from podium.cli.task_options import State, given
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ Saved = Annotated[
         "--filter",
         "-f",
         metavar="NAME",
-        help="A saved filter to begin with; the other options narrow it.",
+        help="Only what this saved filter matches as well; the other options narrow it.",
         autocompletion=completion.filters,
     ),
 ]
@@ -99,15 +100,41 @@ def query(
 def narrowed(
     client: "Podium", saved: str | None, wanted: "TaskQuery"
 ) -> "tuple[TaskQuery, str | None]":
-    """What a saved filter and the options mean together, and the filter's order; an option takes
-    the place of what the filter says of the same."""
+    """What a saved filter and the options match both, and the filter's order. A usage error where
+    they cannot match the same tasks, or say different things of what one alone can be said of."""
     if saved is None:
         return wanted, None
-    import msgspec
-
     found = client.filters.get(saved)
-    kept = {name: value for name, value in msgspec.to_builtins(found.filter).items() if value}
-    return cast("TaskQuery", {**kept, **wanted}), found.sort
+    both = {name: value for name in _FIELDS if (value := getattr(found.filter, name))}
+    for name, value in wanted.items():
+        both[name] = _both(saved, name, both[name], value) if name in both else value
+    return cast("TaskQuery", both), found.sort
+
+
+_FIELDS = ("state", "agent", "queue", "labels", "search", "created_after", "created_before")
+
+
+def _both(saved: str, name: str, kept: Any, given: Any) -> Any:
+    """The value of a field that is in both."""
+    if name == "state":
+        if states := [state for state in kept if state in given]:
+            return states
+        raise _apart(saved, "--state", " or ".join(kept))
+    if name == "labels":
+        for key, value in kept.items():
+            if given.get(key, value) != value:
+                raise _apart(saved, f"--label {key}=…", f"{key}={value}")
+        return {**kept, **given}
+    if kept != given:
+        raise _apart(saved, f"--{name.replace('_', '-')}", str(kept))
+    return kept
+
+
+def _apart(saved: str, option: str, kept: str) -> Failure:
+    return wrong(
+        f"The filter {saved!r} and {option} say different things: the filter says {kept}.",
+        "Options narrow a saved filter. Leave one of the two away.",
+    )
 
 
 def arguments(wanted: "TaskQuery") -> dict[str, Any]:

@@ -58,7 +58,7 @@ class TaskQuery(TypedDict):
     queue: NotRequired[str | None]
     labels: NotRequired[Mapping[str, str]]
     search: NotRequired[str | None]
-    """Words of the title, the labels, the input, the output or the error: all of them, in any order. A `"phrase"` or a path keeps its order, `word*` stands for all words that begin so, `-word` leaves out tasks with it, `or` takes either. Words are known a second or so after the fact."""
+    """Words of the title, the labels, the input, the output or the error: all of them, in any order. A `"phrase"` or a path keeps its order, `wor*` stands for all words that begin so (three characters or more, four times at most), `-word` leaves out tasks with it (eight times at most), `or` takes either. Words are known a second or so after the fact."""
     created_after: NotRequired[datetime | None]
     created_before: NotRequired[datetime | None]
 

@@ -94,6 +94,7 @@ class BulkChanged(Struct, kw_only=True):
 
     matched: list[str]
     changed: list[str]
+    """Those of them that could be changed so, and still matched when they were."""
     next: str | None = None
     """Pass as `cursor` for the next step; null at the end."""
 
@@ -242,7 +243,7 @@ class TaskQuery(Struct, kw_only=True):
     agent: str | None = None
     queue: str | None = None
     search: str | None = None
-    """Words of the title, the labels, the input, the output or the error: all of them, in any order. A `"phrase"` or a path keeps its order, `word*` stands for all words that begin so, `-word` leaves out tasks with it, `or` takes either. Words are known a second or so after the fact."""
+    """Words of the title, the labels, the input, the output or the error: all of them, in any order. A `"phrase"` or a path keeps its order, `wor*` stands for all words that begin so (three characters or more, four times at most), `-word` leaves out tasks with it (eight times at most), `or` takes either. Words are known a second or so after the fact."""
     created_after: datetime | None = None
     created_before: datetime | None = None
 

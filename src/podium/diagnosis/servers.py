@@ -58,9 +58,12 @@ def clocks(apart: float) -> Iterator[Finding]:
         )
 
 
-def transactions(sessions: Sequence[Any], prepared: Sequence[Any]) -> Sequence[Finding]:
-    """Transactions that hold back the events, or what vacuum may remove."""
-    return bounded([*_sessions(sessions), *_prepared(prepared)])
+def transactions(sessions: Sequence[Any], prepared: Sequence[Any], lag: float) -> Sequence[Finding]:
+    """Transactions that hold back the events, which lag by so many seconds, or what vacuum may
+    remove."""
+    visible = [each for each in sessions if each["seconds"] is not None]
+    hidden = [each for each in sessions if each["seconds"] is None]
+    return bounded([*_sessions(visible), *_hidden(hidden, lag), *_prepared(prepared)])
 
 
 def _sessions(sessions: Sequence[Any]) -> Iterator[Finding]:
@@ -82,6 +85,33 @@ def _sessions(sessions: Sequence[Any]) -> Iterator[Finding]:
             f"{each['program']} of {each['login']} at {each['client']} has been in a transaction "
             f"for {duration(each['seconds'])}{' and does nothing in it' if rests else ''}. {held}",
             f"Have it end, or end it: select pg_terminate_backend({each['pid']});",
+        )
+
+
+def _hidden(sessions: Sequence[Any], lag: float) -> Iterator[Finding]:
+    """Of other roles' sessions nobody tells us since when they are in a transaction: those that
+    hold the lock of events are to blame while the feed lags."""
+    for each in sessions:
+        if each["holds_events"] and lag > HOLDS_EVENTS_SECONDS:
+            yield Finding(
+                "transactions",
+                "events_held_back",
+                "failed",
+                f"process {each['pid']}",
+                f"A session of {each['login']} holds the lock of events, which are "
+                f"{duration(lag)} late.",
+                f"Have it end, or end it: select pg_terminate_backend({each['pid']});",
+            )
+    if sessions:
+        own, logins = sessions[0]["own"], sorted({each["login"] for each in sessions})
+        yield Finding(
+            "transactions",
+            "not_visible",
+            "warning",
+            "PostgreSQL",
+            f"The role {own} may not see what sessions of {', '.join(logins[:5])} do: one may be "
+            "in a transaction that holds up vacuum.",
+            f"Let it see them: grant pg_monitor to {own};",
         )
 
 

@@ -66,6 +66,7 @@ class DiagnosisService:
             *servers.transactions(
                 await store.sessions(conn, servers.HOLDS_EVENTS_SECONDS),
                 await store.prepared(conn),
+                self._feed.lag,
             ),
             *servers.feed(self._feed.lag),
             *servers.search(unseen, catching_up=catching_up),

@@ -14,6 +14,7 @@ MOST_COUNTED = 100
 """Waiting tasks of a lane that are counted, and dead ones of a project."""
 _LANES = 500
 _ATTEMPTS = 5000
+_DEAD_MOST = 5000
 _HELD_MOST = 5000
 
 _WAITING = """
@@ -71,6 +72,8 @@ select p.name as project, lane.queue, lane.capabilities, a.name as agent,
           and (cardinality(k.queues) = 0 or lane.queue = any (k.queues))
           and k.runtimes && m.runtimes) s
 """
+# Of sessions of other roles all may see the process, the role, the database and the locks; the rest
+# is null but for those who may read all statistics.
 _SESSIONS = """
 select a.pid, coalesce(nullif(a.application_name, ''), 'unnamed') as program,
        coalesce(a.usename, '?') as login, coalesce(host(a.client_addr), 'this machine') as client,
@@ -79,19 +82,24 @@ select a.pid, coalesce(nullif(a.application_name, ''), 'unnamed') as program,
                 where k.pid = a.pid and k.locktype = 'advisory' and k.granted
                   and k.classid = 1886348393 and k.objid = 1
                   and k.database = (select oid from pg_database
-                                     where datname = current_database())) as holds_events
+                                     where datname = current_database())) as holds_events,
+       current_user as own
   from pg_stat_activity a
  where a.datname = current_database() and a.pid <> pg_backend_pid()
-   and a.backend_type = 'client backend' and a.xact_start is not null
-   and a.xact_start < clock_timestamp() - make_interval(secs => $1)
- order by a.xact_start limit 50
+   and (a.backend_type = 'client backend'
+        and a.xact_start < clock_timestamp() - make_interval(secs => $1)
+        or a.backend_type is null and a.usename is not null
+           and not pg_has_role(current_user, 'pg_read_all_stats', 'usage'))
+ order by a.xact_start nulls last, holds_events desc limit 50
 """
 _PREPARED = """
 select gid, extract(epoch from clock_timestamp() - prepared)::float8 as seconds
   from pg_prepared_xacts where database = current_database() order by prepared limit 20
 """
 _CONNECTIONS = """
-select (select count(*) from pg_stat_activity where backend_type = 'client backend') as used,
+select (select count(*) from pg_stat_activity
+         where usename is not null and coalesce(backend_type, 'client backend') = 'client backend')
+         as used,
        current_setting('max_connections')::int as most
 """
 _SEARCH_LAG = """
@@ -137,8 +145,9 @@ select p.name as project, d.n
   from project p
  cross join lateral (
        select count(*) as n from (
-            select from task where project_id = p.id and outcome = 'dead' and id > $1
-             order by id desc limit $2) x) d
+            select from (select finished_at from task
+                          where project_id = p.id and outcome = 'dead' order by id desc limit $3) x
+             where finished_at > $1 limit $2) y) d
  where d.n > 0 order by p.name limit 100
 """
 _HELD = """
@@ -174,7 +183,8 @@ async def waiting(conn: AsyncConnection) -> Sequence[Any]:
 
 
 async def sessions(conn: AsyncConnection, seconds: float) -> Sequence[Any]:
-    """Sessions in this database whose transaction has lasted for longer."""
+    """Sessions in this database whose transaction has lasted for longer. Behind them, without
+    ``seconds``, those of which our role may not see whether they are in one."""
     return await call_in(conn, _SESSIONS, seconds)
 
 
@@ -210,8 +220,8 @@ async def failing(
 
 
 async def dead(conn: AsyncConnection, since: datetime) -> Sequence[Any]:
-    """Projects with dead tasks that were made since then."""
-    return await call_in(conn, _DEAD, least_uuid7(since), MOST_COUNTED)
+    """Projects with tasks that died since then, of the newest so many dead ones."""
+    return await call_in(conn, _DEAD, since, MOST_COUNTED, _DEAD_MOST)
 
 
 async def held(conn: AsyncConnection) -> Sequence[Any]:

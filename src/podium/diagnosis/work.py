@@ -82,7 +82,7 @@ def _dead(each: Any) -> Finding:
         "dead_tasks",
         "warning",
         project,
-        f"{said} of the project {project} that came within a day used up retries or workers.",
+        f"{said} of the project {project} used up retries or workers within a day.",
         f"Mend the cause, then: podium task bulk redrive -p {project}.",
     )
 

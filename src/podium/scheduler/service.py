@@ -235,6 +235,11 @@ class Scheduler:
         await store.progress(self._database, worker_id, said)
         self._wakeups.feed()
 
+    async def hold(self, conn: AsyncConnection, ids: Sequence[UUID]) -> None:
+        """Hold tasks where they are until the transaction ends: what is judged of them then is so
+        when they are changed. Must come before anything else that the transaction locks."""
+        await store.hold_still(conn, ids)
+
     async def cancel(
         self, conn: AsyncConnection, ids: Sequence[UUID], who: str, reason: str
     ) -> dict[UUID, str]:

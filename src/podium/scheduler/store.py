@@ -223,6 +223,12 @@ async def hold_waiting(conn: AsyncConnection, task_id: UUID) -> bool:
     return rows[0]["held"]
 
 
+async def hold_still(conn: AsyncConnection, ids: Sequence[UUID]) -> None:
+    """Hold tasks where they are until the transaction ends. Must come before anything else that
+    the transaction locks."""
+    await call_in(conn, "select hold_still($1)", list(ids))
+
+
 async def reprioritise(conn: AsyncConnection, ids: Sequence[UUID], priority: int) -> list[UUID]:
     """Give tasks another priority; gives those of them that have not ended."""
     rows = await call_in(conn, "select reprioritise($1, $2) as id", list(ids), priority)

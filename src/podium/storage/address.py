@@ -1,5 +1,6 @@
 """What the URL of a PostgreSQL says: to the driver, to PostgreSQL's own programs, to people."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -27,17 +28,26 @@ with the role (``migrate``)."""
 _TRACKED = {"application_name": "podium", "timezone": "UTC"}
 _KEEPALIVE = {"tcp_keepalives_idle": "60"}  # spare connections may rest for hours
 
+_SECONDS = "connect_timeout"
 _VARIABLES = {
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "options": "PGOPTIONS",
+    _SECONDS: "PGCONNECT_TIMEOUT",
+    "channel_binding": "PGCHANNELBINDING",
     "sslmode": "PGSSLMODE",
+    "sslnegotiation": "PGSSLNEGOTIATION",
     "sslrootcert": "PGSSLROOTCERT",
     "sslcert": "PGSSLCERT",
     "sslkey": "PGSSLKEY",
     "sslcrl": "PGSSLCRL",
+    "ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION",
+    "ssl_max_protocol_version": "PGSSLMAXPROTOCOLVERSION",
     "target_session_attrs": "PGTARGETSESSIONATTRS",
-    "host": "PGHOST",
-    "port": "PGPORT",
     "passfile": "PGPASSFILE",
 }
+_HOST = re.compile(r"(/.*|\[[^\]]*\]|[^:]*)(?::([0-9]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +83,16 @@ class Address:
 
     @property
     def dsn(self) -> str:
-        """The URL as libpq and the driver read it, with the password."""
-        return self.url.difference_update_query([_POOLER]).render_as_string(hide_password=False)
+        """The URL as the driver reads it, with the password."""
+        ours = [_POOLER, _SECONDS]
+        return self.url.difference_update_query(ours).render_as_string(hide_password=False)
+
+    @property
+    def without_hosts(self) -> URL:
+        """For SQLAlchemy, which connects by ``connect`` and refuses lists of hosts that the driver
+        takes."""
+        several = "," in self._parameter("host")
+        return self.url.difference_update_query(["host", "port"]) if several else self.url
 
     @property
     def shown(self) -> str:
@@ -85,19 +103,37 @@ class Address:
     def environment(self) -> Mapping[str, str]:
         """The variables by which PostgreSQL's own programs find it. Arguments are seen by all."""
         url = self.url
+        hosts, ports = self._places()
         plain = {
-            "PGHOST": url.host,
-            "PGPORT": str(url.port) if url.port else None,
+            "PGHOST": hosts,
+            "PGPORT": ports,
             "PGUSER": url.username,
             "PGPASSWORD": url.password,
             "PGDATABASE": url.database,
         }
-        found = {name: value for name, value in plain.items() if value}
-        for name, variable in _VARIABLES.items():
-            value = url.query.get(name)
-            if value is not None:
-                found[variable] = value if isinstance(value, str) else ",".join(value)
-        return found
+        found = {variable: self._parameter(name) for name, variable in _VARIABLES.items()}
+        found |= {variable: value for variable, value in plain.items() if value}
+        return {variable: value for variable, value in found.items() if value}
+
+    def _parameter(self, name: str) -> str:
+        value = self.url.query.get(name, "")
+        return value if isinstance(value, str) else ",".join(value)
+
+    def _places(self) -> tuple[str, str]:
+        """The hosts, and the port of each: programs know no port behind a host in a list."""
+        if self.url.host:
+            return self.url.host, str(self.url.port or self._parameter("port"))
+        given = self._parameter("host")
+        if not given:
+            return "", self._parameter("port")
+        places = [_HOST.fullmatch(each) for each in given.split(",")]
+        hosts = [place[1].strip("[]") if place else "" for place in places]
+        own = [(place[2] if place else None) or "" for place in places]
+        return ",".join(hosts), ",".join(own) if any(own) else self._parameter("port")
+
+    def _seconds(self) -> float:
+        given = self._parameter(_SECONDS)
+        return float(given) if given.isdecimal() and int(given) else _CONNECT_SECONDS
 
     async def connect(self, *, patience: float | None) -> Any:
         """A connection of the driver, as our pool wants it.
@@ -110,7 +146,7 @@ class Address:
         try:
             return await cast("Any", asyncpg).connect(
                 self.dsn,
-                timeout=_CONNECT_SECONDS,
+                timeout=self._seconds(),
                 command_timeout=patience,
                 server_settings=settings,
                 connection_class=TimedConnection,

@@ -3,8 +3,7 @@
 import asyncio
 import hashlib
 import os
-import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -103,14 +102,6 @@ class _FileContent:
 
     async def aclose(self) -> None:
         self._file.close()
-
-
-def remove_others(root: Path, tasks: Collection[str | None]) -> None:
-    """Remove what a ``DirectoryStore`` kept for any but these tasks."""
-    if root.is_dir():
-        for folder in root.iterdir():
-            if folder.name not in tasks and folder.is_dir():
-                shutil.rmtree(folder)
 
 
 def sync(folder: Path) -> None:

@@ -168,7 +168,7 @@ class Database:
 
     def apart(self) -> "Database":
         """The same database for the event loop of another thread."""
-        return Database(self.engine.url.render_as_string(hide_password=False), pool_size=1)
+        return Database(self.address.url.render_as_string(hide_password=False), pool_size=1)
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -204,7 +204,7 @@ def _create_engine(
         return made
 
     return create_async_engine(
-        address.url.set(drivername="postgresql+asyncpg"),
+        address.without_hosts.set(drivername="postgresql+asyncpg"),
         pool_size=kept,
         max_overflow=more,
         pool_use_lifo=True,  # few busy connections: each has plans and caches of its own to warm

@@ -20,6 +20,10 @@ class TaskBulk:
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
 
+    async def hold(self, conn: AsyncConnection, ids: Sequence[UUID]) -> None:
+        """Hold tasks where they are until the transaction ends. Must come before anything else."""
+        await self._scheduler.hold(conn, ids)
+
     async def run_code(self, conn: AsyncConnection, ids: Sequence[UUID]) -> bool:
         """Whether one of the tasks may come to run code on a worker's machine."""
         return await store.any_runs(conn, ids, sorted(CODE_RUNTIMES))

@@ -51,6 +51,31 @@ class TaskFinder:
             conn, project_id, await self._filter(conn, project_id, query), window
         )
 
+    async def require_words(self, conn: AsyncConnection, query: TaskQuery) -> None:
+        """``InvalidInput`` where a part of its words comes to nothing."""
+        if query.search is not None:
+            await search.require_words(conn, query.search)
+
+    async def read(
+        self, conn: AsyncConnection, query: TaskQuery, ids: Sequence[UUID]
+    ) -> Sequence[str]:
+        """What ``still`` needs to know of tasks that are sought by their words."""
+        if query.search is None:
+            return ()
+        return await search.read(conn, ids, search.query(query.search))
+
+    async def still(
+        self,
+        conn: AsyncConnection,
+        project_id: UUID,
+        query: TaskQuery,
+        ids: Sequence[UUID],
+        read: Sequence[str],
+    ) -> list[UUID]:
+        """Those of the ids that match now, in their order; of words, by what tasks hold now."""
+        wanted = await self._filter(conn, project_id, query)
+        return await listing.still(conn, project_id, wanted, ids, read)
+
     async def export(self, project_id: UUID, query: TaskQuery) -> AsyncGenerator[Sequence[Task]]:
         """All that match, newest first, some at a time; no transaction is open in between."""
         window: Window | None = Window(_EXPORTED_AT_ONCE)

@@ -181,6 +181,7 @@ _Do = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[list[UUID]]]
 
 async def _step(
     finder: TaskFinder,
+    bulk: TaskBulk,
     database: Database,
     project_id: UUID,
     body: BulkRequest,
@@ -188,14 +189,20 @@ async def _step(
     *,
     order: Order = Order.NEWEST,
 ) -> BulkChanged:
-    """Do something with the next tasks that match, in one transaction."""
+    """Do something with the next tasks that match, in one transaction, in which they are judged
+    once more: by then some may have moved on."""
     window = Window(body.limit, beyond=body.cursor, order=order)
     async with database.connect() as conn:
+        await finder.require_words(conn, body.filter)
         ids = await finder.ids(conn, project_id, body.filter, window)
+        to_change = bool(ids) and not body.dry_run
+        read = await finder.read(conn, body.filter, ids) if to_change else ()
     changed: list[UUID] = []
-    if ids and not body.dry_run:
+    if to_change:
         async with database.transaction() as conn:
-            changed = await do(conn, ids)
+            await bulk.hold(conn, ids)
+            still = await finder.still(conn, project_id, body.filter, ids, read)
+            changed = await do(conn, still) if still else []
     following = ids[-1] if len(ids) == body.limit else None
     return BulkChanged(matched=ids, changed=changed, next=following)
 
@@ -215,7 +222,7 @@ async def cancel_tasks(
     async def do(conn: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:
         return await bulk.cancel(conn, ids, principal.name, body.reason)
 
-    return await _step(finder, database, project.id, body, do)
+    return await _step(finder, bulk, database, project.id, body, do)
 
 
 @router.post("/retry", operation_id="retryTasks")
@@ -236,7 +243,7 @@ async def retry_tasks(
             principal.demand("tasks:execute")
         return await bulk.retry(conn, ids, principal.name)
 
-    return await _step(finder, database, project.id, body, do, order=Order.OLDEST)
+    return await _step(finder, bulk, database, project.id, body, do, order=Order.OLDEST)
 
 
 @router.post("/reprioritise", operation_id="reprioritiseTasks")
@@ -254,7 +261,7 @@ async def reprioritise_tasks(
     async def do(conn: AsyncConnection, ids: Sequence[UUID]) -> list[UUID]:
         return await bulk.reprioritise(conn, project.id, ids, body.priority, principal.name)
 
-    return await _step(finder, database, project.id, body, do)
+    return await _step(finder, bulk, database, project.id, body, do)
 
 
 @router.post("/delete", operation_id="deleteTasks")
@@ -278,6 +285,6 @@ async def delete_tasks(
         files.extend(deleted.files)
         return deleted.ids
 
-    done = await _step(finder, database, project.id, body, do)
+    done = await _step(finder, bulk, database, project.id, body, do)
     await tasks.delete_kept(Deleted(done.changed, files))
     return done

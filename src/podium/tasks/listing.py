@@ -147,6 +147,22 @@ async def ids(
     return [row.id for row in await _run(conn, _chosen(_Shape.of(wanted, window)), values)]
 
 
+async def still(
+    conn: AsyncConnection,
+    project_id: UUID,
+    wanted: TaskFilter,
+    chosen: Sequence[UUID],
+    read: Sequence[str],
+) -> list[UUID]:
+    """Those of the chosen tasks that match now, in their order. ``read`` is what ``search.read``
+    gave for them where words are wanted."""
+    window = Window(len(chosen))
+    values = _values(project_id, wanted, window)
+    values |= {"ids": chosen, "read": read, "words": wanted.words}
+    statement = _still(_Shape.of(wanted, window), words=wanted.words is not None)
+    return [row.id for row in await _run(conn, statement, values)]
+
+
 def _values(project_id: UUID, wanted: TaskFilter, window: Window) -> dict[str, Any]:
     sorted_whole = window.order not in CREATED
     return {
@@ -224,6 +240,20 @@ def _rows(picked: sa.Subquery, order: Order) -> sa.Select[*tuple[Any, ...]]:
 
 def _by_id(column: sa.ColumnElement[Any], order: Order) -> sa.ColumnElement[Any]:
     return column.asc() if order is Order.OLDEST else column.desc()
+
+
+@lru_cache(maxsize=512)
+def _still(shape: _Shape, *, words: bool) -> _Built:
+    given = (_IDS, sa.bindparam("read", type_=ARRAY(sa.Text)))
+    chosen = sa.func.unnest(*given).table_valued("id", "read", with_ordinality="place")
+    chosen = chosen.render_derived()
+    conditions = [task.c.project_id == _PROJECT]
+    if shape.agents or shape.queue:
+        conditions.append(task.c.lane_id.in_(_lanes(shape)))
+    if words:
+        conditions.append(search.has_words(task, chosen.c.read))
+    query = sa.select(chosen.c.id).where(_record(shape, chosen.c.id, *conditions))
+    return _built(query.order_by(chosen.c.place))
 
 
 def _cut(query: sa.Select[Any]) -> sa.Select[Any]:
@@ -328,13 +358,18 @@ def _hits(shape: _Shape) -> _Built:
     by_id = _by_id(hits.c.task_id, shape.order)
     ordered = sa.select(hits.c.task_id).where(*_beyond(shape, hits.c.task_id))
     found = ordered.order_by(by_id).subquery()
-    conditions = _of_record(shape)
+    query = sa.select(found.c.task_id).where(_record(shape, found.c.task_id))
+    return _built(query.order_by(_by_id(found.c.task_id, shape.order)).limit(_MOST))
+
+
+def _record(
+    shape: _Shape, task_id: sa.ColumnElement[Any], *conditions: sa.ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
+    """Whether a task's record has what the shape and the conditions ask for; looked up by id."""
+    asked = [task.c.id == sa.any_(array([task_id])), *conditions, *_of_record(shape)]
     tables: sa.FromClause = task
     if shape.states:
         states = sa.bindparam("states", type_=ARRAY(sa.Text))
-        conditions.append((task.c.outcome if shape.states <= _ENDED else STATE) == sa.any_(states))
+        asked.append((task.c.outcome if shape.states <= _ENDED else STATE) == sa.any_(states))
         tables = task if shape.states <= _ENDED else PLACES
-    itself = task.c.id == sa.any_(array([found.c.task_id]))
-    record = sa.exists().select_from(tables).where(itself, *conditions)
-    query = sa.select(found.c.task_id).where(record)
-    return _built(query.order_by(_by_id(found.c.task_id, shape.order)).limit(_MOST))
+    return sa.exists().select_from(tables).where(*asked)

@@ -11,9 +11,9 @@ from podium.tasks.model import Priority
 
 SEARCH = (
     "Words of the title, the labels, the input, the output or the error: all of them, in any "
-    'order. A `"phrase"` or a path keeps its order, `word*` stands for all words that begin so, '
-    "`-word` leaves out tasks with it, `or` takes either. Words are known a second or so after "
-    "the fact."
+    'order. A `"phrase"` or a path keeps its order, `wor*` stands for all words that begin so '
+    "(three characters or more, four times at most), `-word` leaves out tasks with it (eight times "
+    "at most), `or` takes either. Words are known a second or so after the fact."
 )
 
 
@@ -78,5 +78,7 @@ class BulkChanged(BaseModel):
     """What became of the tasks of a step."""
 
     matched: list[UUID]
-    changed: list[UUID]
+    changed: list[UUID] = Field(
+        description="Those of them that could be changed so, and still matched when they were."
+    )
     next: UUID | None = Field(description="Pass as `cursor` for the next step; null at the end.")

@@ -12,9 +12,10 @@ import httpx
 import promql_parser as promql
 import pytest
 import yaml
-from prometheus_client import Metric
+from prometheus_client import REGISTRY, Metric, enable_created_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from podium import app as composition
 from podium.kernel.settings import Settings
 from podium.kernel.web import PREFIX
 from podium.scheduler.keeper import Chore
@@ -128,6 +129,14 @@ async def test_the_dashboard_and_the_alerts_ask_for_what_is_there(
     assert unasked <= asked, "all that Podium tells is on the dashboard"
 
 
+async def test_no_series_says_when_another_began(settings: Settings, database: Database) -> None:
+    enable_created_metrics()
+    await composition.build_core(settings, "worker").close()
+    names = {sample.name for family in REGISTRY.collect() for sample in family.samples}
+    assert "podium_attempt_queued_seconds_count" in names
+    assert not {name for name in names if name.endswith("_created")}
+
+
 def _of_dashboard() -> Iterator[tuple[str, str]]:
     board = json.loads((DEPLOY / "grafana" / "podium.json").read_text())
     assert {each["name"]: each["type"] for each in board["templating"]["list"]} == {
@@ -161,6 +170,7 @@ def _of_alerts() -> Iterator[tuple[str, str]]:
             assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
             assert rule["labels"]["severity"] in {"warning", "critical"}
             assert {"summary", "description"} == set(rule["annotations"])
+            assert "vector(" not in rule["expr"], "where nothing is known nothing is new"
             yield rule["alert"], rule["expr"]
 
 

@@ -55,7 +55,7 @@ def test_what_ran_at_the_backup_runs_again_elsewhere(fresh: Installation, tmp_pa
     assert fresh.podium("down").status == 0
     (later := fresh.home / "artifacts" / str(uuid4())).mkdir(parents=True)
     put_back = fresh.podium("db", "restore", str(tmp_path / "b.tar"), "--replace", "--yes")
-    assert (put_back.status, later.exists()) == (0, False), put_back
+    assert (put_back.status, later.exists()) == (0, True), put_back
     with tempfile.TemporaryDirectory(prefix="podium-home-") as folder:
         other = Installation(Path(folder) / "home")
         assert other.podium("db", "restore", str(tmp_path / "b.tar"), "--json").json["epoch"] == 2

@@ -42,14 +42,43 @@ def test_saved_filters(podium: Run, echo: str) -> None:
     assert "reds" in podium("filter", "show", "reds").out
     titles = [each["title"] for each in podium("task", "list", "-f", "reds", "--json").json]
     assert titles == ["red"]
-    other = podium("task", "list", "-f", "reds", "--label", "c=blue", "--json").json
-    assert [each["title"] for each in other] == ["blue"]
+    said = podium("task", "bulk", "cancel", "-f", "reds", "--label", "c=blue", "-y")
+    assert (said.status, "the filter says c=red" in said.err) == (2, True)
     assert podium("task", "count", "-f", "reds").out == "1\n"
     assert podium("task", "bulk", "cancel", "-f", "reds", "-y").out == "1 task cancelled\n"
     assert podium("filter", "delete", "reds", "--json").json == {"name": "reds", "deleted": True}
     for missing in (("task", "list", "-f", "reds"), ("filter", "delete", "reds")):
         assert podium(*missing).status == 4
     assert podium("filter", "save", "none").status == 2
+
+
+def test_options_narrow_a_saved_filter(podium: Run, echo: str) -> None:
+    wanted = ("-s", "failed", "-s", "pending", "-l", "c=red", "-a", echo, "-q", "job")
+    since = ("--created-after", "2026-01-01T00:00:00Z")
+    assert podium("filter", "save", "mine", *wanted, *since).status == 0
+    for labels in (("c=red",), ("c=red", "t=x"), ("t=x",)):
+        given = [part for label in labels for part in ("--label", label)]
+        made(podium("task", "create", "-a", echo, "-t", "job", *given, "--delay", "1h"))
+    for options, count in (
+        ((), 2),
+        (("--label", "t=x"), 1),
+        (("--label", "c=red", "-s", "pending"), 2),
+        (("-s", "failed"), 0),
+        (("-a", echo, *since), 2),
+    ):
+        for _ in range(100):  # until search has seen them
+            if podium("task", "count", "-f", "mine").out == "2\n":
+                break
+        assert podium("task", "count", "-f", "mine", *options).out == f"{count}\n", options
+    for options, told in (
+        (("-s", "dead"), "failed or pending"),
+        (("--label", "c=blue"), "c=red"),
+        (("-q", "other"), "job"),
+        (("--queue", "a", "-a", "other"), echo),
+        (("--created-after", "2025-01-01T00:00:00Z"), "2026-01-01"),
+    ):
+        said = podium("task", "count", "-f", "mine", *options)
+        assert (said.status, f"the filter says {told}" in said.err) == (2, True), said.err
 
 
 def test_all_that_match_are_changed_when_it_is_agreed_to(podium: Run, echo: str) -> None:

@@ -1,30 +1,25 @@
 """Backups: whole, consistent while others write, restored as they were or not at all."""
 
 import asyncio
-import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import make_url
 
-from buckets import S3
 from podium import app as composition
 from podium.events import store as events
 from podium.events.live import Feed
 from podium.events.model import Cursor
 from podium.kernel.errors import Conflict, Gone, Unavailable
-from podium.kernel.ids import uuid7
 from podium.kernel.settings import Settings
 from podium.server.db import commands
-from podium.storage.artifact_directory import DirectoryStore
-from podium.storage.artifacts import Place as Artifact
 from podium.storage.database import Database
 from podium.storage.migrate import head, require_migrated
 from podium.storage.valkey import Valkey
-from podium.tasks.sweep import Sweep
-from slices.db.backups import back_up, change_manifest, names, quiet, restore
+from slices.db.backups import back_up, change_manifest, quiet, restore
 from slices.db.conftest import Place
 from slices.db.flight import STATES, engine_on, land, take_off
 from slices.scheduler.books import assert_balanced
@@ -130,117 +125,6 @@ async def newest_cursor(database: Database) -> Cursor:
         return await events.newest(conn)
 
 
-def file_of(place: Place, task: UUID, name: str) -> Path:
-    return place.settings.data_dir / "artifacts" / str(Artifact.of(task, 1, name))
-
-
-async def keep(place: Place, engine: Engine, task: UUID, name: str) -> None:
-    """Keep a file of a task, and enter it."""
-    stored = await DirectoryStore(place.settings.data_dir / "artifacts").put(task, 1, name, b"1")
-    await engine.run(
-        "insert into artifact (id, task_id, attempt, name, content_type, size, sha256)"
-        " values (:id, :task, 1, :name, 'text/plain', :size, :hash)",
-        id=uuid7(), task=task, name=name, size=stored.size, hash=stored.sha256,
-    )  # fmt: skip
-
-
-async def test_artifacts_come_along(
-    source: Place, target: Place, engine: Engine, tmp_path: Path
-) -> None:
-    task = await engine.submit()
-    store = DirectoryStore(source.settings.data_dir / "artifacts")
-    kept = await store.put(task, 1, "kept.txt", b"content")
-    for name in ("kept.txt", "gone.txt"):
-        await engine.run(
-            "insert into artifact (id, task_id, attempt, name, content_type, size, sha256)"
-            " values (:id, :task, 1, :name, 'text/plain', :size, :hash)",
-            id=uuid7(), task=task, name=name, size=kept.size, hash=kept.sha256,
-        )  # fmt: skip
-    await store.put(uuid7(), 1, "of-nobody", b"x")
-    made = await back_up(source, tmp_path / "b.tar")
-    assert (made["artifacts"], made["artifacts_missing"]) == (1, 1)
-    assert stat.S_IMODE((tmp_path / "b.tar").stat().st_mode) == 0o600
-    restored = DirectoryStore(target.settings.data_dir / "artifacts")
-    stranger = uuid7()
-    await restored.put(stranger, 1, "theirs", b"x")
-    await restore(target, tmp_path / "b.tar")
-    assert file_of(target, task, "kept.txt").read_bytes() == b"content"
-    assert file_of(target, stranger, "theirs").exists()
-    await restore(target, tmp_path / "b.tar", replacing=True)
-    assert file_of(target, task, "kept.txt").read_bytes() == b"content"
-    # The directory may be another installation's as well, as the database is a server's.
-    assert file_of(target, stranger, "theirs").exists()
-
-
-async def test_files_that_are_not_those_on_record_are_told(
-    source: Place, engine: Engine, tmp_path: Path
-) -> None:
-    task = await engine.submit()
-    await keep(source, engine, task, "x")
-    file_of(source, task, "x").write_bytes(b"changed")
-    made = await back_up(source, tmp_path / "b.tar")
-    assert (made["artifacts"], made["artifacts_differing"]) == (1, 1)
-
-
-async def test_a_restore_that_fails_leaves_the_files_as_they_were(
-    source: Place, engine: Engine, tmp_path: Path
-) -> None:
-    task = await engine.submit()
-    await keep(source, engine, task, "x")
-    await back_up(source, tmp_path / "b.tar")
-    change_manifest(
-        tmp_path / "b.tar", lambda told: told["database"]["tables"]["task"].update(rows=9)
-    )
-    file_of(source, task, "x").write_bytes(b"newer")
-    with pytest.raises(Unavailable):
-        await restore(source, tmp_path / "b.tar", replacing=True)
-    assert file_of(source, task, "x").read_bytes() == b"newer"
-    assert names(source.settings.data_dir) == {"artifacts", "run"}
-
-
-async def test_artifacts_in_a_bucket_stay_there(
-    source: Place, target: Place, engine: Engine, tmp_path: Path, s3: S3
-) -> None:
-    given = {"artifact_url": f"s3://{s3.make_bucket()}", "artifact_endpoint": s3.url}
-    in_bucket = replace(source, settings=source.settings.model_copy(update=given))
-    await engine.submit()
-    made = await back_up(in_bucket, tmp_path / "b.tar")
-    assert made["artifacts_in"] == f"{given['artifact_url']}?endpoint={s3.url}"
-    with pytest.raises(Conflict, match="not in it but in s3://"):
-        await restore(target, tmp_path / "b.tar")
-    same = replace(target, settings=target.settings.model_copy(update=given))
-    assert (await restore(same, tmp_path / "b.tar"))["tasks"] == 1
-
-
-async def test_artifacts_of_a_backup_need_a_directory(
-    source: Place, target: Place, engine: Engine, tmp_path: Path, s3: S3
-) -> None:
-    await keep(source, engine, await engine.submit(), "x")
-    await back_up(source, tmp_path / "b.tar")
-    given = {"artifact_url": f"s3://{s3.make_bucket()}", "artifact_endpoint": s3.url}
-    with pytest.raises(Conflict, match="holds artifacts"):
-        await restore(
-            replace(target, settings=target.settings.model_copy(update=given)), tmp_path / "b.tar"
-        )
-
-
-async def test_of_two_installations_one_removes_what_is_in_the_store(
-    source: Place, target: Place, engine: Engine, tmp_path: Path
-) -> None:
-    """A copy is not the one whose the store is; one that it replaces stays so."""
-    shared = DirectoryStore(tmp_path / "shared")
-    own = Sweep(source.database, shared)
-    await own.sweep()
-    await back_up(source, tmp_path / "b.tar")
-    await restore(target, tmp_path / "b.tar")
-    await shared.put(uuid7(), 1, "x", b"1")
-    copy = Sweep(target.database, shared)
-    assert [await copy.sweep(), await copy.sweep(), await own.sweep()] == [0, 0, 1]
-    await restore(source, tmp_path / "b.tar", replacing=True)
-    await shared.put(uuid7(), 1, "x", b"1")
-    assert await own.sweep() == 1
-
-
 async def test_what_is_in_use_is_replaced_only_when_asked(
     source: Place, target: Place, engine: Engine, tmp_path: Path
 ) -> None:
@@ -327,6 +211,28 @@ async def test_a_copy_that_breaks_off_is_not_committed(
     with pytest.raises(Unavailable, match="pg_restore failed"):
         await restore(target, tmp_path / "b.tar")
     assert await target.database.call("select 1 from pg_tables where schemaname = 'public'") == []
+
+
+async def test_of_several_hosts_that_one_is_copied_that_answers(
+    source: Place,
+    target: Place,
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def several(place: Place) -> Place:
+        url = make_url(place.url)
+        host = f"{url.host}:{url.port or 5432}" if url.host else url.query["host"]
+        query = {**url.query, "host": f"127.0.0.1:1,{host}", "target_session_attrs": "primary"}
+        given = url.set(host=None, port=None, query=query).render_as_string(hide_password=False)
+        return replace(
+            place, settings=place.settings.model_copy(update={"database_url": SecretStr(given)})
+        )
+
+    monkeypatch.setenv("PGSSLMODE", "disable")
+    await engine.submit()
+    await back_up(several(source), tmp_path / "b.tar")
+    assert (await restore(several(target), tmp_path / "b.tar"))["tasks"] == 1
 
 
 async def test_copies_are_made_past_a_pooler(source: Place, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Looking at a database, bringing it up to date, and moving an embedded one to a server."""
 
 import asyncio
+import tomllib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -179,6 +180,12 @@ async def test_there_must_be_a_database(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="There is no database in"):
         await commands.show(settings)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_url_is_kept_as_it_is_whatever_is_in_it(tmp_path: Path) -> None:
+    url = 'postgresql://u:a\\tb"@h/dü'
+    file = settings_file.keep_url(tmp_path, url)
+    assert tomllib.loads(file.read_text()) == {"database_url": url}
 
 
 def test_a_url_in_the_settings_is_replaced(tmp_path: Path) -> None:

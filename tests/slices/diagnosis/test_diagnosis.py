@@ -3,20 +3,18 @@
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 from fastapi import FastAPI
 
 from podium.diagnosis import servers as server_checks
 from podium.diagnosis.service import CHECKS, DiagnosisService
 from podium.events.live import Feed
-from podium.kernel.ids import uuid7
+from podium.kernel.ids import least_uuid7, uuid7
 from podium.kernel.settings import Settings
 from podium.scheduler import store as scheduling
 from podium.storage.database import Database
@@ -179,42 +177,6 @@ async def test_workers_of_another_version_blocked_or_unconfined(desk: Desk) -> N
     assert "at hog (a.py:7)" in (await found(desk, "worker_blocked"))["detail"]
 
 
-@asynccontextmanager
-async def session(url: str, first: str) -> AsyncGenerator[asyncpg.Connection]:
-    other = await asyncpg.connect(url)
-    try:
-        await other.execute("begin")
-        await other.execute(first)
-        yield other
-    finally:
-        await other.close()
-
-
-async def test_transactions_that_hold_back_events_or_vacuum(
-    desk: Desk, direct_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("podium.diagnosis.servers.HOLDS_EVENTS_SECONDS", 0.2)
-    url = direct_url.format(desk.database.engine.url.database)
-    async with session(url, "select lock_events()") as other:
-        await asyncio.sleep(0.3)
-        held = await found(desk, "events_held_back", f"process {other.get_server_pid()}")
-        assert held["outcome"] == "failed"
-        assert "does nothing in it" in held["detail"]
-        assert "pg_terminate_backend(" in held["advice"]
-    async with session(url, "select 1") as other:
-        await asyncio.sleep(0.3)
-        assert "long_transaction" not in await codes(desk)
-        monkeypatch.setattr("podium.diagnosis.servers.LONG_TRANSACTION_SECONDS", 0.1)
-        process = f"process {other.get_server_pid()}"
-        assert (await found(desk, "long_transaction", process))["outcome"] == "warning"
-        shown = [line for line in await metrics(desk) if "_transaction_seconds{" in line]
-        assert any(f'pid="{other.get_server_pid()}"' in line for line in shown)
-    monkeypatch.undo()
-    await asyncio.sleep(0.3)
-    assert await codes(desk) == set()
-    assert not any("_transaction_seconds{" in line for line in await metrics(desk))
-
-
 async def test_search_and_the_feed_that_lag(
     desk: Desk, services: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,7 +240,11 @@ async def test_dead_tasks(desk: Desk) -> None:
         await desk.until(made, "dead")
     dead = await found(desk, "dead_tasks")
     assert (dead["where"], dead["detail"].split(" of ")[0]) == ("default", "1 task")
-    await desk.call("DELETE", f"tasks/{made['id']}", 204)
+    # It died now, whenever it was made.
+    old = UUID(int=least_uuid7(datetime.now(UTC) - timedelta(days=2)).int | 7)
+    await desk.run("update task set id = :old where id = :id", old=old, id=made["id"])
+    assert (await found(desk, "dead_tasks"))["where"] == "default"
+    await desk.run("update task set finished_at = now() - interval '2 days' where id = :o", o=old)
     assert await codes(desk) == set()
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from podium.kernel.ids import uuid7
-from podium.scheduler import store
+from podium.scheduler import store, upkeep
 from podium.scheduler.model import SubmitCall
 from slices.scheduler.engine import Engine
 
@@ -35,6 +35,24 @@ async def test_a_waiting_task_is_cancelled_wherever_it_waits(engine: Engine, wor
     assert event.actor == "tester"
     for table in ("gate", "need", "expiry"):
         assert not await engine.run(f"select * from {table}")
+
+
+async def test_what_is_held_still_does_not_move(engine: Engine, worker: UUID) -> None:
+    running = await engine.submit()
+    [claimed] = await engine.claim(worker)
+    ready, other = await engine.submit(), await engine.submit()
+    timer = await engine.submit(start_at=datetime.now(UTC) + SOON)
+    await engine.run("update timer set fires_at = now() - interval '1 second'")
+    async with engine.database.transaction() as conn:
+        await engine.scheduler.hold(conn, [running, ready, timer])
+        assert await engine.claim_ids(worker) == [other]
+        assert await upkeep.fire_timers(engine.database, 1000) == 0
+        ending = asyncio.create_task(engine.settle(worker, claimed, "succeeded"))
+        await asyncio.sleep(0.1)
+        assert await engine.states(running, ready, timer) == ["running", "ready", "timer"]
+    assert await ending
+    assert await upkeep.fire_timers(engine.database, 1000) == 1
+    assert await engine.claim_ids(worker) == [ready, timer]
 
 
 async def test_a_running_task_is_asked_once_and_ends_when_its_worker_says_so(

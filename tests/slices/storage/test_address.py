@@ -36,6 +36,45 @@ def test_a_socket_of_this_machine() -> None:
     assert address.dsn.startswith("postgresql://podium:word@/podium?host=")
 
 
+@pytest.mark.parametrize(
+    ("query", "hosts", "ports"),
+    [
+        ("host=a:5432,b:6432", "a,b", "5432,6432"),
+        ("host=a,b:6432", "a,b", ",6432"),
+        ("host=a,b&port=1,2", "a,b", "1,2"),
+        ("host=a,b&port=1", "a,b", "1"),
+        ("host=[fe80::1]:1,/run/pg", "fe80::1,/run/pg", "1,"),
+        ("host=[fe80::1]", "fe80::1", None),
+        ("port=1", None, "1"),
+    ],
+)
+def test_several_hosts(query: str, hosts: str | None, ports: str | None) -> None:
+    told = Address.parse(f"postgresql://podium@/podium?{query}").environment
+    assert (told.get("PGHOST"), told.get("PGPORT")) == (hosts, ports)
+
+
+def test_other_parameters_that_programs_are_told() -> None:
+    query = "user=u&password=p&dbname=d&options=-csearch_path%3Dx&connect_timeout=3"
+    address = Address.parse(f"postgresql://h/?{query}&channel_binding=require")
+    assert address.environment == {
+        "PGHOST": "h",
+        "PGUSER": "u",
+        "PGPASSWORD": "p",
+        "PGDATABASE": "d",
+        "PGOPTIONS": "-csearch_path=x",
+        "PGCONNECT_TIMEOUT": "3",
+        "PGCHANNELBINDING": "require",
+    }
+    assert "connect_timeout" not in address.dsn  # of which the driver does not know
+
+
+async def test_a_time_to_connect_is_kept(direct_url: str, template: str) -> None:
+    url = direct_url.format("postgres")
+    database = Database(f"{url}{'&' if '?' in url else '?'}connect_timeout=5")
+    assert await database.call("select 1")
+    await database.close()
+
+
 @pytest.mark.parametrize("pooler", ["session", "true", ""])
 def test_another_kind_of_pooler_is_refused(pooler: str) -> None:
     with pytest.raises(SettingsInvalid, match="names a pooler") as refused:

@@ -8,7 +8,7 @@ import pytest
 
 from podium.kernel.errors import NotFound, Unavailable
 from podium.kernel.ids import uuid7
-from podium.storage.artifact_directory import DirectoryStore, remove_others
+from podium.storage.artifact_directory import DirectoryStore
 from podium.storage.artifacts import Place
 
 TOO_LARGE = 2**20
@@ -57,19 +57,6 @@ async def test_a_full_disk_leaves_the_old_content_and_no_rest(tmp_path: Path) ->
     path = path_of(tmp_path / "a", task)
     assert path.read_bytes() == b"old"
     assert [each.name for each in path.parent.iterdir()] == [path.name]
-
-
-async def test_what_others_kept_is_removed(tmp_path: Path) -> None:
-    root = tmp_path / "a"
-    remove_others(root, [])
-    store, mine, theirs = DirectoryStore(root), uuid7(), uuid7()
-    for task in (mine, theirs):
-        await store.put(task, 1, "x", b"1")
-    (root / "a-file").touch()
-    remove_others(root, [str(mine), None])
-    assert path_of(root, mine).read_bytes() == b"1"
-    assert not path_of(root, theirs).exists()
-    assert (root / "a-file").exists()
 
 
 async def test_drafts_that_a_crash_left_are_listed_and_removed(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Changes of all tasks that match, their export, and those that are kept no longer."""
 
 import json
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +10,7 @@ import pytest
 
 from podium.storage.artifact_directory import DirectoryStore
 from podium.tasks.bulk import TaskBulk
+from podium.tasks.finding import TaskFinder
 from podium.tasks.pace import seconds_left
 from podium.tasks.retention import Retention
 from podium.tasks.service import TaskService
@@ -50,6 +53,62 @@ async def test_all_that_match_are_cancelled_step_by_step(desk: Desk) -> None:
     assert await states(desk, [*red, blue]) == ["cancelled"] * 7 + ["queued"]
     assert (await desk.get(red[0]))["error"]["message"] == "enough"
     assert await steps(desk, "cancel", **wanted) == (red[::-1], [])
+
+
+Meanwhile = Callable[[], Awaitable[object]]
+
+
+def once_found(monkeypatch: pytest.MonkeyPatch, meanwhile: Meanwhile) -> None:
+    """Have something happen after the tasks of a step were found and before they are changed."""
+    found = TaskFinder.ids
+
+    async def ids(*given: Any) -> list[UUID]:
+        try:
+            return await found(*given)
+        finally:
+            await meanwhile()
+
+    monkeypatch.setattr(TaskFinder, "ids", ids)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "edit"),
+    [
+        ({"labels": {"env": "test"}, "agent": "echo"}, {"labels": {"env": "live"}}),
+        ({"search": "staging", "state": ["queued"]}, {"title": "payroll"}),
+    ],
+)
+@pytest.mark.parametrize("what", [("cancel", {}), ("reprioritise", {"priority": 5})])
+async def test_what_matches_no_more_is_not_changed(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: dict[str, Any],
+    edit: dict[str, Any],
+    what: tuple[str, dict[str, Any]],
+) -> None:
+    task, other = [await desk.create(title="staging", labels={"env": "test"}) for _ in range(2)]
+    await indexed(desk)
+    once_found(monkeypatch, lambda: desk.call("PUT", f"tasks/{task['id']}", json=edit))
+    matched, changed = await steps(desk, what[0], filter=wanted, **what[1])
+    assert (matched, changed) == ([other["id"], task["id"]], [other["id"]])
+    assert (await desk.get(task))["state"] == "queued"
+
+
+async def test_what_began_meanwhile_is_not_cancelled_with_what_is_queued(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = await desk.create("sleep", input=30)
+
+    async with AsyncExitStack() as stack:
+
+        async def begin() -> None:
+            await stack.enter_async_context(desk.worker())
+            await desk.until(task, "running")
+
+        once_found(monkeypatch, begin)
+        matched, changed = await steps(desk, "cancel", filter={"state": ["queued"]})
+        assert (matched, changed) == ([task["id"]], [])
+        assert (await desk.get(task))["state"] == "running"
 
 
 async def test_a_search_says_which(desk: Desk) -> None:

@@ -303,11 +303,61 @@ async def test_a_search_without_words_is_refused(desk: Desk, words: str) -> None
 
 def test_queries_hold_nothing_that_the_database_could_misread() -> None:
     assert search.query("a b") == "('a') & ('b')"
-    assert search.query('src/app.py -"old name" x*') == (
-        "('src' <-> 'app' <-> 'py') & !('old' <-> 'name') & ('x':*)"
+    assert search.query('src/app.py -"old name" new/abc*') == (
+        "('src app py') & !('old name') & ('new' <-> 'abc':*)"
     )
     assert search.query("a or b c") == "(('a') | ('b')) & ('c')"
-    assert search.query("it's :* & ! | <-> \\ (") == "('it' <-> 's')"
+    assert search.query("it's :* & ! | <-> \\ (") == "('it s')"
     assert search.query("or a or") == "('a')"
     with pytest.raises(InvalidInput, match="no word"):
         search.query("'--'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deploy → now",
+        "a 🚀 b",
+        "src/├──/app",
+        "y│z",
+        "step ① done",
+        "x 👩\u200d💻 y",
+        "ok\u0301 x",
+        "\u0930\u093f\\\u093f\u0660",
+        "1e5 0x1f 12abc v1.2.3-rc1",
+    ],
+)
+async def test_a_phrase_is_found_where_it_stands(database: Database, text: str) -> None:
+    for words in (f'"{text}"', text):
+        (row,) = await database.call(
+            "select words_of($1) @@ to_tsquery('simple', $2) as found, to_tsquery('simple', $2)",
+            f"before {text} after",
+            search.query(words),
+        )
+        assert row["found"], row
+
+
+async def test_what_may_cost_much_is_refused(desk: Desk) -> None:
+    eight = " ".join(f"-w{n}" for n in range(8))
+    four = "abc* abd* abe* src/abf*"
+    for words in (four, f"abc {eight}"):
+        assert await found(desk, words) == []
+    for words in ("ab*", '"some ab*"', "a→*", "abc→d*", f"{four} abg*", f"abc {eight} -x"):
+        answer = await desk.call("GET", "tasks", 422, params={"search": words})
+        assert answer["detail"].startswith("Search cannot do that"), words
+        assert answer["hint"]
+        assert answer["errors"][0]["field"] == "search"
+
+
+async def test_a_term_that_comes_to_nothing_changes_nothing(desk: Desk) -> None:
+    task = await desk.create(title="nightly")
+    await indexed(desk)
+    assert await found(desk, "nightly 🚀") == ["nightly"]
+    for words in ("nightly 🚀", "nightly -→", '"" nightly'):
+        for dry_run in (True, False):
+            body = {"filter": {"search": words}, "dry_run": dry_run}
+            answer = await desk.call("POST", "tasks/cancel", 422, json=body)
+            assert "no word" in answer["detail"], words
+    assert (await desk.get(task))["state"] == "queued"
+    body = {"filter": {"search": "nightly or else"}, "dry_run": False}
+    assert (await desk.call("POST", "tasks/cancel", json=body))["changed"] == [task["id"]]

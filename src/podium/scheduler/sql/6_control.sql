@@ -31,6 +31,26 @@ begin
     return coalesce(taken, '{}');
 end $$;
 
+-- Holds tasks still until the transaction ends: whoever judges them then and changes them changes
+-- what was judged. The locks keep them from ending, from being edited or given another life, and
+-- from what gates and dependencies do; those on the rows, in the order in which tasks move, from
+-- being readied by the clock and from being claimed.
+create or replace function hold_still(ids uuid[]) returns void language plpgsql
+set plan_cache_mode = force_generic_plan set jit = off
+set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
+begin
+    perform lock_events();
+    perform lock_gates();
+    perform lock_endings();
+    perform from timer where task_id = any (ids) for update;
+    perform from ready r, task t
+      where t.id = any (ids) and r.lane_id = any (array[t.lane_id])
+        and r.priority = any (array[t.priority]) and r.task_id = any (array[t.id])
+        for update of r;
+end $$;
+
 -- Cancels tasks. Those that wait end at once; running ones are asked to stop and end when their
 -- worker says so. Returns what happened to each: cancelled, cancelling, or ended (it had ended).
 create or replace function cancel_tasks(ids uuid[], who text, reason text)

@@ -144,17 +144,18 @@ def unpack_artifacts(path: Path, beside: Path, moved: Moved) -> None:
 
 def move_artifacts(beside: Path, root: Path) -> None:
     """Move what was unpacked to where artifacts are kept, on the same file system. Files that are
-    there are replaced, each in one step."""
-    for file in beside.glob("*/*/*"):
-        target = root / file.relative_to(beside)
-        make_folder(root, target.parent)
-        file.replace(target)
-        sync(target.parent)
-
-
-def task_of(name: str) -> str | None:
-    """The task of which a file in a backup is an artifact."""
-    return name.split("/")[1] if _NAMES.fullmatch(name) else None
+    there are replaced, each in one step. Raises ``Unavailable`` where one cannot be."""
+    try:
+        for file in beside.glob("*/*/*"):
+            target = root / file.relative_to(beside)
+            make_folder(root, target.parent)
+            file.replace(target)
+            sync(target.parent)
+    except OSError as error:
+        raise Unavailable(
+            f"The database is restored, and its artifacts cannot be put in {root}: {error}.",
+            hint="See who may write there, and restore once more with --replace.",
+        ) from error
 
 
 @contextmanager

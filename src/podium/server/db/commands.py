@@ -5,23 +5,23 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from podium import app as composition
-from podium.kernel.errors import Conflict, InvalidInput
+from podium.kernel.errors import Conflict, InvalidInput, Unavailable
 from podium.kernel.files import private_directory
 from podium.kernel.settings import Settings
 from podium.server.db import archive, dump, load, status
 from podium.server.db.contents import UNKNOWN, Manifest
 from podium.server.db.progress import Progress
-from podium.server.db.reach import reached
+from podium.server.db.reach import is_there, reached
 from podium.server.db.settings_file import keep_url
 from podium.storage import functions
 from podium.storage import migrate as migrations
 from podium.storage.address import Address
-from podium.storage.artifact_directory import remove_others
 from podium.storage.artifact_stores import artifact_directory, artifact_store
 from podium.storage.database import Database
 
@@ -120,31 +120,36 @@ async def restore(
 ) -> Result:
     """Put a backup in the place of the database and the artifacts; or only see that this can be
     done."""
-    run = private_directory(settings.data_dir / "run")
-    with _room(run) as folder:
+    if dry_run:
+        manifest = await _checked(settings, source, progress)
+        if is_there(settings):
+            async with reached(settings, alone=True) as found:
+                await load.require_target(found.address, replace=replace)
+        return {**_summary(source, manifest), "epoch": None, "done": False}
+    with _room(private_directory(settings.data_dir / "run")) as folder:
         copy = Path(folder) / archive.DATABASE
-        check = _counter("check", source, progress)
-        manifest = await asyncio.to_thread(archive.read, source, check, database=copy)
-        contents = manifest.database
-        migrations.require_known(contents.schema_revision)
-        if contents.podium != UNKNOWN:
-            functions.require_not_newer(contents.podium)
-        _require_place(settings, manifest)
+        manifest = await _checked(settings, source, progress, copy)
         async with reached(settings, alone=True, make=True) as found:
             present = await load.require_target(found.address, replace=replace)
-            epoch = None
-            if not dry_run:
-                async with _artifacts(source, settings, manifest, progress) as put_in_place:
-                    epoch = await load.load(found.address, copy, contents, present, progress)
-                    # Beside a server the directory may be another installation's, too.
-                    own = replace and found.embedded
-                    await asyncio.to_thread(put_in_place, alone=own)
-                await _bring_up(found.address)
-    return {**_summary(source, manifest), "epoch": epoch, "done": not dry_run}
+            async with _artifacts(source, settings, manifest, progress) as put_in_place:
+                epoch = await load.load(found.address, copy, manifest.database, present, progress)
+                await asyncio.to_thread(put_in_place)
+            await _bring_up(found.address)
+    return {**_summary(source, manifest), "epoch": epoch, "done": True}
 
 
-def _stay(*, alone: bool) -> None:
-    """Artifacts in a bucket are left as they are: the sweep removes what no row names."""
+async def _checked(
+    settings: Settings, source: Path, progress: Progress, copy: Path | None = None
+) -> Manifest:
+    """The manifest of a backup that is whole and that this installation can take; its database is
+    written to ``copy``."""
+    check = _counter("check", source, progress)
+    manifest = await asyncio.to_thread(archive.read, source, check, database=copy)
+    migrations.require_known(manifest.database.schema_revision)
+    if manifest.database.podium != UNKNOWN:
+        functions.require_not_newer(manifest.database.podium)
+    _require_place(settings, manifest)
+    return manifest
 
 
 def _require_place(settings: Settings, manifest: Manifest) -> None:
@@ -166,26 +171,35 @@ def _require_place(settings: Settings, manifest: Manifest) -> None:
 @asynccontextmanager
 async def _artifacts(
     source: Path, settings: Settings, manifest: Manifest, progress: Progress
-) -> AsyncGenerator[Callable[..., None]]:
+) -> AsyncGenerator[Callable[[], None]]:
     """Unpack the artifacts beside where they are kept, so that nothing has changed if the load
-    fails; what is given puts them there, and where ``alone`` is said removes all others."""
+    fails; what is given puts them there. Others stay: the sweep removes what no row names where the
+    store is this installation's."""
     directory = artifact_directory(settings)
     if directory is None:
-        yield _stay
+        yield _leave
         return
     total = sum(file.size for file in manifest.files if file.name != archive.DATABASE)
-    wanted = {archive.task_of(file.name) for file in manifest.files}
-    with _room(private_directory(directory.parent)) as folder:
+    # Inside it, as it may be a file system of its own. What has no task's name nobody looks into.
+    with _room_for_artifacts(directory) as folder:
         beside = Path(folder)
         moved = _Counted("artifacts", total, progress)
         await asyncio.to_thread(archive.unpack_artifacts, source, beside, moved)
+        yield partial(archive.move_artifacts, beside, directory)
 
-        def put_in_place(*, alone: bool) -> None:
-            archive.move_artifacts(beside, directory)
-            if alone:
-                remove_others(directory, wanted)
 
-        yield put_in_place
+def _leave() -> None:
+    """Artifacts in a bucket are where they were."""
+
+
+def _room_for_artifacts(directory: Path) -> TemporaryDirectory[str]:
+    try:
+        return _room(private_directory(directory))
+    except OSError as error:
+        raise Unavailable(
+            f"Artifacts cannot be kept in {directory}: {error.strerror}.",
+            hint="Let this user write there, or set PODIUM_ARTIFACT_URL.",
+        ) from error
 
 
 async def promote(

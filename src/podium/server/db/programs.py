@@ -16,8 +16,9 @@ _TABLE = re.compile(r'(?:dumping contents of|processing data for) table "(?:[^".
 _TROUBLE = re.compile(r"(?:pg_\w+|psql\S*): (?:error|fatal|ERROR|FATAL)\b")
 """What a program complains of. The lines below it may show rows, and so are not told."""
 _KEPT_LINES = 20
-_PASSED_ON = ("HOME", "PGPASSWORD", "PGPASSFILE")
-"""Where a password may stand that is not in the URL; the driver looks there, too."""
+_PASSED_ON = re.compile(r"HOME|PGPASSWORD|PGPASSFILE|PGTARGETSESSIONATTRS|PGSSL\w+")
+"""Where a password, or how to speak TLS, may stand that is not in the URL; the driver looks there,
+too."""
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "PGAPPNAME": "podium db"}
 
 
@@ -62,7 +63,7 @@ async def running(
 ) -> AsyncGenerator[Tool]:
     """Start a program of PostgreSQL; killed when the block is left before its end."""
     binaries = await asyncio.to_thread(required_programs, None)
-    found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    found = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     found |= address.environment if address else {}
     process = await asyncio.create_subprocess_exec(
         *(binaries / name, *arguments),

@@ -22,6 +22,11 @@ class Reached:
     ours: bool = False
 
 
+def is_there(settings: Settings) -> bool:
+    """Whether these settings name a database; False where the embedded one is not made yet."""
+    return settings.database_url is not None or Layout(settings.data_dir).postgres.exists()
+
+
 @asynccontextmanager
 async def reached(
     settings: Settings, *, alone: bool = False, make: bool = False
@@ -35,7 +40,7 @@ async def reached(
         yield Reached(Address.parse(settings.database_url.get_secret_value()), embedded=False)
         return
     layout = Layout(settings.data_dir)
-    if not make and not layout.postgres.exists():
+    if not make and not is_there(settings):
         raise NotFound(
             f"There is no database in {settings.data_dir} yet.",
             hint="'podium up' makes one; PODIUM_DATABASE_URL names another.",

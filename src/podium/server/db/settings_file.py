@@ -1,5 +1,6 @@
 """Writes the database's URL into ``settings.toml``."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -17,7 +18,7 @@ def keep_url(data_dir: Path, url: str) -> Path:
     """
     path = data_dir / "settings.toml"
     text = path.read_text() if path.exists() else ""
-    line = f'database_url = "{url}"'
+    line = f"database_url = {json.dumps(url, ensure_ascii=False)}"  # TOML reads it, too
     # Before all else: what follows the head of a table belongs to that.
     changed = _LINE.sub(lambda _: line, text) if _LINE.search(text) else f"{line}\n{text}"
     try:

@@ -27,13 +27,15 @@ _TABLES = """
      where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r'
      group by 1 order by 2 desc, 1 limit $1
 """
+# What sessions of other roles are is null but for those who may read all statistics.
 _CONNECTIONS = """
     select count(*) as used,
            count(*) filter (where datname = current_database() and application_name = 'podium'
                               and pid <> pg_backend_pid()) as podium,
            current_setting('max_connections')::int
                - current_setting('superuser_reserved_connections')::int as most
-      from pg_stat_activity where backend_type = 'client backend'
+      from pg_stat_activity
+     where usename is not null and coalesce(backend_type, 'client backend') = 'client backend'
 """
 
 
