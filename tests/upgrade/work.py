@@ -69,7 +69,7 @@ async def _add_schedule(engine: Engine) -> None:
         "insert into schedule (id, project_id, name, every, timezone, anchor, jitter, catch_up,"
         " overlap, paused, task, may_run_code, next_at, fires_at, created_by)"
         " values (gen_random_uuid(), :project, 'pulse', 3600, 'UTC', now(), 0, 'latest', 'skip',"
-        """ false, '{"agent": "echo"}', false, now() + interval '1 hour',"""
+        """ false, '{"agent": "echo"}', true, now() + interval '1 hour',"""
         " now() + interval '1 hour', 'test')",
         project=engine.project,
     )
