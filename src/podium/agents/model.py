@@ -37,7 +37,8 @@ EVENTS = (
 @dataclass(frozen=True, slots=True)
 class Definition:
     """What one registers. ``config`` is the runtime's own; ``max_concurrency`` None: no limit.
-    ``weight``: its share of what weighted queues share out."""
+    ``weight``: its share of what weighted queues share out. ``talks``: whether it can be talked to,
+    as its runtime says."""
 
     name: str
     runtime: str
@@ -48,6 +49,7 @@ class Definition:
     max_concurrency: int | None = None
     weight: float = 1.0
     enabled: bool = True
+    talks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Agent:
     max_concurrency: int | None
     weight: float
     enabled: bool
+    talks: bool
     healthy: bool
     health_detail: str | None
     health_checked_at: datetime | None
@@ -85,8 +88,9 @@ class AgentFilter:
 
 
 class Listed(NamedTuple):
-    """What submitting a task needs to know of an agent. ``usable``: it is enabled, and nothing is
-    known against its health."""
+    """What submitting a task needs to know of an agent. ``capabilities`` are as the scheduler
+    compares them, with ``TALKS`` for one that can be talked to. ``usable``: it is enabled, and
+    nothing is known against its health."""
 
     id: UUID
     name: str

@@ -23,6 +23,7 @@ from podium.kernel.json_text import same_json
 from podium.principals.model import Principal
 from podium.projects import service as projects
 from podium.scheduler import store as scheduling
+from podium.scheduler.model import TALKS
 from podium.storage.database import Database, after_commit
 
 _PROBE_SECONDS = 15.0
@@ -229,6 +230,18 @@ class AgentService:
             )
         return None if changes is None else config
 
+    async def require_talker(
+        self, conn: AsyncConnection, project_id: UUID, capabilities: Sequence[str]
+    ) -> None:
+        """Raise ``InvalidInput`` when no agent that has all the capabilities can be talked to."""
+        wanted = AgentFilter((*capabilities, TALKS))
+        if not await store.read_page(conn, project_id, wanted, None, 1):
+            raise InvalidInput(
+                f"No agent of this project that has {', '.join(capabilities)} can be talked to.",
+                hint="Tell in the configuration of one how it is talked to: session.",
+                field="capabilities",
+            )
+
     async def delete(
         self, conn: AsyncConnection, asker: Principal, project_id: UUID, key: str
     ) -> None:
@@ -287,7 +300,7 @@ class AgentService:
         config = runtime.validate(new.config)
         if not asker.has("admin"):
             config = runtime.restricted(config)
-        return replace(new, config=dict(config))
+        return replace(new, config=dict(config), talks=runtime.converses(config))
 
 
 def require_power(asker: Principal, runtime: str) -> None:
@@ -349,6 +362,7 @@ def _definition(agent: Agent) -> Definition:
         max_concurrency=agent.max_concurrency,
         weight=agent.weight,
         enabled=agent.enabled,
+        talks=agent.talks,
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from podium.agents.model import Agent, AgentFilter, AgentVersion, Definition, Listed
 from podium.agents.runtime import AgentSpec
+from podium.scheduler.model import TALKS, shown_capabilities
 from podium.scheduler.tables import running
 from podium.storage.database import Database, call_in, metadata
 
@@ -300,7 +301,7 @@ async def delete(conn: AsyncConnection, agent_id: UUID) -> None:
 def _settled(new: Definition) -> Mapping[str, Any]:
     return {
         "description": new.description,
-        "capabilities": sorted(set(new.capabilities)),
+        "capabilities": sorted({*new.capabilities, *((TALKS,) if new.talks else ())}),
         "labels": dict(new.labels or {}),
         "max_concurrency": new.max_concurrency,
         "weight": new.weight,
@@ -321,11 +322,12 @@ def _agent(row: Any) -> Agent:
         runtime=row.runtime,
         config=row.config,
         description=row.description,
-        capabilities=tuple(row.capabilities),
+        capabilities=tuple(shown_capabilities(row.capabilities)),
         labels=row.labels,
         max_concurrency=row.max_concurrency,
         weight=row.weight,
         enabled=row.enabled,
+        talks=TALKS in row.capabilities,
         healthy=row.healthy,
         health_detail=row.health_detail,
         health_checked_at=row.health_checked_at,

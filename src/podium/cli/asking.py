@@ -19,7 +19,7 @@ from podium.cli.quick import Parameter
 
 NO_INPUT = "--no-input"
 _OFF = ("PODIUM_NO_INPUT", "CI")
-_HELP = frozenset({"-h", "--help", "--json", "--version"})
+_HELP = frozenset({"-h", "--help", "--json"})
 
 Path = tuple[str, ...]
 
@@ -80,7 +80,7 @@ def possible(arguments: Sequence[str]) -> bool:
     """Whether somebody is there to answer, and wants to be asked."""
     if any(os.environ.get(name) for name in _OFF) or NO_INPUT in _ours(arguments):
         return False
-    if _HELP & set(_ours(arguments)):
+    if _HELP & set(_ours(arguments)) or arguments[:1] == ["--version"]:
         return False
     return os.isatty(0) and os.isatty(1)
 
@@ -200,8 +200,12 @@ def _ask_parameters(line: Line) -> None:
 
     if line.given.get("whole"):
         return
+    try:
+        version = int(line.given["version"]) if line.given.get("version") else None
+    except ValueError:
+        return  # the command tells what is wrong with it
     with Podium(project=line.given.get("project"), retries=1) as client:
-        template = client.templates.get(str(line.given["name"]))
+        template = client.templates.get(str(line.given["name"]), version)
     set_ = {str(each).partition("=")[0] for each in line.given.get("values") or ()}
     found = questions.fields(
         template.parameters, template.defaults, set_, everything="name" in line.asked

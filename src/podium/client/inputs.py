@@ -282,6 +282,8 @@ class ScheduleEdit(TypedDict):
     """Why it is paused, say."""
     task: NotRequired[ScheduledTask | None]
     """Replaces the whole task."""
+    updated_at: NotRequired[datetime | None]
+    """As you read it; the change is refused when it was changed since."""
 
 
 class Backfill(TypedDict):

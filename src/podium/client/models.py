@@ -312,7 +312,7 @@ class Template(Struct, kw_only=True):
     source: str
     """project: it, or this version of a built-in one, is the project's own. One of built_in, project."""
     version: int
-    """Podium's own versions and those of the project are counted apart."""
+    """Those of the project count on from the built-in one that they were made from."""
     changed: list[str]
     """Fields in which it differs from the built-in one."""
     description: str

@@ -5,6 +5,7 @@ from typing import Any
 
 from podium.diagnosis.model import Finding, Severity, bounded, duration
 from podium.diagnosis.store import MOST_COUNTED
+from podium.scheduler.model import TALKS, shown_capabilities
 
 LONG_SECONDS = 600.0
 """For so long a queue may be paused or full, and agents busy, before that is told of."""
@@ -56,7 +57,7 @@ def _of_agents(lane: Any) -> _Cause | None:
             "failed",
             f"ask for {wanted}, and no agent of the project has that: they never run.",
             f"Register one, or add it to one: podium agent add NAME -p {project} "
-            f"--capability {lane['capabilities'][0]} …",
+            f"--capability {shown_capabilities(lane['capabilities'])[0]} …",
         )
     if not lane["usable"]:
         return _unusable(lane)
@@ -149,7 +150,8 @@ def _cause(code: str, where: str, outcome: Severity, which: str, advice: str) ->
 
 
 def _wanted(lane: Any) -> str:
-    *others, last = lane["capabilities"] or ["nothing"]
+    *others, last = shown_capabilities(lane["capabilities"]) or ["nothing"]
+    talks = " of an agent that can be talked to" if TALKS in lane["capabilities"] else ""
     if not others:
-        return f"the capability {last}"
-    return f"the capabilities {', '.join(others)} and {last}"
+        return f"the capability {last}{talks}"
+    return f"the capabilities {', '.join(others)} and {last}{talks}"

@@ -1,7 +1,7 @@
 """What the scheduler handles. Durations are seconds."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -128,6 +128,16 @@ def rate_text(rate: Rate) -> str:
     """A rate as part of a sentence: 10 tasks in 30 s."""
     count = "1 task" if rate.count == 1 else f"{rate.count} tasks"
     return f"{count} {'a second' if rate.seconds == 1 else f'in {rate.seconds:g} s'}"
+
+
+TALKS = "session:"
+"""A capability of agents that can be talked to, for which sessions ask. People cannot give it, as
+no word holds a colon, and are not shown it."""
+
+
+def shown_capabilities(names: Iterable[str]) -> list[str]:
+    """Those of the capabilities that people gave."""
+    return [name for name in names if name != TALKS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ async def edit_schedule(
     """Once its times have changed, or when it is resumed, it goes on with the first one after now;
     what passed while it was paused is not made up for."""
     given: dict[str, Any] = {
-        field: getattr(edit, field) for field in edit.model_fields_set - {"task"}
+        field: getattr(edit, field) for field in edit.model_fields_set - {"task", "updated_at"}
     }
     work = None
     if not given.keys() <= {"paused", "note"} or given.get("paused") is False:
@@ -130,7 +130,9 @@ async def edit_schedule(
         writer.demand("tasks:write")
         work = await schedules.work(writer, project.id, edit.task)
     async with change() as conn:
-        changed = await schedules.change(conn, writer, project.id, name, given, work)
+        changed = await schedules.change(
+            conn, writer, project.id, name, given, work, edit.updated_at
+        )
         return schedule_view(changed, project.name)
 
 

@@ -154,9 +154,19 @@ class ScheduleService:
         name: str,
         given: Mapping[str, Any],
         work: Work | None,
+        seen: datetime | None = None,
     ) -> Schedule:
-        """Change the given fields of ``Timing`` and ``Rules``, and the task if there is one."""
+        """Change the given fields of ``Timing`` and ``Rules``, and the task if there is one.
+
+        Raises ``Conflict`` when it was changed after the moment of its change that was ``seen``.
+        """
         before = await self.get(conn, project_id, name, for_update=True)
+        if seen not in (None, before.updated_at):
+            raise Conflict(
+                f"The schedule {name} was changed at {before.updated_at.isoformat()}.",
+                hint="Somebody changed it meanwhile: read it again.",
+                updated_at=before.updated_at.isoformat(),
+            )
         now = await _now(conn)
         timing = _timing(before.timing, given, now)
         rules = replace(before.rules, **{field: given[field] for field in _RULES & set(given)})

@@ -107,6 +107,10 @@ class ScheduleEdit(Body):
     paused: bool = Field(default_factory=lambda: False)
     note: _Note = None
     task: ScheduledTask | None = Field(default=None, description="Replaces the whole task.")
+    updated_at: Moment | None = Field(
+        default=None,
+        description="As you read it; the change is refused when it was changed since.",
+    )
 
 
 class Backfill(Body):

@@ -60,9 +60,10 @@ class SessionService:
     async def configured(
         self, conn: AsyncConnection, asker: Principal, project_id: UUID, new: SessionNew
     ) -> Mapping[str, Any] | None:
-        """The configuration of its own that a session asks for, if any; raises when its agent
-        cannot be talked to."""
+        """The configuration of its own that a session asks for, if any; raises when its agent, or
+        none of those that have its capabilities, can be talked to."""
         if new.agent is None:
+            await self._agents.require_talker(conn, project_id, new.capabilities)
             return None
         return await self._agents.configured(conn, asker, project_id, new.agent, new.config)
 

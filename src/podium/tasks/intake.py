@@ -12,11 +12,11 @@ from podium.agents.model import CODE_RUNTIMES
 from podium.agents.stickiness import Wish
 from podium.kernel.errors import NotFound, within
 from podium.kernel.ids import uuid7, uuid7s
-from podium.scheduler.model import CallKey, Demand, NewTask, SubmitCall, Submitted
+from podium.scheduler.model import TALKS, CallKey, Demand, NewTask, SubmitCall, Submitted
 from podium.scheduler.service import Scheduler
 from podium.storage.database import Database
 from podium.tasks import drafting, spans, store
-from podium.tasks.model import BulkCreated, TaskInBulk, TaskNew
+from podium.tasks.model import BulkCreated, TaskInBulk, TaskNew, TaskOfSession
 
 if TYPE_CHECKING:
     from podium.kernel.tracing import Tracing
@@ -65,7 +65,7 @@ class Intake:
         Capabilities that no agent has now count too: the agent that will have them may be one
         that runs code.
         """
-        demands = {(request.agent, tuple(request.capabilities)) for request in requests}
+        demands = {(request.agent, _needs(request)) for request in requests}
         for agent, capabilities in demands:
             _, runtimes = await self._agents.demand(project_id, agent, capabilities)
             if not runtimes or runtimes & CODE_RUNTIMES:
@@ -229,7 +229,7 @@ class Intake:
         for place, request in enumerate(requests):
             with within(f"tasks.{place}"):
                 agent = stuck.get(_wish(request)) if request.sticky else None
-                wanted = (request.agent, tuple(request.capabilities), request.queue, agent)
+                wanted = (request.agent, _needs(request), request.queue, agent)
                 if wanted not in lanes:
                     lanes[wanted] = await self._lane(project_id, request, stuck)
                 task = drafting.draft(
@@ -257,15 +257,14 @@ class Intake:
 
     async def _lane(self, project_id: UUID, request: TaskNew, stuck: Mapping[Wish, UUID]) -> int:
         agent_id = await self._demand(project_id, request)
-        capabilities = tuple(sorted(set(request.capabilities)))
         prefers = stuck.get(_wish(request)) if request.sticky else None
-        demand = Demand(project_id, request.queue, agent_id, capabilities, prefers)
+        demand = Demand(project_id, request.queue, agent_id, _needs(request), prefers)
         return await self._scheduler.lane(demand)
 
     async def _demand(self, project_id: UUID, request: TaskNew) -> UUID | None:
         """The id of the agent that the task names; ``NotFound`` when it is not registered."""
         try:
-            agent_id, _ = await self._agents.demand(project_id, request.agent, request.capabilities)
+            agent_id, _ = await self._agents.demand(project_id, request.agent, _needs(request))
         except NotFound as error:
             error.context = {**error.context, "field": "agent"}
             raise
@@ -298,8 +297,14 @@ def _no_dependency(task_id: UUID, field: str) -> NotFound:
     )
 
 
+def _needs(request: TaskNew) -> tuple[str, ...]:
+    """What its agent must be capable of, in order; nothing where it is named."""
+    talks = (TALKS,) if isinstance(request, TaskOfSession) and request.agent is None else ()
+    return tuple(sorted({*request.capabilities, *talks}))
+
+
 def _wish(request: TaskNew) -> Wish:
-    return request.sticky or "", frozenset(request.capabilities)
+    return request.sticky or "", frozenset(_needs(request))
 
 
 def _outside(requests: Sequence[TaskNew], refs: Mapping[str, UUID]) -> list[tuple[UUID, int, int]]:

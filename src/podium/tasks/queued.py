@@ -10,7 +10,7 @@ from podium.agents.store import agent
 from podium.kernel.fields import closest
 from podium.queues import store as queues
 from podium.scheduler import store as scheduling
-from podium.scheduler.model import rate_text
+from podium.scheduler.model import TALKS, rate_text, shown_capabilities
 from podium.scheduler.tables import running, worker
 from podium.tasks.held import time_text
 from podium.tasks.model import Blocker
@@ -81,9 +81,13 @@ async def _no_agent(conn: AsyncConnection, row: Any) -> Blocker:
     )
     offered = set((await conn.execute(every.distinct())).scalars())
     lacking = [name for name in row.capabilities if name not in offered] or row.capabilities
+    if TALKS in lacking:
+        wanted = capabilities_text(row.capabilities)
+        detail = f"No agent of this project that has {wanted} can be talked to."
+        return Blocker(kind="no_agent", detail=f"{detail} Tell in its configuration how: session.")
     detail = f"No agent of this project has {capabilities_text(lacking)}"
     if len(lacking) == 1:
-        close = closest(lacking[0], offered)
+        close = closest(lacking[0], shown_capabilities(offered))
         detail += f"{close}. Register one that has it, or add it to an agent."
     else:
         detail += " together. Register one that has them, or add what is missing to an agent."
@@ -103,7 +107,7 @@ def _deleted(row: Any) -> Blocker:
 
 def capabilities_text(names: Sequence[str]) -> str:
     """Capabilities as part of a sentence."""
-    *others, last = names
+    *others, last = shown_capabilities(names)
     return (
         f"the capabilities {', '.join(others)} and {last}" if others else f"the capability {last}"
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from podium.scheduler.model import NewTask, RetryPolicy, TaskState, Timeouts
+from podium.scheduler.model import NewTask, RetryPolicy, TaskState, Timeouts, shown_capabilities
 from podium.tasks.model import (
     ArtifactView,
     AttemptView,
@@ -52,7 +52,7 @@ def task(row: Any, dependencies: Sequence[Any], paces: Paces) -> Task:
         queue=row.queue,
         limits=row.spec.get("limits", []),
         agent=row.agent,
-        capabilities=row.capabilities,
+        capabilities=shown_capabilities(row.capabilities),
         sticky=row.spec.get("sticky"),
         input=row.input,
         output=row.output,

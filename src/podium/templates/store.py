@@ -47,11 +47,14 @@ _VERSIONS = _SELECT.format(
 )
 _PAGE = _SELECT.format(where="and t.name > $2 and v.version = t.version order by t.name limit $3")
 _LOCK = "select from template where project_id = $1 and name = $2 for no key update"
-# A name that was used before goes on counting: a task tells its version, which stays the same.
+# A name that was used before goes on counting: a task tells its version, which stays the same. What
+# was made of a built-in one counts on from that, so that a version tells which of them was read.
 _INSERT = (
-    "insert into template (id, project_id, name, version, based_on) values ($1, $2, $3, 1, $4)"
+    "insert into template (id, project_id, name, version, based_on)"
+    " values ($1, $2, $3, coalesce($4, 0) + 1, $4)"
     " on conflict (project_id, name) do update"
-    "    set version = template.version + 1, based_on = excluded.based_on, deleted_at = null"
+    "    set version = greatest(template.version, excluded.based_on) + 1,"
+    "        based_on = excluded.based_on, deleted_at = null"
     "  where template.deleted_at is not null"
     " returning id, version"
 )

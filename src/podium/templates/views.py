@@ -135,7 +135,7 @@ class Template(BaseModel):
         description="project: it, or this version of a built-in one, is the project's own."
     )
     version: int = Field(
-        description="Podium's own versions and those of the project are counted apart."
+        description="Those of the project count on from the built-in one that they were made from."
     )
     built_in_version: int | None = Field(
         description="The version that is built in under this name; null: none is."

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import orjson
@@ -20,6 +20,7 @@ from podium.storage.database import Database, refuses_values
 from podium.worker import faults
 from podium.worker.lease import LeaseClock
 
+_Answer = TypeVar("_Answer")
 _EARLIER = 1000
 """So many entries of before an attempt is given."""
 _EARLIER_BYTES = 4 * 2**20
@@ -200,9 +201,14 @@ class Talking:
                 await self._change(None if until is None else until - boottime())
 
     async def _close_idle(self) -> bool:
-        """Close the session, unless somebody said something that is not here yet."""
+        """Close the session, unless somebody said something that is not here yet, or the lease runs
+        out."""
         note = f"Closed: it was idle for {self._idle_seconds:g} s."
-        closed = await store.close_idle(self._database, *self._key, self._known, note)
+        closed = bool(
+            await self._insist(
+                lambda: store.close_idle(self._database, *self._key, self._known, note)
+            )
+        )
         self._wakeups.tell(transcript_channel(self._key[1]))
         self._wakeups.feed()
         self._closed = closed
@@ -257,17 +263,16 @@ class Talking:
             self._wakeups.tell(transcript_channel(self._key[1]))
             self._wakeups.feed()
 
-    async def _insist(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write, again and again while the lease lasts."""
+    async def _insist(self, write: Callable[[], Awaitable[_Answer]]) -> _Answer | None:
+        """Write, again and again while the lease lasts; None when it has run out."""
         while not self._stale:
             try:
-                await write()
+                return await write()
             except Exception as error:  # noqa: BLE001 - it is tried again as long as it may
                 faults.note("session", error)
                 self._stale = self._lease.expired()
                 await asyncio.sleep(faults.RETRY_SECONDS)
-            else:
-                return
+        return None
 
     async def _tell(
         self, said: Sequence[tuple[str, str, str | None]], state: str | None, answered: int | None

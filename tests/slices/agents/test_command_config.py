@@ -36,6 +36,7 @@ def runtime(tmp_path: Path) -> CommandRuntime:
         ({"command": ["ls"], "env": {"PODIUM_TOKEN": "x"}}, "reserved"),
         ({"command": ["ls"], "env": {"A=B": "x"}}, "env"),
         ({"command": ["ls"], "env": {"A": "a\0b"}}, "NUL"),
+        ({"command": ["ls"], "env": {"A": "b", "KEY": "***"}}, r"value of KEY is \*\*\*"),
         ({"command": ["ls"], "env_allow": ["PODIUM_*"]}, "env_allow"),
         *(
             ({"command": ["ls"], "limits": {name: 2**63 - 1}}, f"limits.{name}")

@@ -10,6 +10,7 @@ from podium.cli.apply.documents import load
 from podium.cli.failures import Failure
 
 KINDS = "Project, Agent, Queue, Limit, Template, Schedule, Filter"
+MOMENT = "2026-12-31T09:30:00Z"
 OVERLAPS = "skip, buffer_one, buffer_all, cancel_other, allow_all"
 
 
@@ -82,7 +83,7 @@ colour: red
         "2:7: name: '-x' must match ^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$.",
         "4:3: task must be given.",
         f"4:12: overlap: 'skp' must be one of {OVERLAPS}; the closest is 'skip'.",
-        "5:14: starts_at must be a moment in ISO 8601 with its time zone.",
+        f"5:14: starts_at must be a moment in ISO 8601 with its time zone, such as {MOMENT}.",
     ]
 
 
@@ -167,3 +168,28 @@ def test_folders_are_read_whole_and_what_cannot_be_is_told(tmp_path: Path) -> No
     ):
         with pytest.raises(Failure, match=told):
             load([str(tmp_path / name)], "default")
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+05:00",
+        "9999-12-31T23:59:59-05:00",
+        "2026-12-31t23:59:50z",
+        "2026-12-31T23:59:60Z",
+        "2026-12-31 23:59:50Z",
+        "2026-12-31T23:59:50",
+        "20261231T235950Z",
+    ],
+)
+def test_a_moment_that_cannot_be_used_is_told_with_its_place(tmp_path: Path, at: str) -> None:
+    text = f"kind: Schedule\nname: s\nspec: {{every: 900, starts_at: {at}, task: {{agent: a}}}}\n"
+    (told,) = found(tmp_path, text)
+    assert told.startswith("3:31: starts_at must be a moment in ISO 8601 with its time zone, such")
+
+
+@pytest.mark.parametrize("at", ["2026-12-31T23:59:50.123456789Z", "2026-12-31T23:59:50-05:30"])
+def test_moments_are_taken_in_every_time_zone(tmp_path: Path, at: str) -> None:
+    text = f"kind: Schedule\nname: s\nspec: {{every: 900, starts_at: {at}, task: {{agent: a}}}}\n"
+    assert found(tmp_path, text) == []

@@ -148,6 +148,24 @@ def test_parameters_of_a_template_are_asked_field_by_field(
     assert screen.end() == 0, screen.seen
 
 
+def test_parameters_are_those_of_the_version_that_is_given(asked: Asked, podium: Run) -> None:
+    make = ("template", "create", "t", "-a", "cat", "--prompt", "{{ old }}", "--schema")
+    schema = '{"type": "object", "required": ["X"], "properties": {"X": {"type": "string"}}}'
+    assert podium(*make, schema.replace("X", "old")).status == 0
+    edit = ("template", "edit", "t", "--prompt", "{{ fresh }}", "--schema")
+    assert podium(*edit, schema.replace("X", "fresh")).status == 0
+    for arguments, name in (((), "fresh"), (("--version", "1"), "old")):
+        screen = asked("template", "start", "t", *arguments)
+        answer(screen, name, "hello", ENTER)
+        assert screen.end() == 0, screen.seen
+        command = " ".join(["podium template start t", *arguments])
+        assert same(screen) == f"{command} --set {name}=hello"
+    screen = asked("template", "start", "t", "--version", "first")
+    assert screen.end() == 2
+    screen = asked("--version")
+    assert screen.end() == 0
+
+
 @pytest.mark.parametrize("key", [CTRL_C, "\x04"])
 def test_ctrl_c_leaves_nothing_behind(asked: Asked, podium: Run, key: str) -> None:
     screen = asked("project", "create")

@@ -142,3 +142,14 @@ def test_the_guide(installation: Installation, tmp_path: Path) -> None:
     assert "You said: good morning" in told
     assert "? Which one do you mean?" in told
     assert "completed" in told
+
+
+def test_it_is_terminated_by_the_beginning_of_its_id(podium: Run) -> None:
+    agent = talker(podium)
+    first, second = (podium("session", "start", agent, "--detach").out.strip() for _ in range(2))
+    assert podium("session", "terminate", f"{first[:18]}…").out.split() == [first]
+    assert podium("session", "show", second, "--json").json["state"] != "terminated"
+    assert podium("session", "terminate", agent).out.split() == [second]
+    assert "There is no agent" in podium("session", "terminate", "deadbeef").err
+    assert podium("agent", "add", "deadbeef", "--", "cat").status == 0
+    assert podium("session", "terminate", "deadbeef").status == 0

@@ -278,3 +278,18 @@ async def test_schedules_belong_to_a_project(api: httpx.AsyncClient, agent: str)
     assert "1 schedule" in refused["detail"]
     await call(api, "DELETE", "/schedules/a", 204, params={"project": "other"})
     await call(api, "DELETE", "/projects/other", 204)
+
+
+async def test_a_change_of_what_was_changed_meanwhile_is_refused(
+    api: httpx.AsyncClient, agent: str
+) -> None:
+    seen = (await make(api))["updated_at"]
+    first = {"task": {**TASK, "priority": 3}, "updated_at": seen}
+    changed = await call(api, "PUT", "/schedules/s", json=first)
+    second = {"task": {**TASK, "title": "Another"}, "updated_at": seen}
+    told = await call(api, "PUT", "/schedules/s", 409, json=second)
+    assert "was changed at" in told["detail"]
+    assert (await call(api, "GET", "/schedules/s"))["task"] == changed["task"]
+    again = {**second, "updated_at": changed["updated_at"]}
+    assert (await call(api, "PUT", "/schedules/s", json=again))["task"]["title"] == "Another"
+    assert (await call(api, "PUT", "/schedules/s", json={"note": "n"}))["note"] == "n"

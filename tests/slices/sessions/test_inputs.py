@@ -1,6 +1,7 @@
 """Inputs: said once however often they are sent, and either heard, told of, or refused."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +9,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from podium.kernel.errors import Unavailable
 from podium.scheduler import store as scheduler
+from podium.sessions import store
 from slices.sessions.test_sessions import act, events, read, say, spawn, transcript, until
 from slices.tasks.conftest import Desk
 
@@ -158,3 +161,75 @@ async def test_a_closed_session_says_so(own_desk: Desk, what: str) -> None:
     await act(desk, session, "close")
     answer = await desk.call("POST", f"sessions/{session['id']}/{what}", 409, json={"text": "x"})
     assert answer["code"] == "session_closed"
+
+
+async def test_what_a_program_never_read_was_not_heard(own_desk: Desk, tmp_path: Path) -> None:
+    desk = own_desk
+    script = (
+        'read -r line; echo \'{"podium": "say", "text": "heard"}\';'
+        f' echo \'{{"podium": "idle"}}\'; while [ ! -e {tmp_path}/end ]; do sleep 0.05; done'
+    )
+    config = {"command": ["sh", "-c", script], "output": "events", "session": {"input": "events"}}
+    await desk.agent("short", runtime="command", config=config)
+    session = await spawn(desk, "short", message="one")
+    async with desk.worker():
+        await until(desk, session, "idle", unanswered=0)
+        await say(desk, session, "two")
+        await until(desk, session, "working")
+        await asyncio.sleep(0.2)
+        (tmp_path / "end").touch()
+        done = await until(desk, session, "completed")
+    assert done["unanswered"] == 1
+    last = (await transcript(desk, session))[-1]
+    assert last == ("note", "Ended: its agent did not hear the last input.")
+
+
+async def test_an_input_is_heard_that_came_as_the_session_was_idle_for_too_long(
+    own_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And was closed by somebody before it closed itself."""
+    desk = own_desk
+    session = await spawn(desk, message="one", idle_timeout=0.5)
+    real, blind = store.standing, False
+
+    async def standing(database: Any, ids: Any) -> Any:
+        return [] if blind else await real(database, ids)
+
+    async def close_idle(*arguments: Any) -> bool:
+        nonlocal blind
+        if not blind:
+            blind = True
+            await say(desk, session, "two")
+            await act(desk, session, "close")
+        closed = await close(*arguments)
+        blind = False
+        return closed
+
+    close = store.close_idle
+    monkeypatch.setattr(store, "standing", standing)
+    monkeypatch.setattr(store, "close_idle", close_idle)
+    async with desk.worker():
+        done = await until(desk, session, "completed")
+    assert done["unanswered"] == 0
+    assert ("say", "heard two") in await transcript(desk, session)
+
+
+async def test_a_database_that_is_away_as_the_session_is_idle_ends_nothing(
+    own_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = own_desk
+    close, tries = store.close_idle, 0
+
+    async def close_idle(*arguments: Any) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Unavailable("PostgreSQL is away for a moment.")
+        return await close(*arguments)
+
+    monkeypatch.setattr(store, "close_idle", close_idle)
+    session = await spawn(desk, message="one", idle_timeout=0.2)
+    async with desk.worker():
+        done = await until(desk, session, "completed", "failed")
+    assert (done["state"], done["attempt"], tries) == ("completed", 1, 3)
+    assert ("note", "Closed: it was idle for 0.2 s.") in await transcript(desk, session)

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from podium import app as composition
 from podium.kernel.errors import Unavailable
+from podium.scheduler.model import TALKS
 from podium.storage import functions
 from podium.storage import migrate as module
 from podium.storage.database import Database
@@ -51,13 +52,12 @@ async def test_an_empty_database_is_brought_up_and_stays_so(empty: Database) -> 
     assert await state(empty) == made
 
 
-async def test_an_older_database_is_upgraded_with_what_is_in_it(
-    empty: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def migrate_to(empty: Database, monkeypatch: pytest.MonkeyPatch, revision: str) -> None:
+    """Bring it up as an older version did."""
     upgrade = module.command.upgrade
 
     def upgrade_in_part(config: Config, _revision: str) -> None:
-        upgrade(config, "0001")
+        upgrade(config, revision)
 
     async def without_functions(*_: object) -> None:
         """Those of this version are for its own tables."""
@@ -66,6 +66,12 @@ async def test_an_older_database_is_upgraded_with_what_is_in_it(
         older.setattr(module.command, "upgrade", upgrade_in_part)
         older.setattr(module.functions, "install", without_functions)
         await migrate(empty, composition.SQL_SLICES)
+
+
+async def test_an_older_database_is_upgraded_with_what_is_in_it(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate_to(empty, monkeypatch, "0001")
     await empty.call(
         "insert into token (id, name, secret_hash, scopes, created_by)"
         " values (gen_random_uuid(), 'ci', '', '{admin}', 'somebody')"
@@ -76,6 +82,38 @@ async def test_an_older_database_is_upgraded_with_what_is_in_it(
     await require_migrated(empty)
     [token] = await empty.call("select name, granted_by, revoked_at from token")
     assert tuple(token) == ("ci", None, None)
+
+
+async def test_agents_that_can_be_talked_to_are_known_after_an_upgrade(
+    empty: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate_to(empty, monkeypatch, "0019")
+    await empty.call("insert into project (id, name) values (gen_random_uuid(), 'p')")
+    agents = {
+        "function": ("function", "{}"),
+        "talks": ("command", '{"session": {"input": "text"}}'),
+        "silent": ("command", '{"session": null}'),
+        "older": ("command", "{}"),
+    }
+    for name, (runtime, config) in agents.items():
+        await empty.call(
+            "with new as (insert into agent (id, project_id, name, runtime, capabilities)"
+            " select gen_random_uuid(), id, $1::text, $2::text, '{code}' from project"
+            " returning id)"
+            " insert into agent_version (agent_id, version, runtime, config, created_by)"
+            " select id, 1, $2::text, $3::text::jsonb, '' from new",
+            name,
+            runtime,
+            config,
+        )
+    await migrate(empty, composition.SQL_SLICES)
+    rows = await empty.call("select name, capabilities from agent")
+    assert {row["name"]: row["capabilities"] for row in rows} == {
+        "function": ["code", TALKS],
+        "talks": ["code", TALKS],
+        "silent": ["code"],
+        "older": ["code"],
+    }
 
 
 async def test_an_upgrade_takes_as_long_as_it_needs(

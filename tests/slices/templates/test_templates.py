@@ -123,13 +123,13 @@ async def test_what_is_built_in_is_changed_for_one_project_and_back(
     assert (before["created_by"], before["created_at"]) == (None, None)
     edit = {"defaults": {"severity": "high"}, "task": {"agent": "a", "priority": 9}}
     changed = await call(api, "PUT", "/templates/code-review", json=edit)
-    assert (changed["source"], changed["version"], changed["based_on"]) == ("project", 1, 1)
+    assert (changed["source"], changed["version"], changed["based_on"]) == ("project", 2, 1)
     assert changed["changed"] == ["task", "defaults"]
     assert changed["prompt"] == before["prompt"]
     given = {"repository": "/r", "branch": "b"}
     task = await start(api, "code-review", parameters=given)
     assert (task["agent"], task["priority"]) == ("a", 9)
-    assert task["template"] == {"name": "code-review", "version": 1, "built_in": False}
+    assert task["template"] == {"name": "code-review", "version": 2, "built_in": False}
     assert "below the severity high" in task["input"]["prompt"]
     original = await call(api, "GET", "/templates/code-review", params={"built_in": True})
     assert {**original, "built_in_version": 1} == before
@@ -140,7 +140,7 @@ async def test_what_is_built_in_is_changed_for_one_project_and_back(
     refused = await call(api, "DELETE", "/templates/code-review", 409)
     assert "is built in" in refused["detail"]
     again = await call(api, "PUT", "/templates/code-review", json={"description": "Ours."})
-    assert (again["version"], again["changed"]) == (2, ["description"])
+    assert (again["version"], again["changed"]) == (3, ["description"])
 
 
 async def test_what_is_built_in_starts_as_it_is(api: httpx.AsyncClient) -> None:
@@ -164,7 +164,7 @@ async def test_many_first_changes_of_what_is_built_in_make_one(
     answers = [answer.status_code for answer in await asyncio.gather(*edits)]
     assert set(answers) <= {200, 409}
     found = await call(api, "GET", "/templates/checkup")
-    assert found["version"] == answers.count(200) >= 1
+    assert found["version"] - found["based_on"] == answers.count(200) >= 1
 
 
 async def test_templates_belong_to_a_project(api: httpx.AsyncClient, agent: str) -> None:
@@ -222,3 +222,21 @@ async def test_templates_need_scopes_of_their_own(api: httpx.AsyncClient, agent:
     await call(api, "POST", path, 201, json=GIVEN, headers=executor)
     editor = await token(api, "templates:write", "tasks:write")
     await call(api, "PUT", "/templates/summary", 403, json={"prompt": "x"}, headers=editor)
+
+
+async def test_a_version_tells_whose_it_is(api: httpx.AsyncClient) -> None:
+    """So that a change of what somebody read is refused when another template is in force."""
+
+    async def edit(version: int, expected: int = 200, **changes: Any) -> dict[str, Any]:
+        body = {"version": version, **changes}
+        return await call(api, "PUT", "/templates/code-review", expected, json=body)
+
+    built_in = (await call(api, "GET", "/templates/code-review"))["version"]
+    own = (await edit(built_in, defaults={"base": "trunk"}))["version"]
+    assert own > built_in
+    told = await edit(built_in, 409, defaults={"severity": "high"})
+    assert told["version"] == own
+    second = (await edit(own, defaults={"severity": "high"}))["version"]
+    await call(api, "DELETE", "/templates/code-review", 204)
+    await edit(second, 409, defaults={"severity": "low"})
+    assert (await edit(built_in, defaults={"severity": "low"}))["version"] == second + 1

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from podium.agents.runtimes import environment
 from podium.kernel.errors import InvalidInput, NeedsAdmin
 from podium.kernel.fields import MOST_TOLD, and_more, told
+from podium.kernel.redaction import MASK
 
 _MIB = 2**20
 _YEAR = 366 * 86400
@@ -105,7 +106,7 @@ Options = TypeVar("Options", bound=ProcessOptions)
 def validated(model: type[Options], config: Mapping[str, Any], runtime: str) -> Options:
     """The configuration as its model, or ``InvalidInput`` that names each wrong field."""
     try:
-        return model.model_validate(config)
+        options = model.model_validate(config)
     except ValidationError as error:
         found = error.errors(include_url=False)
         fields = [
@@ -118,6 +119,14 @@ def validated(model: type[Options], config: Mapping[str, Any], runtime: str) -> 
             hint=f"Correct it; the fields of {runtime} agents are in the documentation.",
             errors=[{"field": field, "message": message} for field, message in fields],
         ) from None
+    for name, content in options.env.items():
+        if content == MASK:
+            raise InvalidInput(
+                f"The value of {name} is {MASK}, as Podium shows values that it does not tell.",
+                hint="Give the value itself, or leave the variable out.",
+                field=f"config.env.{name}",
+            )
+    return options
 
 
 def restricted(options: Options) -> Options:

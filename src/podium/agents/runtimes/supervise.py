@@ -1,7 +1,9 @@
 """Runs a command under a supervisor to its end, from the worker's event loop."""
 
 import asyncio
+import fcntl
 import os
+import termios
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -45,6 +47,10 @@ class Orders(Protocol):
 
     async def write(self, data: bytes) -> bool:
         """Write to its standard input; False when it does not listen any more."""
+        ...
+
+    def unread(self) -> bool:
+        """Whether something was written to its standard input that nobody has read."""
         ...
 
     def end_input(self) -> None:
@@ -228,6 +234,10 @@ class _Orders:
             except BrokenPipeError:
                 return False
         return not left
+
+    def unread(self) -> bool:
+        inlet = self._supervisor.inlet
+        return inlet is not None and any(fcntl.ioctl(inlet, termios.FIONREAD, bytes(4)))
 
     def end_input(self) -> None:
         self._supervisor.close_inlet()

@@ -114,7 +114,7 @@ class Talk:
                     call()
                 if not await self._hand_over(said, orders):
                     break  # it listens no more, and goes on with what it does
-                await (self._silence() if self._by_silence else self._turn_over.wait())
+                await self._turn(orders)
             orders.end_input()
             await pausing
         finally:
@@ -129,6 +129,16 @@ class Talk:
             if not reached:
                 self.session.give_back()
         return reached
+
+    async def _turn(self, orders: Orders) -> None:
+        """Until the agent has dealt with its input. One that ended and has not read all of that
+        has not heard it, whatever its end means."""
+        try:
+            await (self._silence() if self._by_silence else self._turn_over.wait())
+        except asyncio.CancelledError:
+            if orders.unread() and not self._turn_over.is_set():
+                self.session.give_back()
+            raise
 
     def end_turn(self) -> None:
         """The agent has answered, or asked; it can be given the next input."""

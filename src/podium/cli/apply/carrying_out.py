@@ -35,31 +35,45 @@ class Outcome:
     unrecorded: PodiumError | None = None
 
 
+_Told = Callable[[Result], None]
+
+
 def carry_out(
     client: "Podium",
     steps: Sequence[Step],
     set_name: str | None,
-    told: Callable[[Result], None] | None,
+    told: _Told | None,
 ) -> Outcome:
     """Do the steps kind by kind; after a kind of which one failed nothing more is done, as what
     comes then may need it. What was done is recorded whatever happens."""
     results: list[Result] = []
     interrupted = False
+    unrecorded = None
     try:
         for result in _results(client, steps):
             results.append(result)
-            if told is not None:
-                told(result)
+            told = _tell(told, result)
     except KeyboardInterrupt:
         interrupted = True
+    finally:
+        if set_name is not None:
+            try:
+                _record(client, set_name, results)
+            except PodiumError as error:
+                unrecorded = error
     results += [Result(step, "not_done") for step in steps[len(results) :]]
-    unrecorded = None
-    if set_name is not None:
-        try:
-            _record(client, set_name, results)
-        except PodiumError as error:
-            unrecorded = error
     return Outcome(results, interrupted, unrecorded)
+
+
+def _tell(told: _Told | None, result: Result) -> _Told | None:
+    """Tell of it, and give by what to tell of the next: nothing once nobody reads."""
+    if told is None:
+        return None
+    try:
+        told(result)
+    except Exception:  # noqa: BLE001 - what is done half because nobody reads is worse than silence
+        return None
+    return told
 
 
 def _results(client: "Podium", steps: Sequence[Step]) -> Iterator[Result]:

@@ -1,9 +1,11 @@
 """From files to checked documents. All that is wrong is found at once, with its place."""
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
@@ -16,6 +18,10 @@ from podium.cli.options import wrong
 _LARGEST = 4 * 2**20
 _SUFFIXES = (".yaml", ".yml")
 _ENVELOPE = ("kind", "name", "project", "spec")
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
+_A_MOMENT = "2026-12-31T09:30:00Z"
 _TYPES = {
     "null": "null",
     "boolean": "true or false",
@@ -187,10 +193,21 @@ def _of_schema(
     """What is wrong with a value by its JSON Schema."""
     import jsonschema_rs
 
-    validator = jsonschema_rs.Draft202012Validator(dict(part), validate_formats=True)
+    validator = jsonschema_rs.Draft202012Validator(
+        dict(part), validate_formats=True, formats={"date-time": _is_moment}
+    )
     for error in validator.iter_errors(value):
         at: Pointer = (*pointer, *error.instance_path)
         yield from _told(found, part, at, len(pointer), error)
+
+
+def _is_moment(text: str) -> bool:
+    """Whether it is written as ISO 8601 has it, and is a moment of the years that UTC has here."""
+    try:
+        datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return False
+    return _MOMENT.fullmatch(text) is not None
 
 
 def _told(
@@ -212,7 +229,7 @@ def _told(
         case "enum":
             told = f"{where}: {_among(error.kind.options, str(error.instance))}"
         case "format":
-            told = f"{where} must be a moment in ISO 8601 with its time zone."
+            told = f"{where} must be a moment in ISO 8601 with its time zone, such as {_A_MOMENT}."
         case "pattern":
             told = f"{where}: {error.instance!r} must match {error.kind.pattern}."
         case _:

@@ -130,6 +130,15 @@ def _agent_changes(full: Spec, changed: Spec, was: Has) -> Any:
     return _with_version({**changed, **runs}, was)
 
 
+def _clear_queue(client: "InProject", name: str) -> None:
+    """Take away what files lay down for it; one that somebody paused or drains stays so."""
+    usual = {field: value for field, value in filled("Queue", {}).items() if field != "state"}
+    if client.queues.get(name).state == "open":
+        client.queues.reset(name)
+    else:
+        client.queues.set(name, **_any(usual))
+
+
 KINDS: Mapping[str, Kind] = {
     "Project": Kind(
         read=lambda client: client.projects.list(),
@@ -150,7 +159,7 @@ KINDS: Mapping[str, Kind] = {
         read=lambda client: client.queues.list(),
         make=lambda client, name, spec: client.queues.set(name, **_any(spec)),
         change=lambda client, name, _, changed, __: client.queues.set(name, **_any(changed)),
-        remove=lambda client, name: client.queues.reset(name),
+        remove=_clear_queue,
         left=frozenset({"state"}),
     ),
     "Limit": Kind(

@@ -46,6 +46,15 @@ class Step:
     taken_from: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps in their order. ``left`` is what the set has in projects that neither the files nor
+    the command names: a set may be applied to several projects, one after the other."""
+
+    steps: Sequence[Step]
+    left: Sequence[Key] = ()
+
+
 class Known:
     """What there is, read once for each kind and project."""
 
@@ -72,9 +81,15 @@ class Known:
 
 
 def plan(
-    client: "Podium", documents: Sequence[Document], set_name: str | None, *, prune: bool
-) -> tuple[Sequence[Step], Sequence[Finding]]:
-    """The steps in their order, and what is wrong with documents that only the server knows."""
+    client: "Podium",
+    documents: Sequence[Document],
+    set_name: str | None,
+    here: str,
+    *,
+    prune: bool,
+) -> tuple[Plan, Sequence[Finding]]:
+    """What is to be done, and what is wrong with documents that only the server knows. ``here`` is
+    the command's own project."""
     known = Known(client)
     records: Mapping[Key, Applied] = _records(client) if set_name else {}
     steps: list[Step] = []
@@ -90,11 +105,12 @@ def plan(
             if error.status != 422:
                 raise
             findings += _refused(document, error)
-    if prune and set_name:
-        mine = [key for key, record in records.items() if record.set == set_name]
-        wanted_keys = {each.key for each in documents}
-        steps += _pruned(known, [key for key in mine if key not in wanted_keys])
-    return steps, findings
+    if not (prune and set_name):
+        return Plan(steps), findings
+    wanted_keys = {each.key for each in documents}
+    mine = {key for key, record in records.items() if record.set == set_name}
+    gone, left = _within({here} | {each.project for each in wanted_keys}, mine - wanted_keys)
+    return Plan([*steps, *_pruned(known, gone)], left), findings
 
 
 def digests(kind: str, spec: Spec) -> dict[str, str]:
@@ -177,6 +193,15 @@ def _objects(one: object, other: object) -> tuple[Mapping[str, Any], Mapping[str
     if isinstance(one, dict) and isinstance(other, dict):
         return cast("dict[str, Any]", one), cast("dict[str, Any]", other)
     return None
+
+
+def _within(named: set[str], keys: Iterable[Key]) -> tuple[Sequence[Key], Sequence[Key]]:
+    """Those of the keys that may be pruned, and the others: what is in a project that is not named,
+    and such a project itself as long as it holds any of them."""
+    kept = {key.project for key in keys if key.kind != "Project"} - named
+    return [key for key in keys if key.project not in kept], sorted(
+        key for key in keys if key.project in kept
+    )
 
 
 def _pruned(known: Known, keys: Iterable[Key]) -> Sequence[Step]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from podium.cli import output
 from podium.cli.apply.carrying_out import Outcome, Result
-from podium.cli.apply.documents import Finding
+from podium.cli.apply.documents import Finding, Key
 from podium.cli.apply.kinds import brief
-from podium.cli.apply.planning import Change, Step
+from podium.cli.apply.planning import Change, Plan, Step
 from podium.cli.failures import Failure, Status
 from podium.cli.text import clean, line
 
@@ -57,10 +57,10 @@ def refuse(findings: Sequence[Finding]) -> Failure:
     )
 
 
-def show_plan(steps: Sequence[Step], *, whole: bool) -> None:
+def show_plan(plan: Plan, *, whole: bool) -> None:
     """What is to be done, with what changes of each; with ``whole`` whole texts."""
     shown = output.console()
-    for step in steps:
+    for step in plan.steps:
         if step.action == "unchanged" and not step.taken_from:
             continue
         shown.print(_head(step), soft_wrap=True)
@@ -70,7 +70,13 @@ def show_plan(steps: Sequence[Step], *, whole: bool) -> None:
         else:
             for change in step.changes:
                 shown.print(_field(change), soft_wrap=True)
-    shown.print(_summary(steps), soft_wrap=True)
+    shown.print(_summary(plan.steps), soft_wrap=True)
+    for project, count in sorted(Counter(key.project for key in plan.left).items()):
+        things = "1 thing" if count == 1 else f"{count} things"
+        output.note(
+            f"{things} of the set in the project {project} left: no file names that project. To "
+            f"prune there, too: --project {project}."
+        )
 
 
 def _head(step: Step) -> "Text":
@@ -153,16 +159,15 @@ def show_outcome(outcome: Outcome) -> None:
         )
 
 
-def as_json(
-    steps: Sequence[Step], outcome: Outcome | None, set_name: str | None
-) -> Mapping[str, object]:
+def as_json(plan: Plan, outcome: Outcome | None, set_name: str | None) -> Mapping[str, object]:
     """The plan, and what became of it unless it was a dry run."""
-    counts = Counter(step.action for step in steps)
+    counts = Counter(step.action for step in plan.steps)
     made: dict[str, object] = {
         "set": set_name,
         "applied": outcome is not None,
         "counts": dict(counts),
-        "plan": [_step(step) for step in steps],
+        "plan": [_step(step) for step in plan.steps],
+        "left": [_key(key) for key in plan.left],
     }
     if outcome is not None:
         made["results"] = [_result(each) for each in outcome.results]
@@ -173,7 +178,7 @@ def as_json(
 def _step(step: Step) -> Mapping[str, object]:
     return {
         "action": step.action,
-        **_key(step),
+        **_key(step.key),
         "at": str(step.document.at) if step.document else None,
         "taken_from": step.taken_from,
         "changes": [_change(each) for each in step.changes],
@@ -193,7 +198,7 @@ def _change(change: Change) -> Mapping[str, object]:
 def _result(result: Result) -> Mapping[str, object]:
     return {
         "action": result.step.action,
-        **_key(result.step),
+        **_key(result.step.key),
         "result": result.became,
         "error": _error(result.error),
     }
@@ -205,5 +210,5 @@ def _error(error: "PodiumError | None") -> Mapping[str, object] | None:
     return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
-def _key(step: Step) -> Mapping[str, object]:
-    return {"kind": step.key.kind, "project": step.key.project, "name": step.key.name}
+def _key(key: Key) -> Mapping[str, object]:
+    return {"kind": key.kind, "project": key.project, "name": key.name}

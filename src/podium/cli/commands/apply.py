@@ -1,6 +1,7 @@
 """``podium apply``: make things as files say."""
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ from podium.cli.options import Json, Project, application, confirm, connect, wro
 
 if TYPE_CHECKING:
     from podium.cli.apply.carrying_out import Outcome
-    from podium.cli.apply.planning import Step
+    from podium.cli.apply.planning import Plan
     from podium.client import Podium
 
 Files = Annotated[
@@ -30,7 +31,9 @@ SetName = Annotated[
 Prune = Annotated[
     bool,
     typer.Option(
-        "--prune", help="Remove what came from the files of the set before and is not in them now."
+        "--prune",
+        help="Remove what came from the files of the set before and is not in them now, in the "
+        "projects that they or --project name.",
     ),
 ]
 
@@ -66,13 +69,11 @@ def apply(
     if prune and set_name is None:
         raise wrong("--prune needs --set.", "Only what was recorded as part of a set is removed.")
     with connect(project) as client:
-        steps = _planned(client, file, set_name, prune=prune)
+        plan = _planned(client, file, set_name, prune=prune)
         if not json:
-            from podium.cli.apply import showing
-
-            showing.show_plan(steps, whole=diff)
-        outcome = None if dry_run else _carried_out(client, steps, set_name, yes=yes, json=json)
-    _tell(steps, outcome, set_name, json=json)
+            _show(plan, whole=diff)
+        outcome = None if dry_run else _carried_out(client, plan, set_name, yes=yes, json=json)
+    _tell(plan, outcome, set_name, json=json)
 
 
 def _print_schema() -> None:
@@ -81,9 +82,7 @@ def _print_schema() -> None:
     sys.stdout.write(output.pretty(schema()) + "\n")
 
 
-def _planned(
-    client: "Podium", paths: list[str], set_name: str | None, *, prune: bool
-) -> "list[Step]":
+def _planned(client: "Podium", paths: list[str], set_name: str | None, *, prune: bool) -> "Plan":
     from podium.cli.apply import showing
     from podium.cli.apply.documents import load
     from podium.cli.apply.planning import plan
@@ -92,30 +91,41 @@ def _planned(
     documents, findings = load(paths, here)
     if findings:
         raise showing.refuse(findings)
-    steps, findings = plan(client, documents, set_name, prune=prune)
+    if prune and not documents:
+        raise wrong(
+            f"The files hold no documents, and --prune would remove all of the set {set_name}.",
+            "See that --file is what you mean. What is to go is removed by the command of its "
+            "kind, such as 'podium limit delete'.",
+        )
+    made, findings = plan(client, documents, set_name, here, prune=prune)
     if findings:
         raise showing.refuse(findings)
-    return list(steps)
+    return made
+
+
+def _show(plan: "Plan", *, whole: bool) -> None:
+    from podium.cli.apply import showing
+
+    with suppress(BrokenPipeError, SystemExit):  # as Rich ends where nobody reads
+        showing.show_plan(plan, whole=whole)
 
 
 def _carried_out(
-    client: "Podium", steps: "list[Step]", set_name: str | None, *, yes: bool, json: bool
+    client: "Podium", plan: "Plan", set_name: str | None, *, yes: bool, json: bool
 ) -> "Outcome":
     from podium.cli.apply import carrying_out, showing
 
-    if count := sum(step.action == "prune" for step in steps):
+    if count := sum(step.action == "prune" for step in plan.steps):
         confirm(f"Remove {count} {'thing' if count == 1 else 'things'}", yes=yes)
     told = None if json else showing.show_result
-    return carrying_out.carry_out(client, steps, set_name, told)
+    return carrying_out.carry_out(client, plan.steps, set_name, told)
 
 
-def _tell(
-    steps: "list[Step]", outcome: "Outcome | None", set_name: str | None, *, json: bool
-) -> None:
+def _tell(plan: "Plan", outcome: "Outcome | None", set_name: str | None, *, json: bool) -> None:
     from podium.cli.apply import showing
 
     if json:
-        output.emit(showing.as_json(steps, outcome, set_name))
+        output.emit(showing.as_json(plan, outcome, set_name))
     elif outcome is not None:
         showing.show_outcome(outcome)
     if outcome is None:

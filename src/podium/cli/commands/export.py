@@ -38,6 +38,8 @@ Kinds = Annotated[
 ]
 
 app = application()
+_HIDDEN = "***"
+"""What the server tells in the place of a value that is not shown."""
 
 
 @app.command()
@@ -50,7 +52,7 @@ def export(
     """Write agents, queues, limits, templates, schedules, filters and their project as YAML.
 
     What a thing has anyway is left out. Values of agents' environment variables are among what is
-    written, for tokens that may see them.
+    written for tokens that may see them; for others the variables are left out, which is told.
     """
     with connect(project) as client:
         found = _documents(client, [each.value for each in kind or Kind], every=every)
@@ -78,8 +80,25 @@ def _documents(client: "Podium", wanted: Sequence[str], *, every: bool) -> list[
             for thing in KINDS[kind].read(of):
                 found = has(kind, thing)
                 if found.own and not (kind == "Queue" and not brief(kind, _open(found.spec))):
-                    made.append(_document(kind, thing.name, each.name, found.spec))
+                    spec = (
+                        found.spec if kind != "Agent" else _shown(each.name, thing.name, found.spec)
+                    )
+                    made.append(_document(kind, thing.name, each.name, spec))
     return made
+
+
+def _shown(project: str, agent: str, spec: Any) -> Any:
+    """An agent's spec without those variables that this token is not shown."""
+    variables: dict[str, str] = spec["config"].get("env") or {}
+    hidden = [name for name, value in variables.items() if value == _HIDDEN]
+    if not hidden:
+        return spec
+    output.note(
+        f"Left out of Agent {project}/{agent}, as only tokens with agents:execute are shown their "
+        f"values: {', '.join(hidden)}. To apply the file takes them from the agent."
+    )
+    env = {name: value for name, value in variables.items() if name not in hidden}
+    return {**spec, "config": {**spec["config"], "env": env}}
 
 
 def _open(spec: Any) -> dict[str, Any]:

@@ -54,7 +54,6 @@ from podium.cli.task_options import (
 from podium.cli.text import local_time
 
 if TYPE_CHECKING:
-    from podium.client import Podium
     from podium.client.inputs import Backfill, ScheduledTask, ScheduleEdit, ScheduleNew
 
 app = application("schedule", "Start tasks at set times.")
@@ -167,7 +166,9 @@ def edit(
         raise wrong("Nothing to change was given.", "See 'podium schedule edit --help'.")
     with connect(project) as client:
         if work or any(parts.values()):
-            changes["task"] = _merged(client, name, work, parts)
+            before = client.schedules.get(name)
+            changes["task"] = _merged(dict(before.task), work, parts)
+            changes["updated_at"] = before.updated_at
         schedule = client.schedules.update(name, **cast("ScheduleEdit", changes))
     schedule_look.tell(schedule, json=json)
 
@@ -273,13 +274,11 @@ def _work(
 
 
 def _merged(
-    client: "Podium",
-    name: str,
+    task: dict[str, object],
     work: dict[str, object],
     parts: dict[str, dict[str, object]],
 ) -> "ScheduledTask":
     """The task as it is with what is changed, because the API replaces it whole."""
-    task: dict[str, object] = dict(client.schedules.get(name).task)
     if "agent" in work:  # one takes the other's place
         task.pop("capabilities", None)
         task.pop("sticky", None)

@@ -7,6 +7,7 @@ import typer
 
 from podium.cli import completion, output
 from podium.cli.commands.session_talk import attach_to, print_entry
+from podium.cli.failures import Failure
 from podium.cli.options import (
     Json,
     Labels,
@@ -16,6 +17,7 @@ from podium.cli.options import (
     json_object,
     json_value,
     labels,
+    may_be_id,
     seconds,
     whole_id,
     wrong,
@@ -23,6 +25,7 @@ from podium.cli.options import (
 from podium.cli.task_options import Capability, Key, NamedLimits, Priority, Queue, Title, given
 
 if TYPE_CHECKING:
+    from podium.client import Podium
     from podium.client.inputs import SessionNew
     from podium.client.models import Session
 
@@ -261,7 +264,11 @@ def close(session_id: SessionId, project: Project = None, json: Json = False) ->
 def terminate(
     which: Annotated[
         str,
-        typer.Argument(metavar="ID|AGENT", help="A session by its whole id, or all of an agent."),
+        typer.Argument(
+            metavar="ID|AGENT",
+            help="A session by its id, or as much of its beginning as no other task's has; or all "
+            "of an agent.",
+        ),
     ],
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the record.")
@@ -271,7 +278,7 @@ def terminate(
 ) -> None:
     """End a session, or all sessions of an agent, with their whole process trees."""
     with connect(project) as client:
-        ended = client.sessions.terminate(which, reason)
+        ended = client.sessions.terminate(_meant(client, which), reason)
     if json:
         output.emit(ended)
         return
@@ -286,6 +293,18 @@ def delete(session_id: SessionId, project: Project = None) -> None:
     """Remove a session that has ended, with all that belongs to its task."""
     with connect(project) as client:
         client.sessions.delete(whole_id(client, session_id))
+
+
+def _meant(client: "Podium", which: str) -> str:
+    """The whole id of a session, or else the name of an agent as it was given."""
+    if not may_be_id(which.removesuffix("…")):
+        return which
+    try:
+        return whole_id(client, which)
+    except Failure as error:
+        if error.code != "not_found":
+            raise
+        return which
 
 
 def _state(session: "Session") -> object:

@@ -71,7 +71,8 @@ begin
 end $$;
 
 -- Closes a session whose agent was idle for too long, with a note of it. False when there is an input
--- after those that the attempt knows; true also when the attempt is stale.
+-- after those that the attempt knows, also when somebody closed it meanwhile; true also when the
+-- attempt is stale.
 create or replace function close_idle_session(
     by_worker uuid, which uuid, of_attempt int, knows int, note text
 ) returns boolean language plpgsql set jit = off as $$
@@ -81,8 +82,9 @@ begin
     perform lock_events();
     if not hold_attempt(by_worker, which, of_attempt) then return true; end if;
     select * into before from session where task_id = which for update;
-    if not found or before.closed then return true; end if;
+    if not found then return true; end if;
     if before.inputs > knows then return false; end if;
+    if before.closed then return true; end if;
     perform note_in_session(before, note);
     update session set closed = true where task_id = which;
     insert into event (type, project_id, subject, data)
