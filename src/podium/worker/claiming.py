@@ -2,13 +2,14 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 from podium.events.live import WORK_LIST, Wakeups
 from podium.kernel import background
-from podium.scheduler.model import Settlement
+from podium.scheduler.model import Claimed, Settlement
 from podium.scheduler.service import Scheduler
 from podium.storage.database import LeaseLost
 from podium.worker import faults
@@ -16,6 +17,11 @@ from podium.worker.attempts import Attempts
 
 _MOST = 300
 """Half of what a worker runs by default: it claims the next while it begins the last."""
+_TOGETHER = 64
+_ROUND_SECONDS = 0.02
+"""At most so many attempts begin in one round of the event loop, and fewer where rounds take
+longer than that: functions may each take milliseconds before they first wait for something, and the
+lease is renewed beside hundreds of them."""
 _CLAIM_SECONDS = 10.0
 """A claim that takes longer than this is given up; what it may have brought is handed back."""
 _IDLE_SECONDS = (0.5, 5.0)
@@ -50,6 +56,8 @@ class Claiming:
         self._look = look
         self._lost = lost
         self._serving = True
+        self._given_up = False
+        self._together = _TOGETHER // 8
         self._for_others = False
         self._room = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -71,8 +79,7 @@ class Claiming:
             counted, claimed, leaves = await self._scheduler.settle_and_claim(
                 self._worker_id, ends, room, self._attempts.process_room()
             )
-            for one in claimed:
-                self._attempts.begin(one)
+            await self._begin(claimed)
         if leaves:
             self._look.set()
         return counted
@@ -98,6 +105,7 @@ class Claiming:
 
     def give_up(self) -> None:
         """Nobody waits for it any more: what a claim under way brings is left to the reaper."""
+        self._given_up = True
         self._claims.cancel()
         self._wakes.cancel()
 
@@ -143,9 +151,21 @@ class Claiming:
             self._lost("it was declared dead")
             self._serving = False
             return 0, True
-        for one in claimed:
-            self._attempts.begin(one)
+        await self._begin(claimed)
         return len(claimed), leaves
+
+    async def _begin(self, claimed: Sequence[Claimed]) -> None:
+        """Those that are left when the worker gives up are the reaper's."""
+        begun = 0
+        while begun < len(claimed) and not self._given_up:
+            began = time.monotonic()
+            for one in claimed[begun : begun + self._together]:
+                self._attempts.begin(one)
+            begun += self._together
+            await asyncio.sleep(0)
+            slow = time.monotonic() - began > _ROUND_SECONDS
+            factor = 0.5 if slow else 2
+            self._together = max(1, min(_TOGETHER, int(self._together * factor)))
 
     @asynccontextmanager
     async def _claims_now(self) -> AsyncGenerator[None]:
