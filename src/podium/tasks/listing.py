@@ -233,7 +233,7 @@ def _rows(picked: sa.Subquery, order: Order) -> sa.Select[*tuple[Any, ...]]:
     else:
         by = [_SORTS[order], task.c.id.desc()]
         newest = sa.select(picked.c.id).order_by(picked.c.id.desc()).limit(_MOST).subquery()
-        records = task.join(newest, newest.c.id == task.c.id)
+        records = task.join(newest, task.c.id == sa.any_(array([newest.c.id])))  # never a scan
         chosen = _cut(sa.select(task.c.id).select_from(records).order_by(*by))
     return sa.select(*SUMMARY).select_from(PLACES).where(task.c.id.in_(chosen)).order_by(*by)
 
@@ -335,31 +335,35 @@ async def _found(
     ended = wanted.states if wanted.states <= _ENDED else frozenset[TaskState]()
     bound = window.beyond or (_LOWEST if upwards else _HIGHEST)
     values |= {"words": wanted.words, "bound": bound}
-    found: list[UUID] = []
     parts = await search.parts(conn, project_id, bound, wanted.words or "", upwards=upwards)
-    for some in search.steps(parts):
-        marks = search.marks(
+    marks = [
+        search.marks(
             [f"p{number}" for number in some],
             [f"l{lane_id}" for lane_id in lanes],
             [f"o{state.value}" for state in sorted(ended)],
         )
-        more = {"marks": marks, "most": values["most"] - len(found)}
-        found += [row.task_id for row in await _run(conn, _hits(shape), values | more)]
-        if len(found) == values["most"]:
-            break
-    return found
+        for some in search.steps(parts)
+    ]
+    rows = await _run(conn, _hits(shape), values | {"steps": marks})
+    return [row.task_id for row in rows]
 
 
 @lru_cache(maxsize=512)
 def _hits(shape: _Shape) -> _Built:
     """Documents tell which tasks come into question; what holds of them now their records tell,
-    which are looked up one by one, in order, until there are enough."""
-    hits = search.hits()
-    by_id = _by_id(hits.c.task_id, shape.order)
-    ordered = sa.select(hits.c.task_id).where(*_beyond(shape, hits.c.task_id))
-    found = ordered.order_by(by_id).subquery()
-    query = sa.select(found.c.task_id).where(_record(shape, found.c.task_id))
-    return _built(query.order_by(_by_id(found.c.task_id, shape.order)).limit(_MOST))
+    which are looked up one by one, in order, until there are enough. Steps are gone through in
+    their order, as each is the outer side of a join whose inner side depends on it."""
+    order = shape.order
+    steps = sa.bindparam("steps", type_=ARRAY(sa.Text))
+    step = sa.func.unnest(steps).table_valued("marks").render_derived()
+    hits = search.hits(step.c.marks, *_beyond(shape, search.search.c.task_id))
+    hit = hits.correlate(step).lateral()
+    ordered = sa.select(hit.c.task_id).order_by(_by_id(hit.c.task_id, order)).lateral()
+    matching = sa.select(ordered.c.task_id).where(_record(shape, ordered.c.task_id))
+    each = matching.order_by(_by_id(ordered.c.task_id, order)).limit(_MOST).lateral()
+    first = sa.select(each.c.task_id).select_from(step.join(each, sa.true())).limit(_MOST)
+    found = first.subquery()
+    return _built(sa.select(found.c.task_id).order_by(_by_id(found.c.task_id, order)))
 
 
 def _record(

@@ -52,8 +52,8 @@ _WORD = re.compile(
     r"[^\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f\u00a0-\u00bf\u2000-\u206f\u3000-\u303f]+"
 )
 _PLAIN = re.compile(r"[^\W_]+")
-_WIDER = 4
-"""How many times as many parts are looked through when the page is not full."""
+_SHARE = 8
+"""Of the parts that were looked through, so large a part is looked through together next."""
 _EMPTY = (
     "select n from unnest($1::text[]) with ordinality t (term, n)"
     " where numnode(to_tsquery('simple', term)) = 0 order by n limit 1"
@@ -180,11 +180,13 @@ async def parts(
 
 
 def steps(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
-    """The parts to look through together, in their order: one, then more and more."""
-    at, width = 0, 1
+    """The parts to look through together, in their order: one at a time, then more and more. All
+    that is found in a step is read, so none is much larger than what was looked through before."""
+    at = 0
     while at < len(numbers):
+        width = max(1, at // _SHARE)
         yield numbers[at : at + width]
-        at, width = at + width, width * _WIDER
+        at += width
 
 
 _WANTED = sa.func.to_tsquery("simple", sa.bindparam("words", type_=sa.Text))
@@ -208,17 +210,15 @@ def has_words(record: sa.Table, read: sa.ColumnElement[str]) -> sa.ColumnElement
     return sa.case((version == read, sa.true()), else_=document.op("@@")(_WANTED))
 
 
-def hits() -> sa.CTE:
-    """Tasks whose documents match ``words`` and lie where ``marks`` say, in no order. It is read
-    whole before it is put in order: no plan may go through all tasks in order instead, which takes
-    seconds when the word is rare."""
-    marks = sa.cast(sa.bindparam("marks", type_=sa.Text), TSQUERY)
-    return (
-        sa.select(search.c.task_id)
-        .where(search.c.document.op("@@")(_WANTED.op("&&")(marks)))
-        .cte("hits")
-        .prefix_with("materialized")
-    )
+def hits(
+    marks: sa.ColumnElement[str], *conditions: sa.ColumnElement[bool]
+) -> sa.Select[tuple[UUID]]:
+    """Tasks whose documents match ``words`` and lie where ``marks`` say, in no order. They are read
+    whole before they are put in order (``offset 0``): no plan may go through all tasks in order
+    instead, which takes seconds when the word is rare."""
+    wanted = _WANTED.op("&&")(sa.cast(marks, TSQUERY))
+    query = sa.select(search.c.task_id).where(search.c.document.op("@@")(wanted), *conditions)
+    return query.offset(sa.literal_column("0"))
 
 
 def marks(*alternatives: Iterable[str]) -> str:
