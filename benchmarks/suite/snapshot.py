@@ -115,6 +115,8 @@ async def _course(session: Session, server: Server, lengths: Lengths) -> Moments
 async def _snapshot(url: str) -> AsyncGenerator[int]:
     """Hold a snapshot open in a session that does nothing else; gives its process id."""
     async with connected(url) as holder:
+        # Podium's own sessions may not stand still in a transaction for so long.
+        await holder.execute("set idle_in_transaction_session_timeout = 0")
         pid: int = await holder.fetchval("select pg_backend_pid()")
         async with holder.transaction(isolation="repeatable_read"):
             await holder.fetchval("select count(*) from project")
