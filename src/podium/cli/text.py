@@ -52,6 +52,11 @@ def duration(seconds: float | None) -> str:
     raise AssertionError
 
 
+def several(count: int, what: str) -> str:
+    """A number of things: 1 task, 2 tasks."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def rate_text(rate: "Rate | None") -> str:
     """A rate as it is given on the command line: 5/s, 100/h, 10/30s."""
     if rate is None:
