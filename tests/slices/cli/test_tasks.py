@@ -316,3 +316,8 @@ def test_capabilities_are_not_shown_as_an_agent(podium: Run) -> None:
     shown = [line.split() for line in podium("task", "show", task_id).out.splitlines()]
     assert ["Capabilities", "talk"] in shown
     assert "Agent" not in [fields[0] for fields in shown]
+
+
+def test_too_many_retries_are_told_as_an_option(podium: Run, echo: str) -> None:
+    said = podium("task", "create", "-a", echo, "--retries", "100000")
+    assert (said.status, "--retries" in said.err, "1000" in said.err) == (2, True, True), said

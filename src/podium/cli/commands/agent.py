@@ -21,6 +21,7 @@ from podium.cli.options import (
     Json,
     Labels,
     Project,
+    Yes,
     application,
     confirm,
     connect,
@@ -202,7 +203,7 @@ def edit(
 @app.command()
 def remove(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     project: Project = None,
     json: Json = False,
 ) -> None:

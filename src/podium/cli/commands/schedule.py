@@ -10,6 +10,7 @@ from podium.cli.options import (
     Json,
     Labels,
     Project,
+    Yes,
     application,
     confirm,
     connect,
@@ -237,7 +238,7 @@ _NOTHING_TO_FILL = "No time of it in this range has passed without a task."
 @app.command()
 def delete(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
