@@ -140,7 +140,7 @@ def table(
     for place, header in enumerate(headers):
         widest = max((row[place].cell_len for row in cells), default=0)
         gives = header in cut or header in fold
-        moments = [row[place] for row in rows if isinstance(row[place], datetime)]
+        moments = [value for row in rows if isinstance(value := row[place], datetime)]
         made.add_column(
             f"{header} ({zones(moments)})" if moments else header,
             overflow="fold" if header in fold else "ellipsis",

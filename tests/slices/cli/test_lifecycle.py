@@ -14,6 +14,7 @@ from podium.cli import local
 from podium.cli.commands import down
 from podium.client import Podium
 from podium.client.connection import local_server
+from podium.client.models import Status
 from slices.cli.commands import until
 
 
@@ -82,7 +83,11 @@ def test_down_tells_tasks_and_sessions_apart(
     with Podium() as client:
         status = client.status()
     busy = structs.replace(status, counts={"running": 3}, sessions=1)
-    monkeypatch.setattr(Podium, "status", lambda _: busy)
+
+    def busy_status(_: Podium) -> Status:
+        return busy
+
+    monkeypatch.setattr(Podium, "status", busy_status)
     told = down._why_it_takes_long({**server, "drain_seconds": 30})
     assert told == "Waiting up to 30 s for 2 running tasks, 1 session; Ctrl-C stops now."
 
