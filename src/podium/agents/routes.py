@@ -1,6 +1,6 @@
 """``agents``."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Query
 
@@ -232,6 +232,10 @@ async def probe_agent(
     database: _Database,
     change: Change,
     scheduler: _Scheduler,
+    record: Annotated[
+        Literal["always", "healthy"],
+        Query(description="healthy: one that is not stays as it was, and is given tasks."),
+    ] = "always",
 ) -> Probe:
     """The probe runs on the server's machine; an unhealthy agent is given no tasks until a probe
     finds it healthy, which Podium tries each minute. Agents that run code on a worker's machine
@@ -240,6 +244,8 @@ async def probe_agent(
         agent = await agents.get(conn, project.id, key)
     require_power(writer, agent.runtime)
     health = await agents.probe(agent)
+    if record == "healthy" and not health.ok:
+        return Probe(ok=False, detail=health.detail)
     async with change() as conn:
         await agents.record(conn, writer.name, agent, health)
         scheduler.feed_after(conn)

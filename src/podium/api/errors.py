@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from podium.kernel.errors import Forbidden, InvalidInput, NotFound, PodiumError, TooLarge
-from podium.kernel.fields import MOST_TOLD, and_more, told
+from podium.kernel.fields import MOST_TOLD, and_more, causes, told
 from podium.kernel.redaction import redact
 
 PROBLEM_TYPE = "application/problem+json"
@@ -146,6 +146,7 @@ def from_validation(found: Sequence[Mapping[str, Any]], body: Any = None) -> Pod
 
     Locations begin with the part of the request; ``body`` is the type of its body.
     """
+    found = causes(found)
     errors = [
         {"field": _field(item["loc"]), "message": told({**item, "loc": item["loc"][1:]}, body)}
         for item in found[:MOST_TOLD]

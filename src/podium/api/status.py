@@ -98,6 +98,7 @@ class Status(BaseModel):
     counts: Mapping[str, int] = Field(
         description="Tasks by state. Those that ended are counted every 10 seconds."
     )
+    sessions: int = Field(description="Those of the running tasks that are sessions.")
     schedules: int = Field(description="Schedules that are to fire again.")
     confinement: str | None = Field(
         description="How the newest worker keeps agents from Podium's own files."
@@ -136,6 +137,7 @@ async def get_status(
     async with database.connect() as conn:
         workers = [_view(worker) for worker in await overview.workers(conn)]
         version = (await conn.execute(text("show server_version"))).scalar_one()
+        sessions = await overview.running_sessions(conn)
     serving = [worker for worker in workers if worker.state in ("active", "draining")]
     return Status(
         version=__version__,
@@ -145,6 +147,7 @@ async def get_status(
         artifacts=await _artifacts(artifacts),
         workers=serving,
         counts=await counts.all(),
+        sessions=sessions,
         schedules=await schedules.count_active(),
         confinement=serving[0].confinement if serving else None,
         feed_lag_seconds=round(feed.lag, 3),

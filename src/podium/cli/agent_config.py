@@ -1,10 +1,9 @@
 """What agents run, as the options of ``podium agent`` say it."""
 
 import shlex
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -100,17 +99,6 @@ class Asked:
         if self.command:
             made.setdefault("prompt", "stdin")
         return made
-
-
-def not_found(config: Mapping[str, Any]) -> str | None:
-    """The program of an agent, when this machine has none of that name. Where it is looked for
-    otherwise, by a shell, in a folder or on a PATH of its own, this cannot be known here."""
-    command: object = config.get("command")
-    if not isinstance(command, list) or "PATH" in config.get("env", {}):
-        return None
-    program = str(cast("list[object]", command)[0])
-    relative = "/" in program and not program.startswith("/")
-    return None if relative or shutil.which(program) else program
 
 
 def entry_point(config: Mapping[str, Any]) -> str | None:

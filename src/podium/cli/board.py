@@ -59,6 +59,7 @@ class Row:
     finished_at: datetime | None = None
     note: str = ""
     error: str = ""
+    attempt: int = 0
 
     @property
     def waited(self) -> float | None:
@@ -128,6 +129,7 @@ class Board:
             row.finished_at = event.at
         error: dict[str, object] = event.data.get("error") or {}
         row.error = str(error.get("message") or error.get("code") or "")
+        row.attempt = int(event.data.get("attempt") or row.attempt)
         if self.told and row.state != before:
             self.told(row)
 
@@ -210,5 +212,7 @@ def _tell(row: Row) -> None:
     if row.state == "queued":
         return  # it runs in a moment, or ``not_started`` tells why not
     how = f" after {duration(row.ran)}" if row.state in ENDED and row.ran is not None else ""
-    why = f": {line(row.error)}" if row.error and row.state in ENDED else ""
+    if row.attempt > 1 or (row.error and row.state not in ENDED):
+        how += f", attempt {row.attempt}"
+    why = f": {line(row.error)}" if row.error else ""
     output.note(f"{row.title}: {row.state}{how}{why}")

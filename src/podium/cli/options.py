@@ -61,6 +61,8 @@ Burst = Annotated[
     ),
 ]
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
 _ALIKE = 5
 """So many tasks are listed when the beginning of an id is not enough."""
 
@@ -109,8 +111,9 @@ def may_be_id(given: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-fA-F]{8,32}", given.replace("-", "")))
 
 
-def whole_id(client: "Podium", given: str) -> str:
-    """The id of the task that ``given`` is the id of, or the beginning of its id.
+def whole_id(client: "Podium", given: str, kind: str = "task") -> str:
+    """The id of the task, or of what else ``kind`` says, that ``given`` is the id of, or the
+    beginning of its id.
 
     It may end as tables end what they cut off.
     """
@@ -118,8 +121,8 @@ def whole_id(client: "Podium", given: str) -> str:
     digits = given.replace("-", "")
     if not may_be_id(given):
         raise wrong(
-            f"{given!r} is no id of a task.",
-            "Give a whole id, or its beginning, 8 characters at least; 'podium task list' shows "
+            f"{given!r} is no id of a {kind}.",
+            f"Give a whole id, or its beginning, 8 characters at least; 'podium {kind} list' shows "
             "them.",
         )
     if len(digits) == 32:
@@ -130,8 +133,8 @@ def whole_id(client: "Podium", given: str) -> str:
         raise Failure(
             Status.REFUSED,
             "not_found",
-            f"There is no task whose id begins with {given}{where}.",
-            "'podium task list' shows the tasks.",
+            f"There is no {kind} whose id begins with {given}{where}.",
+            f"'podium {kind} list' shows the {kind}s.",
         )
     if len(found) > 1:
         raise wrong(

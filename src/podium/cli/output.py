@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from podium.cli.text import clean, line, local_time
+from podium.cli.text import clean, line, local_time, zones
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -119,7 +119,8 @@ def table(
     cut: Sequence[str] = (),
     fold: Sequence[str] = (),
 ) -> "Table":
-    """A table whose cells are texts, numbers, moments, ``Text`` or None.
+    """A table whose cells are texts, numbers, moments, ``Text`` or None. The header of a column of
+    moments names their time zone.
 
     Where there is not room for all, the columns ``cut`` lose their end and those to ``fold``
     take more lines; all others stay whole.
@@ -127,7 +128,8 @@ def table(
     from rich import box
     from rich.table import Table
 
-    cells = [[_cell(value) for value in row] for row in rows]
+    rows = list(rows)
+    cells = [[_cell(value, zone=False) for value in row] for row in rows]
     made = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -138,8 +140,9 @@ def table(
     for place, header in enumerate(headers):
         widest = max((row[place].cell_len for row in cells), default=0)
         gives = header in cut or header in fold
+        moments = [value for row in rows if isinstance(value := row[place], datetime)]
         made.add_column(
-            header,
+            f"{header} ({zones(moments)})" if moments else header,
             overflow="fold" if header in fold else "ellipsis",
             no_wrap=not gives,
             min_width=max(len(header), min(widest, _NARROW) if gives else widest),
@@ -273,9 +276,11 @@ def _told(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else msgspec.json.encode(value).decode()
 
 
-def _cell(value: object) -> "Text":
+def _cell(value: object, *, zone: bool = True) -> "Text":
     from rich.text import Text
 
+    if isinstance(value, datetime):
+        value = local_time(value, zone=zone)
     return value.copy() if isinstance(value, Text) else styled(value)
 
 

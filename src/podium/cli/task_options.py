@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from podium.cli import completion
-from podium.cli.options import seconds
+from podium.cli.options import moment, seconds, wrong
 
 
 class State(StrEnum):
@@ -102,7 +102,9 @@ HeartbeatTimeout = Annotated[
 ]
 Retries = Annotated[
     int | None,
-    typer.Option(min=0, metavar="NUMBER", help="Attempts after the first; of a new task unset, 0."),
+    typer.Option(
+        min=0, max=1000, metavar="NUMBER", help="Attempts after the first; of a new task unset, 0."
+    ),
 ]
 BackoffOption = Annotated[
     Backoff | None,
@@ -123,6 +125,16 @@ States = Annotated[
 def given(**options: object) -> dict[str, object]:
     """The options that were given."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def times(delay: str | None, at: str | None, deadline: str | None) -> dict[str, object]:
+    """When a task is to start, and by when it must have ended."""
+    if delay is not None and at is not None:
+        raise wrong("--delay and --at exclude each other.", "Leave one of the two options out.")
+    start, end = moment(at, "--at"), moment(deadline, "--deadline")
+    if start is not None and end is not None and end <= start:
+        raise wrong("--deadline is not after --at.", "Give a later moment, or none.")
+    return given(delay=seconds(delay, "--delay"), start_at=start, deadline=end)
 
 
 def timeouts(run: str | None, queue: str | None, heartbeat: str | None) -> dict[str, object]:

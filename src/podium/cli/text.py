@@ -1,6 +1,7 @@
 """Text for people: nothing in it may steer the terminal."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,12 @@ def clean(text: str) -> str:
     bytes that are no text (of paths, as Python has them) the hexadecimal form."""
     text = _CONTROLS.sub("", _ESCAPES.sub("", text))
     return _BYTES.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", text)
+
+
+def last_form(text: str) -> str:
+    """What a program has written, as a terminal would show it in the end: of a line that it wrote
+    over again and again the last form."""
+    return "\n".join(each.rstrip("\r").rpartition("\r")[2] for each in text.split("\n"))
 
 
 def line(text: str, longest: int = 200) -> str:
@@ -52,6 +59,11 @@ def duration(seconds: float | None) -> str:
     raise AssertionError
 
 
+def several(count: int, what: str) -> str:
+    """A number of things: 1 task, 2 tasks."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def rate_text(rate: "Rate | None") -> str:
     """A rate as it is given on the command line: 5/s, 100/h, 10/30s."""
     if rate is None:
@@ -68,9 +80,25 @@ def age(moment: datetime | None) -> str:
     return "-" if moment is None else duration((datetime.now(UTC) - moment).total_seconds())
 
 
-def local_time(moment: datetime | None) -> str:
-    """A moment in this machine's time zone, to the second."""
-    return "-" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def local_time(moment: datetime | None, *, zone: bool = True) -> str:
+    """A moment in this machine's time zone, to the second; ``zone`` has it named."""
+    if moment is None:
+        return "-"
+    return moment.astimezone().strftime(f"%Y-%m-%d %H:%M:%S{' %Z' if zone else ''}")
+
+
+def zones(moments: Iterable[datetime]) -> str:
+    """The names that this machine's time zone has at these moments: CET, or CET/CEST."""
+    return "/".join(dict.fromkeys(moment.astimezone().strftime("%Z") for moment in moments))
+
+
+def time_of_zone(moment: datetime, name: str) -> str:
+    """A moment in a time zone with its offset, and in this machine's where the two differ."""
+    from zoneinfo import ZoneInfo
+
+    there, here = moment.astimezone(ZoneInfo(name)), moment.astimezone()
+    told = there.isoformat(" ", "seconds")
+    return told if there.utcoffset() == here.utcoffset() else f"{told}  ({local_time(here)})"
 
 
 def size(count: int) -> str:

@@ -776,6 +776,8 @@ class Status(Struct, kw_only=True):
     workers: list[Worker]
     counts: dict[str, int]
     """Tasks by state. Those that ended are counted every 10 seconds."""
+    sessions: int
+    """Those of the running tasks that are sessions."""
     schedules: int
     """Schedules that are to fire again."""
     feed_lag_seconds: float

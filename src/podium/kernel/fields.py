@@ -64,6 +64,12 @@ def told(finding: Mapping[str, Any], model: Any = None) -> str:
             return _PLAIN.get(kind, message.replace("Input should", "Must", 1)[:_MOST_CHARS])
 
 
+def causes(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What pydantic found, without defaults that it could not make because other fields are
+    wrong."""
+    return [each for each in found if each["type"] != "default_factory_not_called"]
+
+
 _INTEGER, _NUMBER = "Must be a whole number", "Must be a number"
 _OBJECT = "Must be an object"
 _ID = "Must be a whole id, such as 0199d3a8-5b1e-7c42-9f60-2d7e4b8a1c35"

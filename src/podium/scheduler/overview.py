@@ -31,6 +31,10 @@ _OLDEST = (
     "select coalesce(extract(epoch from clock_timestamp() - min(queued_at)), 0)::float8 as age"
     " from ready"
 )
+_SESSIONS = (
+    "select count(*) as n from running r"
+    " where (select t.spec ? 'session' from task t where t.id = r.task_id)"
+)
 _WORKER_STATES = "select state, count(*) as n from worker group by state"
 _WORKERS = """
 select w.*, r.running, r.running_processes
@@ -84,6 +88,11 @@ async def dead_tasks(conn: AsyncConnection) -> int:
 async def oldest_queued(conn: AsyncConnection) -> float:
     """For how many seconds the task has been queued that was queued first; 0 without one."""
     return max(0.0, (await call_in(conn, _OLDEST))[0]["age"])
+
+
+async def running_sessions(conn: AsyncConnection) -> int:
+    """Running tasks that are sessions."""
+    return (await call_in(conn, _SESSIONS))[0]["n"]
 
 
 async def worker_states(conn: AsyncConnection) -> Mapping[str, int]:

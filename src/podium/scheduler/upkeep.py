@@ -16,12 +16,11 @@ _FORGET_WORKERS = (
     " and not exists (select from running r where r.worker_id = w.id)"
 )
 END_LEASES = """
-update worker set lease_until = least(lease_until, clock_timestamp() - interval '1 second')
- where state in ('active', 'draining');
+update worker set lease_until = 'epoch' where state in ('active', 'draining');
 delete from leader;
 """
 """Statements for a copy of a database: its workers are not this one's, and so the reaper takes back
-what they ran."""
+what they ran. By the moment to which their leases are set it knows that they did not die."""
 _FORGET_AT_ONCE = 5000
 _LIMITS = "limit:"
 """The keys of all gates of limits begin with it."""

@@ -1,10 +1,10 @@
 """Schedules as clients see and send them."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from podium.kernel.fields import IN_SECONDS, Body, Moment, Page, Prose, Word
 from podium.schedules import model, times
@@ -122,6 +122,12 @@ class Backfill(Body):
         default="buffer_all",
         description="buffer_all: one task after the other; allow_all: all at once.",
     )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end < self.begin:
+            raise ValueError("the range is reversed: end comes before begin")
+        return self
 
 
 class FiringView(BaseModel):

@@ -4,7 +4,7 @@
 |---|---|
 | ``up`` | all of a machine: the embedded servers, the API, workers |
 | ``server`` | the API alone, on ``PODIUM_DATABASE_URL`` and ``PODIUM_VALKEY_URL`` |
-| ``worker`` | one worker alone, on the same |
+| ``worker`` | one worker alone, on the same; without them on those of a running ``up`` |
 | ``settings`` | prints the settings in force as JSON, or which of them a running ``up`` lacks |
 | ``db`` | looks after the database: see ``podium.server.db`` |
 | ``upgrade`` | moves an embedded cluster of an older PostgreSQL major to ours |

@@ -16,6 +16,7 @@ from podium.kernel.errors import PodiumError, SettingsInvalid, Unavailable
 from podium.kernel.settings import Settings, load_settings
 from podium.kernel.telemetry import configure_logging, leave_console
 from podium.server.exits import ExitStatus
+from podium.server.joining import joined
 from podium.server.lifeline import Lifeline, StopOrder
 from podium.server.network import listen_as_set, url_of
 from podium.server.runfiles import RunFiles, used
@@ -62,23 +63,24 @@ def run_worker(name: str | None = None, *, tied: bool = False, as_json: bool = F
     the API.
 
     One that runs apart leaves the database to its server, and ends when it is not up to date
-    within ``CURRENT_SECONDS``.
+    within ``CURRENT_SECONDS``. Where no URLs are set it joins the ``up`` of its data directory.
     """
 
     async def work(settings: Settings, order: StopOrder, lifeline: Lifeline | None) -> ExitStatus:
         await _prepare_worker(settings, tied=tied)
         return await _work(settings, order, lifeline)
 
-    return _run(name, work, tied=tied, as_json=as_json)
+    return _run(name, work, tied=tied, as_json=as_json, joins=not tied)
 
 
-def _run(name: str | None, work: Work, *, tied: bool, as_json: bool) -> int:
-    """``name`` is that of the process in the log; None for a worker's own name."""
+def _run(name: str | None, work: Work, *, tied: bool, as_json: bool, joins: bool = False) -> int:
+    """``name`` is that of the process in the log; None for a worker's own name. ``joins`` has it
+    use the embedded servers of a running ``up``."""
     lifeline = Lifeline() if tied else None
     log_format = None
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
-        settings = load_settings()
+        settings = joined(load_settings()) if joins else load_settings()
         with used(settings.data_dir):
             configure_logging(settings, name or settings.worker_name)
         log_format = settings.log_format
@@ -121,7 +123,7 @@ def _require_urls(settings: Settings) -> None:
     if missing:
         raise SettingsInvalid(
             f"{' and '.join(missing)} must be set for a process that runs apart.",
-            hint="Set it, or let 'podium up' start everything on this machine.",
+            hint="Set it, or let 'podium up' start everything on this machine; workers join it.",
         )
 
 
@@ -219,7 +221,7 @@ async def _prepare_worker(settings: Settings, *, tied: bool) -> None:
             await _wait_until_current(lambda: require_migrated(database, composition.SQL_SLICES))
     finally:
         await database.close()
-    if settings.public_url is None:
+    if settings.public_url is None and not settings.embedded_postgres:
         log.warning(
             "PODIUM_PUBLIC_URL is not set: agents of this worker are told that the API is on this "
             "machine",

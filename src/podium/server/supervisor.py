@@ -254,7 +254,7 @@ class Supervisor:
         """Say why it takes so long, once it does."""
         await asyncio.sleep(_SILENT_SECONDS)
         log.info(
-            "waiting for running tasks; Ctrl-C or SIGTERM again stops now",
+            "waiting for running tasks and for sessions at work; Ctrl-C or SIGTERM again stops now",
             at_most_seconds=self._settings.drain_seconds,
         )
 

@@ -49,8 +49,9 @@ def draft(
     max_bytes: int,
     trace: Mapping[str, Any] | None = None,
 ) -> NewTask:
-    """The row of one request; raises when its input or a schema is too large. ``trace`` is where
-    spans of its attempts belong."""
+    """The row of one request; raises when its input or a schema is too large, or its deadline has
+    passed. ``trace`` is where spans of its attempts belong."""
+    _require_ahead(request.deadline)
     text = json_text(request.input, "input", max_bytes)
     for name in _SCHEMAS:
         if (schema := getattr(request, name)) is not None:
@@ -113,6 +114,15 @@ def start_of(request: TaskNew) -> datetime | None:
     if request.delay:
         return datetime.now(UTC) + timedelta(seconds=request.delay)
     return request.start_at
+
+
+def _require_ahead(deadline: datetime | None) -> None:
+    if deadline is not None and deadline <= datetime.now(UTC):
+        raise InvalidInput(
+            f"The deadline {deadline.isoformat()} has passed: the task could only fail.",
+            hint="Give a later one, or none.",
+            field="deadline",
+        )
 
 
 def title_of(request: TaskBase) -> str:

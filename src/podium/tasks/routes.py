@@ -12,7 +12,7 @@ from podium.events.live import Feed, Wakeups
 from podium.events.model import BEGINNING, Cursor
 from podium.events.places import Kind, StreamPlaces
 from podium.events.views import EventList, event_view
-from podium.kernel.errors import Forbidden, NotFound
+from podium.kernel.errors import Forbidden, InvalidInput, NotFound
 from podium.kernel.web import Limit, api_router, provided
 from podium.principals.http import require
 from podium.principals.model import Principal, Scope
@@ -79,7 +79,7 @@ async def create_task(
     try:
         await _may_submit(tasks, principal, project.id, [body])
         return await tasks.create(project.id, project.name, principal.name, body, key)
-    except (Forbidden, NotFound):  # its agent may have gone or changed since the key came first
+    except (Forbidden, InvalidInput, NotFound):  # it may have been good when the key came first
         made = await tasks.created_before(project.id, body, key) if key else None
         if made is None:
             raise
@@ -94,7 +94,7 @@ async def create_tasks(
     try:
         await _may_submit(tasks, principal, project.id, body.tasks)
         return await tasks.create_many(project.id, principal.name, body.tasks, key)
-    except (Forbidden, NotFound):  # as above
+    except (Forbidden, InvalidInput, NotFound):  # as above
         made = await tasks.created_many_before(project.id, body.tasks, key) if key else None
         if made is None:
             raise

@@ -169,9 +169,14 @@ class Attempt:
         shown = redact_text(clean(text))
         return shown.replace(self.token, MASK) if self.token else shown
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it is a session whose agent waits for somebody, or stands still."""
+        return self.session is not None and self.session.at_rest
+
     def silent_since(self) -> float:
         """When it gave its last sign of life; now, while none is to be expected."""
-        if self.session is not None and self.session.at_rest:
+        if self.at_rest:
             self.heartbeat()
         return self.last_sign
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from podium.kernel.clock import boottime
 from podium.kernel.errors import AttemptFailed, ErrorClass
 from podium.scheduler.model import Claimed, Settlement
 from podium.worker import measures, outcome, workspaces
@@ -21,6 +22,9 @@ _log = structlog.get_logger(__name__)
 
 _UNSETTLED = 2
 """Ends that wait to be settled, by slot, beyond which nothing more may begin."""
+
+_REST_SECONDS = 0.2
+"""How often a draining worker looks which sessions have come to rest."""
 
 
 class Attempts:
@@ -107,6 +111,23 @@ class Attempts:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._none_open.wait()
+
+    async def drain(self, seconds: float) -> None:
+        """Let all end, for at most so long. Sessions that wait for somebody, now or later, are
+        handed back at once: by themselves they would not end."""
+        until = boottime() + seconds
+        self._release_resting()
+        if self._running:
+            sessions = sum(attempt.session is not None for attempt in self._running.values())
+            _log.info("worker.drains", tasks=len(self._running) - sessions, sessions=sessions)
+        while self._open and (left := until - boottime()) > 0:
+            await self.ended(min(left, _REST_SECONDS))
+            self._release_resting()
+
+    def _release_resting(self) -> None:
+        for attempt in self._running.values():
+            if attempt.at_rest:
+                attempt.stop("released")
 
     def give_up(self) -> None:
         """This process ends: attempts that are cancelled from now on did not fail."""

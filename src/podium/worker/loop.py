@@ -216,7 +216,7 @@ class Incarnation:
         orderly = not self._ended.is_set()
         if orderly:
             await self._say("draining")
-            await self._attempts.ended(0 if hurry.is_set() else self._drain_seconds)
+            await self._attempts.drain(0 if hurry.is_set() else self._drain_seconds)
             self._lease.cut_short(_GRACE_SECONDS)
         self._attempts.stop_all("released" if orderly else "lease_lost")
         while self._attempts:

@@ -184,10 +184,13 @@ async def test_a_probe_finds_out_and_is_remembered(
     api: httpx.AsyncClient, database: Database
 ) -> None:
     made = await register(api, config={"command": ["no-such-program-anywhere"]})
-    probed = (await api.post("/agents/a/probe")).json()
+    probed = (await api.post("/agents/a/probe", params={"record": "healthy"})).json()
     assert probed["ok"] is False
     assert "no-such-program-anywhere" in probed["detail"]
-    await api.post("/agents/a/probe")
+    untold = (await api.get("/agents/a")).json()
+    assert (untold["healthy"], untold["health_checked_at"]) == (True, None)
+    for _ in range(2):
+        assert (await api.post("/agents/a/probe")).json() == probed
     agent = (await api.get("/agents/a")).json()
     assert (agent["healthy"], agent["health_detail"]) == (False, probed["detail"])
     assert made["health_checked_at"] is None
@@ -195,7 +198,8 @@ async def test_a_probe_finds_out_and_is_remembered(
     renewed = (await api.put("/agents/a", json={"config": {"command": ["true"]}})).json()
     assert (renewed["healthy"], renewed["health_detail"]) == (True, None)
     assert renewed["health_checked_at"] is None
-    assert (await api.post("/agents/a/probe")).json()["ok"]
+    assert (await api.post("/agents/a/probe", params={"record": "healthy"})).json()["ok"]
+    assert (await api.get("/agents/a")).json()["health_checked_at"]
     rows = await database.call(
         "select type, data from event where subject = $1 order by epoch, xid, id", UUID(made["id"])
     )

@@ -181,7 +181,7 @@ def test_a_set_is_pruned_of_what_its_files_hold_no_more(
     documents = text.split("---\n")
     less = written(tmp_path, "---\n".join(documents[:2]), "less.yaml")
     assert applied(podium, "-f", less, "--set", own)["counts"] == {"unchanged": 2}
-    assert podium("limit", "delete", "customer:*").status == 0
+    assert podium("limit", "delete", "customer:*", "-y").status == 0
     told = applied(podium, "-f", less, "--set", own, "--prune", "--dry-run")
     order = [(each["action"], each["kind"]) for each in told["plan"]]
     assert order == [

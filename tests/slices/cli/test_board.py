@@ -95,6 +95,25 @@ def test_tasks_of_others_are_passed_over_and_changes_are_told_once() -> None:
     assert board.ended
 
 
+def test_lines_tell_of_attempts_and_why_they_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    board = Board([Row("a", "A")])
+    with board.shown():
+        for each in (
+            event(0, "task.started", attempt=1),
+            event(1, "task.retrying", attempt=1, error={"message": "it broke"}, retry_in=1),
+            event(2, "task.queued", after="retry"),
+            event(3, "task.started", attempt=2),
+            event(5, "task.dead", attempt=2, error={"message": "for good"}),
+        ):
+            board.apply(each)
+    assert capsys.readouterr().err.splitlines() == [
+        "A: running",
+        "A: pending, attempt 1: it broke",
+        "A: running, attempt 2",
+        "A: dead after 2.0 s, attempt 2: for good",
+    ]
+
+
 def test_of_many_that_ended_the_oldest_are_forgotten() -> None:
     board = Board([Row("live", "L", state="running")])
     for number in range(20):

@@ -64,6 +64,7 @@ def test_the_doctor_finds_what_is_wrong_with_a_server() -> None:
         artifacts=ArtifactStatus(ok=False, place="s3://b", problem="Gone.", hint="Make it."),
         workers=[],
         counts={},
+        sessions=0,
         schedules=0,
         feed_lag_seconds=60,
         confinement="none",

@@ -28,6 +28,8 @@ def test_lists_are_filtered_counted_and_exported(podium: Run, echo: str, tmp_pat
     assert said.err == f"1 task in {target}\n"
     assert json.loads(target.read_text())["labels"] == {"kind": "other"}
     assert [path.name for path in tmp_path.iterdir()] == ["tasks.jsonl"]
+    said = podium("task", "export", "-o", str(tmp_path / "tasks.jsonl"))
+    assert (said.status, "is there already" in said.err) == (6, True)
     said = podium("task", "export", "-o", str(tmp_path / "nowhere" / "x"))
     assert (said.status, "cannot be written" in said.err) == (1, True)
 
@@ -46,7 +48,11 @@ def test_saved_filters(podium: Run, echo: str) -> None:
     assert (said.status, "the filter says c=red" in said.err) == (2, True)
     assert podium("task", "count", "-f", "reds").out == "1\n"
     assert podium("task", "bulk", "cancel", "-f", "reds", "-y").out == "1 task cancelled\n"
-    assert podium("filter", "delete", "reds", "--json").json == {"name": "reds", "deleted": True}
+    assert "Delete the filter reds? There is no terminal" in podium("filter", "delete", "reds").err
+    assert podium("filter", "delete", "reds", "-y", "--json").json == {
+        "name": "reds",
+        "deleted": True,
+    }
     for missing in (("task", "list", "-f", "reds"), ("filter", "delete", "reds")):
         assert podium(*missing).status == 4
     assert podium("filter", "save", "none").status == 2

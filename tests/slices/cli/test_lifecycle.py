@@ -7,11 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from installation import Installation, interrupt
 from podium.cli import local
 from podium.cli.commands import down
+from podium.client import Podium
 from podium.client.connection import local_server
+from podium.client.models import Status
 from slices.cli.commands import until
 
 
@@ -69,6 +72,24 @@ def test_down_waits_for_no_tasks_where_none_run(
     server = local_server()
     assert server is not None
     until(lambda: down._why_it_takes_long(server) == "Waiting for its processes to end.")
+
+
+def test_down_tells_tasks_and_sessions_apart(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PODIUM_HOME", str(installation.home))
+    server = local_server()
+    assert server is not None
+    with Podium() as client:
+        status = client.status()
+    busy = structs.replace(status, counts={"running": 3}, sessions=1)
+
+    def busy_status(_: Podium) -> Status:
+        return busy
+
+    monkeypatch.setattr(Podium, "status", busy_status)
+    told = down._why_it_takes_long({**server, "drain_seconds": 30})
+    assert told == "Waiting up to 30 s for 2 running tasks, 1 session; Ctrl-C stops now."
 
 
 def test_down_says_what_it_waits_for_and_hurries_on_ctrl_c(fresh: Installation) -> None:

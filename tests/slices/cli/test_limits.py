@@ -27,6 +27,14 @@ def test_queues(podium: Run, echo: str) -> None:
     assert (cleared["rate"], cleared["concurrency"]) == (None, 2)
     assert podium("queue", "reset", "mail").out == "mail is open and has no limits\n"
     assert podium("queue", "show", "mail", "--json").json["concurrency"] is None
+    assert podium("queue", "reset", "mail").out == "mail had no rule\n"
+
+
+def test_a_queue_that_nothing_named_before_is_told_of(podium: Run) -> None:
+    said = podium("queue", "pause", "mial")
+    assert said.err == "mial is new: no task and no rule named it before.\n"
+    assert podium("queue", "drain", "mial").err == ""
+    assert podium("queue", "reset", "zzz", "--json").json == {"name": "zzz", "reset": False}
 
 
 def test_limits(podium: Run, echo: str) -> None:
@@ -40,7 +48,10 @@ def test_limits(podium: Run, echo: str) -> None:
     assert podium(*ask, "--wait").status == 0
     refused = podium("task", "create", "-a", echo, "--limit", "nobody")
     assert (refused.status, "podium limit set nobody --concurrency 1" in refused.err) == (4, True)
-    assert podium("limit", "delete", "customer:*").out == "customer:* is deleted\n"
+    asked = podium("limit", "delete", "customer:*")
+    assert (asked.status, "There is no terminal to ask on" in asked.err) == (2, True)
+    assert podium("limit", "delete", "customer:*", "-y").out == "customer:* is deleted\n"
+    assert podium("limit", "delete", "customer:*").out == "customer:* had no rule\n"
     assert podium("limit", "show", "customer:*").status == 4
     assert podium("limit", "set", "x").status == 2
 

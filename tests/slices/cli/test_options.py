@@ -10,6 +10,7 @@ import pytest
 
 from podium.cli.failures import Failure, Status
 from podium.cli.options import confirm, json_object, json_value, labels, moment, seconds
+from podium.cli.task_options import times
 
 
 def usage(caught: pytest.ExceptionInfo[Failure]) -> str:
@@ -136,3 +137,18 @@ def test_where_nobody_can_answer_nothing_is_done(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(Failure, match=r"Delete it\? There is no terminal") as caught:
         confirm("Delete it", yes=False)
     assert "--yes" in usage(caught)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("90s", "2999-01-01T00:00Z", None), "--delay and --at exclude each other."),
+        ((None, "2999-01-01T00:00Z", "2998-01-01T00:00Z"), "--deadline is not after --at."),
+    ],
+)
+def test_times_that_contradict_each_other_are_told_as_options(
+    given: tuple[str | None, str | None, str | None], told: str
+) -> None:
+    with pytest.raises(Failure) as caught:
+        times(*given)
+    assert told in usage(caught)

@@ -71,6 +71,8 @@ def test_times_are_seen_before_anything_is_made(podium: Run) -> None:
     assert [at[11:] for at in seen["items"]] == ["09:30:00Z"] * 3
     told = podium("schedule", "times", "--every", "15m", "--starts-at", "2090-01-01T00:00Z")
     assert told.out.startswith("Every 15 minutes\n20")
+    zoned = podium("schedule", "times", "--cron", "30 9 * 1 *", "--tz", "Asia/Tokyo").out
+    assert zoned.count(" 09:30:00+09:00  (") == 10
 
 
 def test_what_cannot_be_is_told(podium: Run, echo: str) -> None:
@@ -85,6 +87,10 @@ def test_what_cannot_be_is_told(podium: Run, echo: str) -> None:
         (("schedule", "edit", "x", "--note", "a", "--clear", "note"), "both given and cleared"),
         (("schedule", "times"), "either the name of a schedule, or its times"),
         (("schedule", "show", "nowhere"), "no schedule 'nowhere'"),
+        (
+            ("schedule", "backfill", "x", "--from", "2026-11-10", "--to", "2026-11-01"),
+            "The range is reversed",
+        ),
     ):
         said = podium(*arguments)
         assert said.status != 0

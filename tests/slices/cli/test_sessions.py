@@ -61,7 +61,7 @@ def test_a_session(podium: Run) -> None:
     assert podium("session", "pause", session, "--json").json["paused"] is True
     assert "paused" in podium("session", "list", "--agent", agent).out
     assert podium("session", "resume", session, "--json").json["paused"] is False
-    assert podium("session", "delete", session).status == 6
+    assert podium("session", "delete", session, "--yes").status == 6
     assert podium("session", "close", session, "--json").json["closed"] is True
     told = podium("session", "transcript", session, "--follow").out.splitlines()
     author = told[0].partition(">")[0]
@@ -78,9 +78,13 @@ def test_a_session(podium: Run) -> None:
     lines = podium("session", "transcript", session, "--json").out.splitlines()
     assert [json.loads(each)["id"] for each in lines] == list(range(1, 7))
     until(lambda: state() == "completed")
+    nobody = podium("session", "send", "nope", "more")
+    assert nobody.err.startswith("Error: 'nope' is no id of a session.")
     refused = podium("session", "send", session, "more")
     assert (refused.status, "has ended" in refused.err) == (6, True)
-    assert podium("session", "delete", session).status == 0
+    assert podium("session", "delete", session).status == 2  # there is no terminal to ask on
+    deleted = podium("session", "delete", session, "--yes")
+    assert (deleted.status, deleted.out) == (0, f"{session} is deleted\n")
     assert podium("session", "show", session).status == 4
 
 

@@ -12,10 +12,18 @@ def test_ask_streams_and_prints_the_result(podium: Run, echo: str) -> None:
     said = podium("ask", "hello there", "--agent", echo)
     assert (said.status, said.out) == (0, "hello there\n")
     assert said.err.startswith("Task ")
-    assert "hello there" in said.err
+    assert "hello there" not in said.err  # a program may read both as one
     said = podium("ask", "-", "-a", echo, "--json", stdin="from standard input")
     assert said.json["output"]["text"] == "from standard input"
     assert said.err == ""
+
+
+def test_of_what_is_written_over_the_last_form_is_told(podium: Run) -> None:
+    podium("agent", "add", "bar", "--", "printf", "10%%\\r20%%\\rdone\\n")
+    said = podium("ask", "x", "-a", "bar")
+    assert said.out == "done\n"
+    task = said.err.splitlines()[0].removeprefix("Task ")
+    assert podium("task", "logs", task).out == "done\n"
 
 
 def test_ask_of_an_agent_that_fails(podium: Run) -> None:
@@ -316,3 +324,8 @@ def test_capabilities_are_not_shown_as_an_agent(podium: Run) -> None:
     shown = [line.split() for line in podium("task", "show", task_id).out.splitlines()]
     assert ["Capabilities", "talk"] in shown
     assert "Agent" not in [fields[0] for fields in shown]
+
+
+def test_too_many_retries_are_told_as_an_option(podium: Run, echo: str) -> None:
+    said = podium("task", "create", "-a", echo, "--retries", "100000")
+    assert (said.status, "--retries" in said.err, "1000" in said.err) == (2, True, True), said

@@ -1,12 +1,25 @@
 """Text for people, and what must not reach their terminals."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.text import Text
 
-from podium.cli.text import age, clean, duration, line, local_time, size
+from podium.cli.output import table
+from podium.cli.text import (
+    age,
+    clean,
+    duration,
+    last_form,
+    line,
+    local_time,
+    size,
+    time_of_zone,
+    zones,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,4 +84,35 @@ def test_sizes(count: int, told: str) -> None:
 def test_moments() -> None:
     assert (age(None), local_time(None)) == ("-", "-")
     assert age(datetime.now(UTC) - timedelta(minutes=2, seconds=3)) == "2 min 3 s"
-    assert len(local_time(datetime.now(UTC))) == len("2026-01-01 00:00:00")
+    assert len(local_time(datetime.now(UTC), zone=False)) == len("2026-01-01 00:00:00")
+
+
+def test_moments_name_their_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    winter, summer = datetime(2026, 1, 1, 8, tzinfo=UTC), datetime(2026, 7, 1, 8, tzinfo=UTC)
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert local_time(winter) == "2026-01-01 09:00:00 CET"
+        assert zones([winter, winter]) == "CET"
+        assert zones([winter, summer]) == "CET/CEST"
+        assert time_of_zone(summer, "Europe/Paris") == "2026-07-01 10:00:00+02:00"
+        told = "2026-07-01 08:00:00+00:00  (2026-07-01 10:00:00 CEST)"
+        assert time_of_zone(summer, "UTC") == told
+        shown = table(("Name", "At"), [("a", winter), ("b", None)])
+        assert [column.header for column in shown.columns] == ["Name", "At (CET)"]
+        assert list(shown.columns[1].cells) == [Text("2026-01-01 09:00:00"), Text("-")]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("raw", "left"),
+    [
+        ("10%\r20%\rdone", "done"),
+        ("a\r\nb\r\n", "a\nb\n"),
+        ("1\r2\r\nx", "2\nx"),
+    ],
+)
+def test_of_a_line_that_was_written_over_its_last_form_is_left(raw: str, left: str) -> None:
+    assert last_form(raw) == left

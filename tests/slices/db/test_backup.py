@@ -39,6 +39,9 @@ async def test_work_in_flight_ends_exactly_once_after_a_restore(
     restored = engine_on(target.database)
     assert await flight.states(restored) == STATES
     await land(restored, flight)
+    states = await restored.run("select state from worker order by started_at")
+    assert [row.state for row in states] == ["stopped", "stopped", "active"]  # none of them died
+    assert not await restored.run("select from event where type = 'worker.lost'")
     assert await flight.states(engine) == STATES  # the first goes its own way
 
 

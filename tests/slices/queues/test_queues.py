@@ -132,6 +132,14 @@ async def test_what_is_laid_down_is_checked(
     assert (await api.get("/queues/q")).status_code == 404
 
 
+async def test_only_what_is_wrong_is_told_of_a_rate(api: httpx.AsyncClient) -> None:
+    for rate in ({"count": 0}, {"count": 5, "seconds": 0}, {"count": 1, "seconds": 1e9}):
+        answer = await api.put("/queues/q", json={"rate": rate})
+        [error] = answer.json()["errors"]
+        assert error["field"] == ("rate.count" if rate["count"] == 0 else "rate.seconds")
+        assert "default factory" not in answer.text
+
+
 async def test_a_queue_has_a_name_as_tasks_have_it(api: httpx.AsyncClient) -> None:
     for name in ("-x", "a b", "ü", "x" * 101):
         answer = await api.put(f"/queues/{name}", json={"concurrency": 1})

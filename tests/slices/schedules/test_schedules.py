@@ -215,6 +215,13 @@ async def test_passed_times_are_filled_once(api: httpx.AsyncClient, agent: str) 
     assert rest["next"] is None
 
 
+async def test_a_backfill_goes_forward(api: httpx.AsyncClient) -> None:
+    span = {"begin": "2026-11-10T00:00:00Z", "end": "2026-11-01T00:00:00Z"}
+    for path in ("backfill", "backfill/preview"):
+        refused = await call(api, "POST", f"/schedules/s/{path}", 422, json=span)
+        assert "the range is reversed" in refused["detail"]
+
+
 async def test_a_backfill_does_not_reach_into_the_future_nor_too_far(
     api: httpx.AsyncClient, agent: str
 ) -> None:

@@ -20,6 +20,7 @@ from podium.server.children import Ended
 from podium.server.exits import ExitStatus
 from podium.server.runfiles import RunFiles
 from podium.server.supervisor import Order, Supervisor
+from slices.server import apart
 from slices.server.stacks import Stack, clean, eventually
 
 
@@ -84,6 +85,23 @@ async def test_the_whole_stack_lives_through_the_death_of_each_part(stack: Stack
     servers = json.loads((stack.home / "run" / "servers.json").read_text())
     for secret in (*servers["passwords"].values(), token):
         assert secret not in log
+
+
+async def test_a_worker_of_ones_own_joins_what_runs(stack: Stack) -> None:
+    told = await stack.detach("--workers", "0")
+    environment = {**stack.environment, "PODIUM_LOG_FORMAT": "json"}
+    async with apart.running(environment, "worker", "--name", "mine") as worker:
+        await apart.said(worker, "worker.started")
+        found = await status_when_well(
+            told["url"], (stack.home / "admin-token").read_text().strip()
+        )
+        worker.terminate()
+        assert await worker.wait() == ExitStatus.DONE
+    await stack.stop()
+    assert [each["name"] for each in found["workers"]] == ["mine"]
+    assert "PODIUM_PUBLIC_URL is not set" not in stack.log()
+    async with apart.running(environment, "worker") as worker:  # nothing runs that it could join
+        assert await worker.wait() == ExitStatus.FAILED
 
 
 async def test_a_killed_supervisor_leaves_nothing_and_the_next_start_works(stack: Stack) -> None:

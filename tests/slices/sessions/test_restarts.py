@@ -7,7 +7,7 @@ import httpx
 from podium.client import AsyncPodium
 from podium.kernel.web import PREFIX
 from servers import LiveApi
-from slices.sessions.test_sessions import say, spawn, until
+from slices.sessions.test_sessions import act, read, say, spawn, until
 from slices.tasks.conftest import Desk
 
 
@@ -42,3 +42,23 @@ async def test_it_survives_restarts_of_the_api(
         *("one", "attempt 1 begins", "heard one"),
         *("two", "heard two", "three", "heard three"),
     ]
+
+
+async def test_a_worker_that_stops_waits_only_for_sessions_at_work(own_desk: Desk) -> None:
+    desk = own_desk
+    idle, paused = await spawn(desk), await spawn(desk)
+    asked, busy = await spawn(desk, message="what?"), await spawn(desk)
+    async with desk.worker(drain_seconds=600):
+        for session in (idle, paused, busy):
+            await until(desk, session, "idle")
+        await act(desk, paused, "pause")
+        await until(desk, asked, "waiting", unanswered=0)
+        task = await desk.create("sleep", input=0.5)
+        await desk.until(task, "running")
+        assert (await desk.call("GET", "status"))["sessions"] == 4
+        await say(desk, busy, "yes")  # and then it is idle
+    for session in (idle, paused, asked, busy):
+        assert (await read(desk, session))["state"] == "initialising"
+    assert (await desk.get(task))["state"] == "succeeded"
+    async with desk.worker():
+        await until(desk, idle, "idle")

@@ -92,6 +92,32 @@ async def test_a_deadline_comes_after_the_start(desk: Desk) -> None:
     assert "the deadline must come after start_at" in refused["errors"][0]["message"]
 
 
+async def test_a_deadline_that_has_passed_is_refused(desk: Desk) -> None:
+    await desk.agent("echo")
+    late = {"agent": "echo", "deadline": "2001-01-01T00:00:00Z"}
+    refused = await desk.call("POST", "tasks", 422, json=late)
+    assert refused["detail"].startswith("The deadline 2001-01-01T00:00:00+00:00 has passed")
+    assert refused["errors"][0]["field"] == "deadline"
+    many = {"tasks": [{"agent": "echo"}, late]}
+    refused = await desk.call("POST", "tasks/bulk", 422, json=many)
+    assert refused["errors"][0]["field"] == "tasks.1.deadline"
+    every = {"name": "late", "cron": "0 * * * *", "task": late}
+    refused = await desk.call("POST", "schedules", 422, json=every)
+    assert refused["errors"][0]["field"] == "task.deadline"
+    assert await desk.count() == 0
+
+
+async def test_a_key_gives_the_task_of_before_its_deadline(desk: Desk) -> None:
+    await desk.agent("echo")
+    moment = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
+    headers = {"Idempotency-Key": "k"}
+    late = {"agent": "echo", "deadline": moment, "delay": 60}
+    made = await desk.call("POST", "tasks", 201, json=late, headers=headers)
+    await desk.until(made, "failed", seconds=5)
+    again = await desk.call("POST", "tasks", 201, json=late, headers=headers)
+    assert again["id"] == made["id"]
+
+
 async def test_a_higher_priority_comes_first(own_desk: Desk) -> None:
     desk = own_desk
     tasks = [await desk.create(priority=0) for _ in range(3)]

@@ -14,25 +14,25 @@ from podium.cli.agent_config import (
     Prompt,
     TakesProgram,
     entry_point,
-    not_found,
 )
 from podium.cli.commands import agent_detect, agent_look, agent_versions
 from podium.cli.options import (
     Json,
     Labels,
     Project,
+    Yes,
     application,
     confirm,
     connect,
     labels,
     wrong,
 )
-from podium.client.errors import Forbidden
+from podium.client.errors import Forbidden, PodiumError
 
 if TYPE_CHECKING:
     from podium.client import Podium
     from podium.client.inputs import AgentEdit, AgentNew
-    from podium.client.models import Agent
+    from podium.client.models import Agent, Probe
 
 
 class Clearable(StrEnum):
@@ -125,7 +125,8 @@ def add(
     """Register an agent.
 
     A program: podium agent add NAME -- PROGRAM ARGS. A Python function: podium agent add NAME
-    --function MODULE:FUNCTION. Either may be in --config instead, as command or function.
+    --function MODULE:FUNCTION. Either may be in --config instead, as command or function. Unless
+    --json is given, it is tried whether the server's machine could start it.
     """
     given: dict[str, object] = {
         "name": name,
@@ -139,23 +140,31 @@ def add(
     new = cast("AgentNew", {key: value for key, value in given.items() if value is not None})
     with connect(project) as client:
         agent = client.agents.create(**new)
+        health = None if json else _probed(client, agent)
     if json:
         output.emit(agent)
     else:
-        _tell_registered(agent, "" if project is None else f" --project {project}")
+        _tell_registered(agent, health, "" if project is None else f" --project {project}")
 
 
-def _tell_registered(agent: "Agent", here: str) -> None:
+def _probed(client: "Podium", agent: "Agent") -> "Probe | None":
+    """What a probe finds, which is kept only if it is good: the agent may be on other machines."""
+    try:
+        return client.agents.probe(agent.name, record="healthy")
+    except PodiumError:  # it is registered all the same
+        return None
+
+
+def _tell_registered(agent: "Agent", health: "Probe | None", here: str) -> None:
     output.say(f"{agent.name} is registered")
-    if missing := not_found(agent.config):
-        output.note(
-            f"The program {missing} is not found from here. Whether the server finds it says: "
-            f"podium agent probe {agent.name}{here}"
-        )
-    elif agent.runtime == "function":
-        if told := entry_point(agent.config):
-            output.note(told)
-        output.note(f"Whether the server can load it says: podium agent probe {agent.name}{here}")
+    again = f"podium agent probe {agent.name}{here}"
+    if health is None:
+        output.note(f"Whether the server can start it says: {again}")
+    elif not health.ok:
+        output.note(f"Warning: the server's machine cannot start it: {health.detail}")
+        output.note(f"Its tasks are given to workers all the same. To try it again: {again}")
+    if told := entry_point(agent.config):
+        output.note(told)
     output.note(f'Try: podium ask "hello" --agent {agent.name}{here}')
 
 
@@ -202,7 +211,7 @@ def edit(
 @app.command()
 def remove(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     project: Project = None,
     json: Json = False,
 ) -> None:

@@ -62,7 +62,7 @@ def list_agents(
             agent.name,
             agent.version,
             agent.runtime,
-            _health(agent),
+            "—" if _is_unknown(agent) else _health(agent),
             f"{agent.running}/{agent.max_concurrency or '∞'}",
             ", ".join(agent.capabilities),
             line(agent.description or "", 60),
@@ -127,9 +127,13 @@ def _health(agent: "Agent") -> object:
         return output.styled("disabled", "dim")
     if not agent.healthy:
         return output.styled("unhealthy", "red")
-    if agent.health_checked_at is None:
+    if _is_unknown(agent):
         return output.styled("not probed", "dim")
     return output.styled("ok", "green")
+
+
+def _is_unknown(agent: "Agent") -> bool:
+    return agent.enabled and agent.healthy and agent.health_checked_at is None
 
 
 def _show(agent: "Agent") -> None:

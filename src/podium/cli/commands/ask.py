@@ -11,7 +11,7 @@ from podium.cli.commands.task_look import tell_where_output_is
 from podium.cli.failures import Status
 from podium.cli.not_started import explained
 from podium.cli.options import Json, Project, agreed, application, connect, seconds, wrong
-from podium.cli.text import clean
+from podium.cli.text import clean, last_form
 
 if TYPE_CHECKING:
     from podium.client import Podium
@@ -40,9 +40,10 @@ def ask(
     """Give an agent one prompt, follow what it writes and print its result.
 
     The prompt is the task's input, a string. The result goes to standard output, all else to
-    standard error. Ctrl-C asks whether to cancel the task; where standard input is no terminal
-    nobody can answer, and it cancels the task at once. The exit status tells how it ended: 0,
-    1 failed, 5 cancelled.
+    standard error; what the agent writes meanwhile only where that is a terminal: 'podium task
+    logs' has it afterwards. Ctrl-C asks whether to cancel the task; where standard input is no
+    terminal nobody can answer, and it cancels the task at once. The exit status tells how it
+    ended: 0, 1 failed, 5 cancelled.
     """
     text = _read_prompt() if prompt == "-" else prompt
     limit = seconds(timeout, "--timeout")
@@ -53,7 +54,7 @@ def ask(
             output.note(f"Task {task.id}")
         try:
             with explained(client, task.id, quiet=json, within=limit):
-                written = _follow(client, task.id, quiet=json)
+                written = _follow(client, task.id, quiet=json or not sys.stderr.isatty())
             task = client.tasks.get(task.id)
         except KeyboardInterrupt:
             task = _interrupted(client, task.id)
@@ -83,7 +84,7 @@ def _follow(client: "Podium", task_id: str, *, quiet: bool) -> str:
         elif log.stream == "stdout":
             parts.append(log.text.rstrip("\n"))
         if not quiet:
-            output.note(log.text.rstrip("\n"))
+            output.note(last_form(log.text.rstrip("\n")))
     return "\n".join(parts)
 
 
@@ -104,7 +105,7 @@ def _show(task: "Task", written: str, *, json: bool) -> None:
         text = _result(task.output)
         seen = sys.stdout.isatty() and sys.stderr.isatty()
         if not (seen and written.strip() == text.strip()):
-            output.say(text)
+            output.say(last_form(text))
         if _cut_off(task.output):
             output.note(
                 "The result is the end of what it wrote; all of it, as far as logs keep it: "

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from podium.cli import local, output
 from podium.cli.options import Json, application
+from podium.cli.text import several
 from podium.client.connection import data_dir, local_server
 
 app = application()
@@ -14,7 +15,8 @@ def down(json: Json = False) -> None:
     """Stop the Podium of this machine in order.
 
     Tasks that run are given time to end (PODIUM_DRAIN_SECONDS) and are handed back after it, or
-    at once after Ctrl-C; they run again with the next start.
+    at once after Ctrl-C; they run again with the next start. Sessions that wait for somebody are
+    handed back without waiting.
     """
     server = local_server()
     if server:
@@ -44,12 +46,14 @@ def _why_it_takes_long(server: Mapping[str, object]) -> str:
 
     try:
         with Podium(str(server["url"]), timeout=2, retries=0) as client:
-            count = client.status().counts.get("running", 0)
+            status = client.status()
     except PodiumError:  # it serves no longer
         return "Waiting for its processes to end."
-    if not count:
+    tasks = status.counts.get("running", 0) - status.sessions
+    parts = ((tasks, "running task"), (status.sessions, "session"))
+    what = ", ".join(several(count, each) for count, each in parts if count > 0)
+    if not what:
         return "Waiting for its processes to end."
-    tasks = "1 running task" if count == 1 else f"{count} running tasks"
     limit = server.get("drain_seconds")
     within = f" up to {limit:g} s" if isinstance(limit, int | float) else ""
-    return f"Waiting{within} for {tasks}; Ctrl-C stops now."
+    return f"Waiting{within} for {what}; Ctrl-C stops now."

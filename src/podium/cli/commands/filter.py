@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from podium.cli import completion, output
-from podium.cli.options import Json, Labels, Project, application, connect, wrong
+from podium.cli.options import Json, Labels, Project, Yes, application, confirm, connect, wrong
 from podium.cli.task_filters import After, Before, OfAgent, OfQueue, Search, SortOption, query
 from podium.cli.task_options import States, given
 
@@ -81,10 +81,11 @@ def save(
 
 
 @app.command()
-def delete(name: Name, project: Project = None, json: Json = False) -> None:
+def delete(name: Name, yes: Yes = False, project: Project = None, json: Json = False) -> None:
     """Delete a saved filter."""
     with connect(project) as client:
         client.filters.get(name)
+        confirm(f"Delete the filter {name}", yes=yes)
         client.filters.delete(name)
     if json:
         output.emit({"name": name, "deleted": True})

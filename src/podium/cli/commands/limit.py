@@ -5,10 +5,22 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from podium.cli import completion, output
-from podium.cli.options import Burst, Json, Project, RateOption, application, connect, rate, wrong
+from podium.cli.options import (
+    Burst,
+    Json,
+    Project,
+    RateOption,
+    Yes,
+    application,
+    confirm,
+    connect,
+    rate,
+    wrong,
+)
 from podium.cli.text import rate_text
 
 if TYPE_CHECKING:
+    from podium.client import Podium
     from podium.client.inputs import LimitPut
     from podium.client.models import Limit
 
@@ -80,14 +92,27 @@ def set_limit(
 
 
 @app.command()
-def delete(name: Name, project: Project = None, json: Json = False) -> None:
+def delete(name: Name, yes: Yes = False, project: Project = None, json: Json = False) -> None:
     """Delete a limit; tasks that wait for it may go on."""
     with connect(project) as client:
-        client.limits.delete(name)
+        known = _is_set(client, name)
+        if known:
+            confirm(f"Delete the limit {name}", yes=yes)
+            client.limits.delete(name)
     if json:
-        output.emit({"name": name, "deleted": True})
+        output.emit({"name": name, "deleted": known})
     else:
-        output.say(f"{name} is deleted")
+        output.say(f"{name} is deleted" if known else f"{name} had no rule")
+
+
+def _is_set(client: "Podium", name: str) -> bool:
+    from podium.client.errors import NotFound
+
+    try:
+        client.limits.get(name)
+    except NotFound:
+        return False
+    return True
 
 
 def _tell(limit: "Limit", *, json: bool) -> None:

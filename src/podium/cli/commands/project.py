@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from podium.cli import output
-from podium.cli.options import Json, application, confirm, connect, seconds, wrong
+from podium.cli.options import Json, Yes, application, confirm, connect, seconds, wrong
 from podium.cli.text import duration
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def edit(
 @app.command()
 def delete(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Delete a project that has no agents, tasks or tokens in force."""

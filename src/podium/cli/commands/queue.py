@@ -10,6 +10,7 @@ from podium.cli.options import Burst, Json, Project, RateOption, application, co
 from podium.cli.text import rate_text
 
 if TYPE_CHECKING:
+    from podium.client import Podium
     from podium.client.inputs import QueueEdit
     from podium.client.models import Queue
 
@@ -132,16 +133,32 @@ def open_queue(name: Name, project: Project = None, json: Json = False) -> None:
 def reset(name: Name, project: Project = None, json: Json = False) -> None:
     """Open a queue and take all its limits away; its tasks stay."""
     with connect(project) as client:
+        before = _known(client, name)
         client.queues.reset(name)
+    had_rules = before is not None and before.updated_at is not None
     if json:
-        output.emit({"name": name, "reset": True})
+        output.emit({"name": name, "reset": had_rules})
     else:
-        output.say(f"{name} is open and has no limits")
+        output.say(f"{name} is open and has no limits" if had_rules else f"{name} had no rule")
 
 
 def _change(name: str, project: str | None, changes: "QueueEdit", *, json: bool) -> None:
     with connect(project) as client:
-        _tell(client.queues.set(name, **changes), json=json)
+        is_new = _known(client, name) is None
+        queue = client.queues.set(name, **changes)
+    if is_new:
+        output.note(f"{name} is new: no task and no rule named it before.")
+    _tell(queue, json=json)
+
+
+def _known(client: "Podium", name: str) -> "Queue | None":
+    """The queue as it is; None where no task came to it and nothing was set."""
+    from podium.client.errors import NotFound
+
+    try:
+        return client.queues.get(name)
+    except NotFound:
+        return None
 
 
 def _tell(queue: "Queue", *, json: bool) -> None:

@@ -10,6 +10,7 @@ from podium.cli.options import (
     Json,
     Labels,
     Project,
+    Yes,
     application,
     confirm,
     connect,
@@ -51,7 +52,6 @@ from podium.cli.task_options import (
     retry_policy,
     timeouts,
 )
-from podium.cli.text import local_time
 
 if TYPE_CHECKING:
     from podium.client.inputs import Backfill, ScheduledTask, ScheduleEdit, ScheduleNew
@@ -211,14 +211,17 @@ def backfill(
     json: Json = False,
 ) -> None:
     """Start tasks for times that have passed and had none."""
-    span = cast("Backfill", {"begin": moment(begin, "--from"), "end": moment(end, "--to")})
+    first, last = moment(begin, "--from"), moment(end, "--to")
+    if first is not None and last is not None and last < first:
+        raise wrong("The range is reversed: --to comes before --from.", "Exchange the two.")
+    span = cast("Backfill", {"begin": first, "end": last})
     with connect(project) as client:
         if dry_run:
             at = client.schedules.to_backfill(name, **span)
             if json:
                 output.emit(at)
                 return
-            output.show_table(("Time",), [(local_time(each),) for each in at], _NOTHING_TO_FILL)
+            output.show_table(("Time",), [(each,) for each in at], _NOTHING_TO_FILL)
             return
         if at_once:
             span["overlap"] = "allow_all"
@@ -237,7 +240,7 @@ _NOTHING_TO_FILL = "No time of it in this range has passed without a task."
 @app.command()
 def delete(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     project: Project = None,
     json: Json = False,
 ) -> None:

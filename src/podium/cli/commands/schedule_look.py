@@ -8,7 +8,7 @@ import typer
 from podium.cli import completion, output
 from podium.cli.options import Json, Project, connect, wrong
 from podium.cli.schedule_options import Cron, EndsAt, Every, Name, StartsAt, Zone, timing
-from podium.cli.text import clean, duration, local_time
+from podium.cli.text import clean, duration, time_of_zone
 
 if TYPE_CHECKING:
     from podium.client.inputs import ScheduleTiming
@@ -38,7 +38,7 @@ def list_schedules(project: Project = None, json: Json = False) -> None:
         (
             schedule.name,
             output.state(schedule.state),
-            local_time(schedule.next_at),
+            schedule.next_at,
             schedule.description,
             _for(schedule),
             len(schedule.open_tasks),
@@ -63,7 +63,7 @@ def show(name: Name, project: Project = None, json: Json = False) -> None:
     _show(schedule)
     if schedule.state == "active":
         output.divide("Next")
-        _show_times(times)
+        _show_times(times, schedule.timezone)
     if fired:
         output.divide("Last")
         show_firings(fired)
@@ -95,15 +95,17 @@ def times(
             "Give either the name of a schedule, or its times.", "--cron '0 9 * * 1-5', say."
         )
     with connect(project) as client:
+        zone = timezone or "UTC"
         if name is None:
             found = client.schedules.preview(count=count, **cast("ScheduleTiming", asked))
         else:
             found = client.schedules.times(name, count=count)
+            zone = client.schedules.get(name).timezone
     if json:
         output.emit(found)
     else:
         output.say(found.description)
-        _show_times(found)
+        _show_times(found, zone)
 
 
 def firings(
@@ -160,15 +162,15 @@ def _for(schedule: "Schedule") -> str:
     return str(task.get("agent") or ", ".join(map(str, task.get("capabilities") or ())))
 
 
-def _show_times(found: "Times") -> None:
+def _show_times(found: "Times", zone: str) -> None:
     for at in found.items:
-        output.say(local_time(at))
+        output.say(time_of_zone(at, zone))
 
 
 def show_firings(found: "Sequence[Firing]") -> None:
     """Print what came of times."""
     rows = [
-        (local_time(each.at), each.cause, output.state(each.outcome), each.task_id or each.detail)
+        (each.at, each.cause, output.state(each.outcome), each.task_id or each.detail)
         for each in found
     ]
     output.show_table(("Time", "By", "Outcome", "Task"), rows, "None of its times has come yet.")

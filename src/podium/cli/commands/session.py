@@ -12,7 +12,9 @@ from podium.cli.options import (
     Json,
     Labels,
     Project,
+    Yes,
     application,
+    confirm,
     connect,
     json_object,
     json_value,
@@ -183,7 +185,7 @@ def list_sessions(
 def show(session_id: SessionId, project: Project = None, json: Json = False) -> None:
     """Show one session."""
     with connect(project) as client:
-        _tell(client.sessions.get(whole_id(client, session_id)), json=json)
+        _tell(client.sessions.get(_whole(client, session_id)), json=json)
 
 
 @app.command()
@@ -204,7 +206,7 @@ def send(
     """Say something to the agent of a session."""
     more = None if data is None else json_value(data, "--data")
     with connect(project) as client:
-        entry = client.sessions.send(whole_id(client, session_id), text, more, idempotency_key=key)
+        entry = client.sessions.send(_whole(client, session_id), text, more, idempotency_key=key)
     if json:
         output.emit(entry)
 
@@ -218,7 +220,7 @@ def transcript(
 ) -> None:
     """Print what was said in a session."""
     with connect(project) as client:
-        for entry in client.sessions.transcript(whole_id(client, session_id), follow=follow):
+        for entry in client.sessions.transcript(_whole(client, session_id), follow=follow):
             if json:
                 output.emit(entry)
             else:
@@ -232,7 +234,7 @@ def attach(session_id: SessionId, project: Project = None) -> None:
     Ctrl-D or Ctrl-C leaves it, and the session goes on.
     """
     with connect(project) as client:
-        if not attach_to(client, whole_id(client, session_id)):
+        if not attach_to(client, _whole(client, session_id)):
             raise wrong(
                 "Only somebody at a terminal can talk to an agent so.",
                 "Scripts use 'podium session send' and 'podium session transcript --follow'.",
@@ -243,21 +245,21 @@ def attach(session_id: SessionId, project: Project = None) -> None:
 def pause(session_id: SessionId, project: Project = None, json: Json = False) -> None:
     """Have the agent of a session stand still."""
     with connect(project) as client:
-        _tell(client.sessions.pause(whole_id(client, session_id)), json=json)
+        _tell(client.sessions.pause(_whole(client, session_id)), json=json)
 
 
 @app.command()
 def resume(session_id: SessionId, project: Project = None, json: Json = False) -> None:
     """Have the agent of a session go on."""
     with connect(project) as client:
-        _tell(client.sessions.resume(whole_id(client, session_id)), json=json)
+        _tell(client.sessions.resume(_whole(client, session_id)), json=json)
 
 
 @app.command()
 def close(session_id: SessionId, project: Project = None, json: Json = False) -> None:
     """Say nothing more: the agent answers what was said, and ends."""
     with connect(project) as client:
-        _tell(client.sessions.close(whole_id(client, session_id)), json=json)
+        _tell(client.sessions.close(_whole(client, session_id)), json=json)
 
 
 @app.command()
@@ -289,10 +291,22 @@ def terminate(
 
 
 @app.command()
-def delete(session_id: SessionId, project: Project = None) -> None:
+def delete(
+    session_id: SessionId, yes: Yes = False, project: Project = None, json: Json = False
+) -> None:
     """Remove a session that has ended, with all that belongs to its task."""
     with connect(project) as client:
-        client.sessions.delete(whole_id(client, session_id))
+        whole = _whole(client, session_id)
+        confirm(f"Delete the session {whole} and all that was said in it", yes=yes)
+        client.sessions.delete(whole)
+    if json:
+        output.emit({"id": whole, "deleted": True})
+    else:
+        output.say(f"{whole} is deleted")
+
+
+def _whole(client: "Podium", given: str) -> str:
+    return whole_id(client, given, "session")
 
 
 def _meant(client: "Podium", which: str) -> str:

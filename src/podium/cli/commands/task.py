@@ -14,13 +14,13 @@ from podium.cli.options import (
     Project,
     TaskId,
     TaskIds,
+    Yes,
     application,
     confirm,
     connect,
     json_value,
     labels,
     moment,
-    seconds,
     whole_id,
     wrong,
 )
@@ -48,6 +48,7 @@ from podium.cli.task_options import (
     given,
     retry_policy,
     timeouts,
+    times,
 )
 from podium.client.errors import ApiError
 
@@ -57,14 +58,6 @@ if TYPE_CHECKING:
 
 
 app = application("task", "Submit, look at and steer tasks.")
-
-
-def _times(delay: str | None, at: str | None, deadline: str | None) -> dict[str, object]:
-    return given(
-        delay=seconds(delay, "--delay"),
-        start_at=moment(at, "--at"),
-        deadline=moment(deadline, "--deadline"),
-    )
 
 
 @app.command()
@@ -106,7 +99,7 @@ def create(
         sticky=sticky,
         depends_on=depends_on,
         on_dependency_failure=on_dependency_failure,
-        **_times(delay, at, deadline),
+        **times(delay, at, deadline),
         timeouts=timeouts(run_timeout, queue_timeout, heartbeat_timeout) or None,
         retry=retry_policy(retries, backoff) or None,
     )
@@ -252,7 +245,7 @@ def retry(
 @app.command()
 def delete(
     task_ids: TaskIds,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     project: Project = None,
     json: Json = False,
 ) -> None:

@@ -104,13 +104,17 @@ def export(
     to: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Write to this file, not to the screen."
+            "--output", "-o", metavar="FILE", help="Write to this new file, not to the screen."
         ),
     ] = None,
     project: Project = None,
 ) -> None:
     """Write tasks with their input, output and error as JSON, one in each line."""
     wanted = query(state, agent, queue, label, search, created_after, created_before)
+    if to is not None and to.exists():
+        raise Failure(
+            Status.CONFLICT, "conflict", f"{to} is there already.", "Choose another name."
+        )
     with connect(project) as client:
         found, _ = narrowed(client, saved, wanted)
         if to is None:

@@ -9,7 +9,7 @@ import typer
 from podium.cli import output
 from podium.cli.failures import Failure, Status
 from podium.cli.options import Json, Project, TaskId, connect, whole_id
-from podium.cli.text import age, duration, line, size
+from podium.cli.text import age, duration, last_form, line, size
 
 if TYPE_CHECKING:
     from podium.client.models import Attempt, LogItem, RunningOn, Task, TaskSummary
@@ -191,7 +191,7 @@ def _must_exist(attempt: int, made: "Sequence[Attempt]") -> None:
 
 def print_log(log: "LogItem") -> None:
     """One line of a task's log; what went to standard error is marked."""
-    for text in log.text.splitlines():
+    for text in last_form(log.text).splitlines():
         output.say(f"! {text}" if log.stream == "stderr" else text)
 
 

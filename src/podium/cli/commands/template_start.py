@@ -7,7 +7,7 @@ import typer
 
 from podium.cli import output
 from podium.cli.commands import task_follow, template_look
-from podium.cli.options import Json, Labels, Project, connect, labels, moment, seconds, whole_id
+from podium.cli.options import Json, Labels, Project, connect, labels, whole_id
 from podium.cli.task_options import (
     At,
     BackoffOption,
@@ -31,6 +31,7 @@ from podium.cli.task_options import (
     given,
     retry_policy,
     timeouts,
+    times,
 )
 from podium.cli.template_options import Name, Parameters, Values, Version, parameters
 
@@ -87,9 +88,7 @@ def start(
         limits=limit or None,
         sticky=sticky,
         on_dependency_failure=on_dependency_failure,
-        delay=seconds(delay, "--delay"),
-        start_at=moment(at, "--at"),
-        deadline=moment(deadline, "--deadline"),
+        **times(delay, at, deadline),
         timeouts=timeouts(run_timeout, queue_timeout, heartbeat_timeout) or None,
         retry=retry_policy(retries, backoff) or None,
     )

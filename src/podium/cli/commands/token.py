@@ -8,7 +8,7 @@ import typer
 
 from podium.cli import output
 from podium.cli.failures import Failure, Status
-from podium.cli.options import Json, application, confirm, connect, seconds, wrong
+from podium.cli.options import Json, Yes, application, confirm, connect, seconds, wrong
 from podium.cli.text import local_time
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def revoke(
         str,
         typer.Argument(metavar="ID|NAME", help="Id, or a name of one token.", show_default=False),
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """End a token now, and all that were made with it.

@@ -17,5 +17,6 @@ def worker(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run a worker alone, on the servers of PODIUM_DATABASE_URL and PODIUM_VALKEY_URL."""
+    """Run a worker alone: on the servers of PODIUM_DATABASE_URL and PODIUM_VALKEY_URL, or where
+    they are not set beside the 'podium up' of this data directory."""
     local.become("worker", *(() if name is None else ("--name", name)), as_json=json)

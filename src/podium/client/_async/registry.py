@@ -109,9 +109,11 @@ class AsyncAgents(AsyncResource):
         """What would be in force; refuses what ``create`` refuses, and registers nothing."""
         return await self._transport.call(Request("POST", "agents/check", {}, agent), AgentChecked)
 
-    async def probe(self, agent: str) -> Probe:
-        """Try whether the agent could start now."""
-        request = Request("POST", f"agents/{segment(agent)}/probe", self._query())
+    async def probe(self, agent: str, *, record: str | None = None) -> Probe:
+        """Try whether the agent could start now; with ``record="healthy"`` one that could not goes
+        on being given tasks."""
+        query = self._query(record=record)
+        request = Request("POST", f"agents/{segment(agent)}/probe", query)
         return await self._transport.call(request, Probe)
 
 

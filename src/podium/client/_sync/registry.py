@@ -110,9 +110,11 @@ class Agents(Resource):
         """What would be in force; refuses what ``create`` refuses, and registers nothing."""
         return self._transport.call(Request("POST", "agents/check", {}, agent), AgentChecked)
 
-    def probe(self, agent: str) -> Probe:
-        """Try whether the agent could start now."""
-        request = Request("POST", f"agents/{segment(agent)}/probe", self._query())
+    def probe(self, agent: str, *, record: str | None = None) -> Probe:
+        """Try whether the agent could start now; with ``record="healthy"`` one that could not goes
+        on being given tasks."""
+        query = self._query(record=record)
+        request = Request("POST", f"agents/{segment(agent)}/probe", query)
         return self._transport.call(request, Probe)
 
 

@@ -16,6 +16,7 @@ end $$;
 
 -- Declares workers dead whose lease ran out and takes their tasks back: ready again, cancelled if
 -- that was asked, dead after max_losses losses. Returns the workers and how many tasks each lost.
+-- Those of a copied database, whose leases are set to the epoch, did not die: they are stopped.
 create or replace function reap_workers(max_losses int, most int)
 returns table (worker_id uuid, tasks int) language plpgsql
 set plan_cache_mode = force_generic_plan set jit = off
@@ -38,10 +39,11 @@ begin
         select id from worker
          where state in ('active', 'draining') and lease_until < moment
          order by id limit most for update skip locked);
-    update worker set state = 'dead' where id = any (corpses);
+    update worker set state = case lease_until when 'epoch' then 'stopped' else 'dead' end
+     where id = any (corpses);
     insert into event (type, subject, data)
     select 'worker.lost', w.id, jsonb_build_object('name', w.name, 'host', w.host)
-      from worker w where w.id = any (corpses);
+      from worker w where w.id = any (corpses) and w.state = 'dead';
     return query select c.id, take_back(c.id, max_losses) from unnest(corpses) as c (id);
 end $$;
 
