@@ -102,20 +102,35 @@ def tell(template: "Template", *, json: bool) -> None:
 
 def show_preview(preview: "TemplatePreview") -> None:
     """Print the task that would be submitted."""
-    used, task = preview.template, preview.task
+    used, task = preview.template, dict(preview.task)
+    prompt, task["input"] = _prompt_and_rest(task.get("input"))
     output.show_fields(
         {
             "Template": f"{used.name} v{used.version}{' (built in)' if used.built_in else ''}",
             "Approval": "required: it cannot be started" if preview.requires_approval else None,
-            "Title": task.get("title"),
-            "For": task.get("agent") or ", ".join(task.get("capabilities") or ()),
+            "Title": task.pop("title", None),
+            "For": task.pop("agent", None) or ", ".join(task.pop("capabilities", None) or ()),
             **{
                 name.capitalize().replace("_", " "): output.pretty(value)
                 for name, value in task.items()
-                if name not in ("title", "agent", "capabilities")
+                if value is not None
             },
         }
     )
+    if prompt is not None:
+        output.divide("Prompt")
+        output.say(clean(prompt).rstrip("\n"))
+
+
+def _prompt_and_rest(given: object) -> tuple[str | None, object]:
+    """The prompt in a task's input, if it has one that is text, and what else is in it."""
+    if not isinstance(given, dict):
+        return None, given
+    rest = cast("dict[str, object]", given)
+    prompt = rest.get("prompt")
+    if not isinstance(prompt, str):
+        return None, rest
+    return prompt, {name: value for name, value in rest.items() if name != "prompt"} or None
 
 
 def _version(template: "Template") -> str:
