@@ -227,7 +227,7 @@ def transcript(
 
 @app.command()
 def attach(session_id: SessionId, project: Project = None) -> None:
-    """Talk to the agent of a session: each line that is typed is said to it.
+    """Talk to the agent of a session. Each line that is typed is said to it.
 
     Ctrl-D or Ctrl-C leaves it, and the session goes on.
     """
@@ -276,7 +276,7 @@ def terminate(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """End a session, or all sessions of an agent, with their whole process trees."""
+    """End a session, or all of an agent, with their process trees."""
     with connect(project) as client:
         ended = client.sessions.terminate(_meant(client, which), reason)
     if json:
@@ -290,7 +290,7 @@ def terminate(
 
 @app.command()
 def delete(session_id: SessionId, project: Project = None) -> None:
-    """Remove a session that has ended, with all that belongs to its task."""
+    """Remove a session that has ended. All that belongs to its task goes with it."""
     with connect(project) as client:
         client.sessions.delete(whole_id(client, session_id))
 
