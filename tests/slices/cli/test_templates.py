@@ -90,6 +90,8 @@ def test_a_task_is_started_and_tells_where_it_comes_from(podium: Run, echo: str)
     prompt = podium("template", "start", "code-review", *options, "--dry-run", "--json").json
     assert prompt["task"]["input"]["prompt"].strip() in dry.out
     assert not any(line.endswith(" ") for line in dry.out.splitlines())
+    assert ["Labels", "template=code-review"] in [each.split() for each in dry.out.splitlines()]
+    assert ["branch", "b"] in [each.split() for each in dry.out.splitlines()]
     assert podium("task", "list", "--label", "template=code-review", "--json").json == []
     done = podium("template", "start", "code-review", *options, "--wait", "--json").json
     assert (done["state"], done["priority"], done["agent"]) == ("succeeded", 7, echo)
