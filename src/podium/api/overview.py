@@ -30,7 +30,7 @@ _QUEUES = 100
 
 
 class QueueAtGlance(BaseModel):
-    """A queue that tasks came to."""
+    """A queue that tasks came to, or that has rules."""
 
     project: str
     name: str
@@ -100,7 +100,7 @@ async def get_overview(
     async with database.connect() as conn:
         lanes = await glance.lanes(conn, of)
         counts = await glance.counts(conn, lanes)
-        queues = await glance.queues(conn, lanes, _QUEUES)
+        queues = await glance.queues(conn, of, lanes, _QUEUES)
         rows = [await glance.now_running(conn, lanes, most)]
         rows.append(await glance.newest(conn, of, lanes, most))
         paces = await store.paces(conn, [row for some in rows for row in some])

@@ -20,6 +20,8 @@ _MAX_LOCK = 30_000_000
 _MAX_FILES = 3_000
 _LISTED = 400
 _PINS = ("exact", "range", "any", "source", "managed")
+_DEVELOPMENT = frozenset({"dev", "test", "build"})
+_OPTIONAL = frozenset({"optional", "peer"})
 
 
 @dataclass(slots=True)
@@ -28,6 +30,10 @@ class _Manifest:
     reader: Reader
     dependencies: list[Dependency]
     resolved: bool = False
+
+    @property
+    def direct(self) -> list[Dependency]:
+        return [item for item in self.dependencies if item.scope != "indirect"]
 
 
 @dataclass(slots=True)
@@ -56,7 +62,8 @@ def run(input: object, ctx: Context) -> dict[str, Json]:  # noqa: A002 - the pro
     ``input``: ``repo``, ``head``, ``seconds`` (default 60). ``details``: ``ecosystems`` (counts),
     ``manifests`` (``path``, ``ecosystem``, ``direct``, ``lock``), ``dependencies`` (``name``,
     ``spec``, ``scope``, ``pin``, ``manifest``), ``differing`` (one package, several versions),
-    ``lock_files`` (``path``, ``packages``).
+    ``lock_files`` (``path``, ``packages``). ``direct`` are ``runtime`` (all that is needed to run),
+    ``optional`` (extras and peers) and ``development`` (tools, tests, builds) together.
     """
     repository, options = begin(input, ctx)
     deadline = Deadline(number(options.get("seconds"), 60))
@@ -133,13 +140,14 @@ def _shown(text: str, limit: int) -> str:
 
 def _describe(inventory: _Inventory, output: Output) -> None:
     pins: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    uses: defaultdict[str, list[Dependency]] = defaultdict(list)
     manifests: Counter[str] = Counter()
     locked: Counter[str] = Counter()
     for manifest in inventory.manifests:
         ecosystem = manifest.reader.ecosystem
         manifests[ecosystem] += 1
-        direct = [item for item in manifest.dependencies if item.scope != "indirect"]
-        pins[ecosystem].update(item.pin for item in direct)
+        pins[ecosystem].update(item.pin for item in manifest.direct)
+        uses[ecosystem] += manifest.direct
     for ecosystem, count in inventory.locks.values():
         locked[ecosystem] += count or 0
     uncounted = {ecosystem for ecosystem, count in inventory.locks.values() if count is None}
@@ -151,6 +159,7 @@ def _describe(inventory: _Inventory, output: Output) -> None:
         "manifests": len(inventory.manifests),
         "lock_files": len(inventory.locks),
         "direct": every.total(),
+        **_by_use([item for items in uses.values() for item in items]),
         **{pin: every[pin] for pin in _PINS},
         "locked_packages": locked.total(),
     }
@@ -159,6 +168,7 @@ def _describe(inventory: _Inventory, output: Output) -> None:
             "ecosystem": name,
             "manifests": manifests[name],
             "direct": pins[name].total(),
+            **_by_use(uses[name]),
             **{pin: pins[name][pin] for pin in _PINS},
             "locked_packages": None if name in uncounted else locked[name],
         }
@@ -167,12 +177,23 @@ def _describe(inventory: _Inventory, output: Output) -> None:
     _list(inventory, output)
 
 
+def _by_use(items: list[Dependency]) -> dict[str, int]:
+    """How many are needed to run, how many may be left out, how many are for who works on it."""
+    optional = sum(item.scope in _OPTIONAL or item.scope.startswith("extra ") for item in items)
+    development = sum(
+        item.scope in _DEVELOPMENT or item.scope.startswith("group ") for item in items
+    )
+    runtime = len(items) - optional - development
+    return {"runtime": runtime, "optional": optional, "development": development}
+
+
 def _list(inventory: _Inventory, output: Output) -> None:
     output.details["manifests"] = [
         {
             "path": display(manifest.path),
             "ecosystem": manifest.reader.ecosystem,
-            "direct": sum(1 for item in manifest.dependencies if item.scope != "indirect"),
+            "direct": len(manifest.direct),
+            **_by_use(manifest.direct),
             "lock": display(inventory.lock_for(manifest) or "") or None,
         }
         for manifest in inventory.manifests[:200]
@@ -181,12 +202,7 @@ def _list(inventory: _Inventory, output: Output) -> None:
         {"path": display(path), "ecosystem": ecosystem, "packages": count}
         for path, (ecosystem, count) in sorted(inventory.locks.items())[:100]
     ]
-    direct = [
-        (manifest, item)
-        for manifest in inventory.manifests
-        for item in manifest.dependencies
-        if item.scope != "indirect"
-    ]
+    direct = [(manifest, item) for manifest in inventory.manifests for item in manifest.direct]
     output.details["dependencies"] = [
         {
             "name": _shown(item.name, 120),

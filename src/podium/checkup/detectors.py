@@ -20,7 +20,7 @@ MAX_LINE = 4_000
 _MAX_KEYWORD_LINE = 1_000
 _MAX_NAME = 120
 
-PRIVATE_KEY = "Private Key"
+PRIVATE_KEY = "Private Key"  # pragma: allowlist secret
 """The kind of which ``find`` gives the header alone: a key goes on over the lines after it."""
 
 Confidence = Literal["high", "medium", "low"]

@@ -63,9 +63,12 @@ def _secrets(summary: Summary) -> str:
 def _dependencies(summary: Summary) -> str:
     if not _count(summary, "manifests"):
         return "no manifests"
-    direct = plural(_count(summary, "direct"), "direct dependency", "direct dependencies")
+    direct = plural(_count(summary, "runtime"), "direct dependency", "direct dependencies")
+    others = {"optional": "optional", "development": "for development"}
+    more = [f"{_count(summary, key):,} {told}" for key, told in others.items() if summary.get(key)]
+    beside = f" (and {', '.join(more)})" if more else ""
     return (
-        f"{direct} in {plural(_count(summary, 'ecosystems'), 'ecosystem')}, "
+        f"{direct}{beside} in {plural(_count(summary, 'ecosystems'), 'ecosystem')}, "
         f"{_count(summary, 'any'):,} of any version; "
         f"{plural(_count(summary, 'lock_files'), 'lock file')}"
     )

@@ -166,7 +166,9 @@ def _dependencies(_summary: Facts, details: Facts) -> list[str]:
     columns = [
         Column("Ecosystem", "ecosystem", plain),
         Column("Manifests", "manifests", count),
-        Column("Direct", "direct", count),
+        Column("To run", "runtime", count),
+        Column("Optional", "optional", count),
+        Column("Development", "development", count),
         Column("One version", "exact", count),
         Column("Range", "range", count),
         Column("Any", "any", count),
@@ -178,7 +180,9 @@ def _dependencies(_summary: Facts, details: Facts) -> list[str]:
     columns = [
         Column("Manifest", "path", code),
         Column("Ecosystem", "ecosystem", plain),
-        Column("Direct", "direct", count),
+        Column("To run", "runtime", count),
+        Column("Optional", "optional", count),
+        Column("Development", "development", count),
         Column("Lock file", "lock", code),
     ]
     manifests = table(objects(details.get("manifests")), columns, 20)

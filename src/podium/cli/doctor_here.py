@@ -14,7 +14,7 @@ from podium.client.connection import data_dir, local_server
 
 _PREFIX = "PODIUM_"
 _NO_SETTINGS = {
-    *("PODIUM_URL", "PODIUM_TOKEN", "PODIUM_PROJECT", "PODIUM_EMBEDDED"),
+    *("PODIUM_URL", "PODIUM_TOKEN", "PODIUM_PROJECT", "PODIUM_EMBEDDED", "PODIUM_NO_INPUT"),
     *("PODIUM_TASK_ID", "PODIUM_ATTEMPT", "PODIUM_WORKSPACE", "PODIUM_INPUT"),
 }
 """Variables that clients read, a server gives to its children, or a worker to its agents."""

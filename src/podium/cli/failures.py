@@ -12,7 +12,7 @@ from podium.cli.text import clean
 from podium.client.errors import ApiError, ConnectionFailed, InvalidResponse, PodiumError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class Status(IntEnum):
@@ -30,10 +30,19 @@ class Status(IntEnum):
 
 
 class Failure(Exception):
-    """A command cannot do what it was asked. ``code`` is stable."""
+    """A command cannot do what it was asked. ``code`` is stable; ``errors`` are each a ``field``,
+    or the place of one, and a ``message``."""
 
-    def __init__(self, status: Status, code: str, message: str, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        status: Status,
+        code: str,
+        message: str,
+        hint: str | None = None,
+        errors: "Sequence[Mapping[str, str]]" = (),
+    ) -> None:
         super().__init__(message)
+        self.errors = errors
         self.status = status
         self.code = code
         self.message = message
@@ -58,6 +67,8 @@ _BY_HTTP_STATUS = {
 
 _NOT_WRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """How writing to a stream fails, which names no file."""
+_MOST_FIELDS = 20
+"""More wrong fields are only counted for people."""
 
 
 def report(error: Exception, *, as_json: bool, about: str | None = None) -> Status:
@@ -66,9 +77,7 @@ def report(error: Exception, *, as_json: bool, about: str | None = None) -> Stat
     ``about`` is the one of several things that it is about.
     """
     if isinstance(error, Failure):
-        status, told = error.status, {"code": error.code, "message": error.message}
-        if error.hint:
-            told["hint"] = error.hint
+        status, told = error.status, _own_error(error)
     elif isinstance(error, PodiumError):
         status, told = status_of(error), _client_error(error)
     elif isinstance(error, TyperException):
@@ -89,6 +98,15 @@ def status_of(error: PodiumError) -> Status:
     if isinstance(error, ApiError):
         return _BY_HTTP_STATUS.get(error.status, Status.SERVER_FAILED)
     return Status.SERVER_FAILED if isinstance(error, InvalidResponse) else Status.FAILED
+
+
+def _own_error(error: Failure) -> "dict[str, object]":
+    told: dict[str, object] = {"code": error.code, "message": error.message}
+    if error.hint:
+        told["hint"] = error.hint
+    if error.errors:
+        told["errors"] = [dict(each) for each in error.errors]
+    return told
 
 
 def _client_error(error: PodiumError) -> "dict[str, object]":
@@ -158,7 +176,10 @@ def _write(told: "Mapping[str, object]", *, as_json: bool) -> None:
     if about and about not in message:
         message = f"{about}: {message}"
     lines = [f"{red}Error:{plain} {message}"]
-    lines += [f"  {field}" for field in _fields(told)]
+    fields = _fields(told)
+    lines += [f"  {field}" for field in fields[:_MOST_FIELDS]]
+    if len(fields) > _MOST_FIELDS:
+        lines.append(f"  and {len(fields) - _MOST_FIELDS:,} more; --json tells all.")
     if "hint" in told:
         lines.append(f"  Hint: {clean(str(told['hint']))}")
     marks = ", ".join(

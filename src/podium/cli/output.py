@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _WIDE = 10_000
 _LONGEST_DATA = 2000
-_NARROW = 16
-"""Cells that may be cut or folded keep so many characters."""
+_LEAST_CUT, _LEAST_FOLDED = 12, 16
+"""Cells that may be cut, and lines of those that may be folded, keep so many characters."""
 _SHORT_ID = 18
 """So many characters of an id hold its time and its number within that: what no other id of the
 same server has, and what commands take instead of all of it."""
@@ -139,13 +139,13 @@ def table(
     )
     for place, header in enumerate(headers):
         widest = max((row[place].cell_len for row in cells), default=0)
-        gives = header in cut or header in fold
         moments = [value for row in rows if isinstance(value := row[place], datetime)]
+        least = _LEAST_FOLDED if header in fold else _LEAST_CUT if header in cut else widest
         made.add_column(
             f"{header} ({zones(moments)})" if moments else header,
             overflow="fold" if header in fold else "ellipsis",
-            no_wrap=not gives,
-            min_width=max(len(header), min(widest, _NARROW) if gives else widest),
+            no_wrap=header not in (*cut, *fold),
+            min_width=max(len(header), min(widest, least)),
         )
         if header in cut:
             for row in cells:
@@ -220,13 +220,19 @@ def show_table(
         return
     if not (cut or fold):
         fold = headers
-    if console().is_terminal:
-        on = console()
-        on.print(fitted(on, headers, rows, cut=cut, fold=fold, shorten=shorten, drop=drop))
+    on = console()
+    if not on.is_terminal:
+        on, shorten = _as_wide_as_asked(), ()
+    _print(on, fitted(on, headers, rows, cut=cut, fold=fold, shorten=shorten, drop=drop))
+
+
+def _print(on: "Console", shown: "Table") -> None:
+    """Print a table; what is no terminal gets no spaces where a line ends."""
+    if on.is_terminal:
+        on.print(shown)
         return
-    on = _as_wide_as_asked()
     with on.capture() as told:
-        on.print(fitted(on, headers, rows, cut=cut, fold=fold, drop=drop))
+        on.print(shown)
     lines = told.get().removesuffix("\n").split("\n")
     sys.stdout.write("".join(f"{each.rstrip()}\n" for each in lines))
 
@@ -250,7 +256,18 @@ def show_fields(fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
         if value is not None:
             grid.add_row(name, _cell(value))
-    console().print(grid)
+    _print(console(), grid)
+
+
+def show_beside(head: "Text", told: "Text") -> None:
+    """Print a text all of whose lines, also those that the terminal makes, stand beside a head."""
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(head, told)
+    _print(console(), grid)
 
 
 def pretty(value: object) -> str:

@@ -137,13 +137,14 @@ def _value(schema: Mapping[str, object], text: str, option: str) -> object:
 
 
 def _typed(text: str, kinds: set[str], option: str) -> object:
-    """JSON, where it is some; else the text, where it may be one."""
+    """JSON, where it is some; else the text. The server tells what is wrong with the values, of
+    all at once, but not how JSON is written."""
     import msgspec
 
     try:
         found: object = msgspec.json.decode(text)
     except (ValueError, msgspec.DecodeError):
-        if kinds and "string" not in kinds:
+        if kinds & {"array", "object"} and "string" not in kinds:
             expected = " or ".join(sorted(kinds))
             raise wrong(f"{option}: {text!r} is no {expected}.", "Write it as JSON.") from None
         return text

@@ -576,7 +576,7 @@ class DiagnosisFinding(Struct, kw_only=True):
 
 
 class QueueAtGlance(Struct, kw_only=True):
-    """A queue that tasks came to."""
+    """A queue that tasks came to, or that has rules."""
 
     project: str
     name: str

@@ -238,7 +238,9 @@ class Settings(BaseSettings):
         default="info", description="Least severity that is logged."
     )
     log_format: Literal["auto", "text", "json"] = Field(
-        default="auto", description="Console log format; `auto` is text on a terminal, else JSON."
+        default="auto",
+        description="Console log format; `auto` is text on a terminal, else JSON. Unless this or "
+        "the level is set, `podium up` shows warnings and errors alone; its log file has all.",
     )
     otlp_endpoint: Annotated[str, AfterValidator(_base_url)] | None = Field(
         default=None,

@@ -30,11 +30,13 @@ ROTATED_FILES = 5
 _QUIET = ("uvicorn", "alembic", "asyncio", "httpx", "httpcore", "websockets", "sqlalchemy")
 
 
-def configure_logging(settings: Settings, process: str) -> None:
+def configure_logging(settings: Settings, process: str, *, brief: bool = False) -> None:
     """Send this process's logs to the console and the log file. Call it once, at the start.
 
     ``process`` names it in every line: ``supervisor``, ``api``, ``worker-1``. The console is
-    left out when standard error is the log file itself, as it is in a detached server.
+    left out when standard error is the log file itself, as it is in a detached server. Where it is
+    ``brief``, for people who were told the rest, it gets warnings and errors alone unless a level
+    or a format was set.
     """
     level = settings.log_level.upper()
     file = LogFile(settings.data_dir / "logs" / "podium.log")
@@ -43,6 +45,8 @@ def configure_logging(settings: Settings, process: str) -> None:
     if not file.is_stream(sys.stderr):
         console = logging.StreamHandler(sys.stderr)
         console.setFormatter(_formatter(process, _console_renderer(settings, sys.stderr)))
+        if brief and not settings.model_fields_set & {"log_level", "log_format"}:
+            console.setLevel("WARNING")
         handlers.append(console)
     logging.basicConfig(level=level, handlers=handlers, force=True)
     logging.captureWarnings(capture=True)

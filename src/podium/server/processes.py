@@ -82,7 +82,7 @@ def _run(name: str | None, work: Work, *, tied: bool, as_json: bool, joins: bool
     try:
         settings = joined(load_settings()) if joins else load_settings()
         with used(settings.data_dir):
-            configure_logging(settings, name or settings.worker_name)
+            configure_logging(settings, name or settings.worker_name, brief=tied)
         log_format = settings.log_format
         _require_urls(settings)
         open_files.allow_many()

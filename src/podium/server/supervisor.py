@@ -253,7 +253,7 @@ class Supervisor:
     async def _tell_of_waiting(self) -> None:
         """Say why it takes so long, once it does."""
         await asyncio.sleep(_SILENT_SECONDS)
-        log.info(
+        log.warning(
             "waiting for running tasks and for sessions at work; Ctrl-C or SIGTERM again stops now",
             at_most_seconds=self._settings.drain_seconds,
         )
@@ -282,7 +282,7 @@ def say_ready(settings: Settings) -> Callable[[Mapping[str, object]], None]:
         sys.stdout.write(
             f"Podium is ready at {server['url']}\n{warning}"
             f"Administrator's token: {settings.data_dir / 'admin-token'}\n"
-            "Press Ctrl-C to stop it.\n"
+            "Press Ctrl-C to stop it; 'podium logs -f' shows its log.\n"
         )
         sys.stdout.flush()
 

@@ -100,7 +100,7 @@ def _supervise(files: RunFiles, asked: Asked, *, ready: int | None = None) -> in
     files.sign()
     try:
         settings = load_settings()
-        configure_logging(settings, "supervisor")
+        configure_logging(settings, "supervisor", brief=True)
         order = Order(
             tell_ready=_teller(settings, ready, as_json=asked.as_json),
             detached=ready is not None,

@@ -41,13 +41,15 @@ _QUEUES = """
 select p.name as project, n.name, coalesce(q.state, 'open') as state, q.concurrency,
        q.rate_count, q.rate_seconds, q.rate_burst, r.queued, u.running
   from (select project_id, queue as name, array_agg(id) as ids from lane
-         where id = any ($1) group by 1, 2) n
+         where id = any ($1) group by 1, 2) l
+  full join (select * from queue
+              where ($4::uuid is null or project_id = $4) and ($5::text is null or name = $5)) q
+       using (project_id, name) as n
   join project p on p.id = n.project_id and p.deleted_at is null
-  left join queue q on q.project_id = n.project_id and q.name = n.name
  cross join lateral (
        select count(*) as queued
-         from (select from ready where lane_id = any (n.ids) limit $2) counted) r
- cross join lateral (select count(*) as running from running where lane_id = any (n.ids)) u
+         from (select from ready where lane_id = any (l.ids) limit $2) counted) r
+ cross join lateral (select count(*) as running from running where lane_id = any (l.ids)) u
  order by u.running desc, r.queued desc, p.name, n.name limit $3
 """
 _runner = agent.alias()
@@ -75,9 +77,11 @@ async def counts(conn: AsyncConnection, of: Sequence[int]) -> Mapping[str, int]:
     return {state: row[state] for state in ("running", "queued", "waiting", "pending")}
 
 
-async def queues(conn: AsyncConnection, of: Sequence[int], most: int) -> Sequence[Any]:
-    """The queues of these lanes, the busiest first."""
-    return await call_in(conn, _QUEUES, list(of), MOST_COUNTED, most)
+async def queues(
+    conn: AsyncConnection, of: Scope, lanes: Sequence[int], most: int
+) -> Sequence[Any]:
+    """The queues of these lanes and those with rules to which no task came, the busiest first."""
+    return await call_in(conn, _QUEUES, list(lanes), MOST_COUNTED, most, of.project_id, of.queue)
 
 
 async def now_running(conn: AsyncConnection, of: Sequence[int], most: int) -> Sequence[Any]:

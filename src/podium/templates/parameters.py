@@ -27,6 +27,7 @@ _OPENING = frozenset(
     }
 )
 """With one of these a schema says by itself which names there may be."""
+_SIMPLE = {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
 
 
 async def check_schema(schema: Schema, defaults: Mapping[str, Any]) -> None:
@@ -47,9 +48,8 @@ async def check_schema(schema: Schema, defaults: Mapping[str, Any]) -> None:
             )
     await require_schema(schema, "parameters")
     _check_size(defaults, "defaults", "Keep them small.")
-    _refuse_unknown(schema, defaults, "defaults")
     whole = filled(_part(schema, properties(schema)), defaults)
-    if told := await _each(schema, whole):
+    if told := [*_no_such(schema, _unknown(schema, defaults)), *await _each(schema, whole)]:
         raise _mismatch(told, "defaults", "Correct the default: a task could not be started by it.")
 
 
@@ -70,13 +70,19 @@ async def checked(
     """The parameters of a task, with what was left out. Raises ``SchemaMismatch`` with all that is
     wrong, each with its place."""
     _check_size(given, "parameters", "Keep large data in files and pass their paths.")
-    _refuse_unknown(schema, given, "parameters")
-    whole = cast("Mapping[str, Any]", filled(schema, {**defaults, **given}))
+    unknown = _unknown(schema, given)
+    meant = {name: given[name] for name in given.keys() - set(unknown)}
+    whole = cast("Mapping[str, Any]", filled(schema, {**defaults, **meant}))
     (wrong,) = await findings([Check(schema, orjson.dumps(whole))])
-    if wrong is None:
+    if wrong is None and not unknown:
         return whole
-    told = [*_left_out(schema, whole), *await _each(schema, whole)] or [wrong]
-    raise _mismatch(told, "parameters", "Correct what was given; `podium template show` tells all.")
+    found = [*_left_out(schema, whole), *await _each(schema, whole)]
+    told = [*_no_such(schema, unknown), *found] or list(filter(None, [wrong]))
+    hint = "Correct what was given; `podium template show` tells all."
+    if unknown:
+        known = ", ".join(properties(schema))
+        hint = f"There are: {known}." if known else "It has no parameters."
+    raise _mismatch(told, "parameters", hint)
 
 
 def properties(schema: Schema) -> Mapping[str, Any]:
@@ -85,25 +91,40 @@ def properties(schema: Schema) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
 
 
-def _refuse_unknown(schema: Schema, given: Mapping[str, Any], field: str) -> None:
-    """A name that the schema does not have is a typing error, unless the schema says otherwise."""
+def _unknown(schema: Schema, given: Mapping[str, Any]) -> Sequence[str]:
+    """Names that the schema does not have, which are typing errors unless it says otherwise."""
     if _OPENING & schema.keys():
-        return
+        return ()
+    return [name for name in given if name not in properties(schema)]
+
+
+def _no_such(schema: Schema, names: Sequence[str]) -> list[Finding]:
     known = properties(schema)
-    for name in given:
-        if name not in known:
-            raise InvalidInput(
-                f"There is no parameter {name[:100]!r}{closest(name, known)}.",
-                hint=f"There are: {', '.join(known)}." if known else "It has none.",
-                field=f"{field}.{name[:100]}",
-            )
+    return [
+        Finding(
+            "value",
+            name[:100],
+            f"There is no parameter {name[:100]!r}{closest(name, known) if at < MOST_TOLD else ''}",
+        )
+        for at, name in enumerate(names)
+    ]
 
 
 async def _each(schema: Schema, whole: Mapping[str, Any]) -> list[Finding]:
     """What is wrong with each parameter by itself."""
     known = [name for name in properties(schema) if name in whole]
     checks = [Check(_part(schema, [name]), orjson.dumps({name: whole[name]})) for name in known]
-    return [finding for finding in await findings(checks) if finding is not None]
+    found = [finding for finding in await findings(checks) if finding is not None]
+    return [_plain(schema, whole, finding) for finding in found]
+
+
+def _plain(schema: Schema, whole: Mapping[str, Any], finding: Finding) -> Finding:
+    """What is wrong with a text that stands for a number, say, in words for who gave it."""
+    part = properties(schema).get(finding.place)
+    kind = cast("Mapping[str, Any]", part).get("type") if isinstance(part, dict) else None
+    if kind not in _SIMPLE or not isinstance(whole[finding.place], str):
+        return finding
+    return finding._replace(message=f"Must be {_SIMPLE[kind]}")
 
 
 def _part(schema: Schema, names: Sequence[str] | Mapping[str, Any]) -> Schema:

@@ -80,6 +80,13 @@ async def create_template(
     return template_view(made, project.name)
 
 
+@router.post("/check", status_code=204, summary="Check a template without making it")
+async def check_template(new: TemplateNew, _: _Writer, templates: _Templates) -> None:
+    """Its parameters, its defaults and its texts. What its task needs may come later: that is
+    checked when it is made."""
+    await templates.check(definition_of(new))
+
+
 @router.get("/{template}", summary="Read a template")
 async def get_template(
     name: _Name,

@@ -87,15 +87,19 @@ class TemplateService:
         Others will start its tasks, so who writes it needs what submitting them needs.
         """
         asker.demand("tasks:write")
-        await parameters.check_schema(definition.parameters, definition.defaults)
-        making.check_texts(definition)
-        if schema := definition.task.get("input_schema"):
-            await parameters.require_schema(schema, "task.input_schema")
+        await self.check(definition)
         request = _request(definition.task)
         with within("task"):
             await self._tasks.check(project_id, request)
         await self._demand_power(asker, project_id, request)
         return definition
+
+    async def check(self, definition: Definition) -> None:
+        """Raise what is wrong with a definition by itself, whatever else there is."""
+        await parameters.check_schema(definition.parameters, definition.defaults)
+        making.check_texts(definition)
+        if schema := definition.task.get("input_schema"):
+            await parameters.require_schema(schema, "task.input_schema")
 
     async def create(
         self,

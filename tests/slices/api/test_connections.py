@@ -177,6 +177,7 @@ async def _call_registry(call: Caller) -> None:
     await call("GET /schedules/{schedule}/firings", "s")
     await call("DELETE /schedules/{schedule}", "s")
     template = {"name": "m", "prompt": "Look.", "task": {"agent": "a"}}
+    await call("POST /templates/check", body=template)
     await call("POST /templates", body=template)
     await call("GET /templates")
     await call("GET /templates/{template}", "m")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from podium.checkup import dependencies
+from podium.checkup import dependencies, headlines
 from slices.checkup.manifests import MANIFESTS
 from slices.checkup.repos import Repo, findings, rows, run
 
@@ -44,6 +44,23 @@ def test_a_lock_file_is_counted(repo: Repo, path: str) -> None:
     output = run(dependencies, repo)
     assert rows(output, "lock_files", "path")[path]["packages"] == expected
     assert output["summary"]["locked_packages"] == expected
+
+
+def test_what_may_be_left_out_and_what_developers_need_is_counted_apart(repo: Repo) -> None:
+    repo.commit(
+        {
+            "pyproject.toml": '[project]\ndependencies = ["a", "b"]\n'
+            '[project.optional-dependencies]\nmore = ["c"]\n'
+            '[dependency-groups]\ndev = ["d"]\n[build-system]\nrequires = ["e"]\n'
+        }
+    )
+    output = run(dependencies, repo)
+    expected = {"direct": 5, "runtime": 2, "optional": 1, "development": 2}
+    places = (output["summary"], *output["details"]["ecosystems"], *output["details"]["manifests"])
+    assert len(places) == 3
+    assert all(each.items() >= expected.items() for each in places)
+    told = headlines.headline("dependencies", output["summary"])
+    assert told.startswith("2 direct dependencies (and 1 optional, 2 for development) in 1 ")
 
 
 def test_a_lock_file_above_covers_a_workspace(repo: Repo) -> None:

@@ -216,6 +216,12 @@ def test_lines_may_be_allowed(repo: Repo) -> None:
     assert output["summary"]["allowlisted"] == 1
 
 
+def test_the_words_that_it_looks_for_are_no_secrets(repo: Repo) -> None:
+    here = Path(secret_scan.__file__).parent
+    repo.commit({f"src/{path.name}": path.read_text() for path in here.glob("*.py")})
+    assert run(secret_scan, repo)["details"]["secrets"] == []
+
+
 def test_long_lines_and_lock_files_are_left_out(repo: Repo) -> None:
     line = 'password = "correct-horse-battery"'
     repo.commit(

@@ -91,7 +91,7 @@ def test_all_kinds_are_made_and_a_second_time_nothing_changes(
     said = podium("apply", "-f", file)
     assert said.status == 0, said
     assert f"~ Project {project} (to change)" in said.out
-    assert "    weight: 1.0 → 2" in said.out
+    assert "    weight: 1 → 2" in said.out
     assert f"+ Agent {project}/shout created" in said.out
     assert said.out.index("Agent") < said.out.index("Template") < said.out.index("Schedule")
     again = applied(podium, "-f", file)
@@ -165,9 +165,63 @@ def test_what_is_wrong_is_told_at_once_and_nothing_applied(
         written(tmp_path, f"{only_the_server}---\nkind: Queue\nname: q\nproject: nowhere\n"),
     )
     assert (said.status, said.out) == (2, "")
-    assert "all.yaml:5:1: Agent" in said.err
+    assert "all.yaml:9:11: Agent" in said.err
     assert "There is no project 'nowhere'; add a document of kind Project for it." in said.err
     assert podium("agent", "list", "--json").json == []
+
+
+_REFUSED = """\
+kind: Schedule
+name: wrong
+spec:
+  cron: 99 * * * *
+  task: {agent: nobody, input: x}
+---
+kind: Schedule
+name: far
+spec: {cron: 0 9 * * *, timezone: Mars/X, task: {agent: soon}}
+---
+kind: Template
+name: hi
+spec:
+  prompt: Hi {{ who
+  task:
+    agent: noone
+---
+kind: Agent
+name: soon
+spec: {runtime: command, config: {command: [cat]}}
+"""
+
+
+def test_what_only_the_server_can_tell_is_told_before_anything_is_applied(
+    podium: Run, tmp_path: Path
+) -> None:
+    file = written(tmp_path, _REFUSED)
+    for more in ((), ("--dry-run",)):
+        said = podium("apply", "-f", file, *more, "--json")
+        assert (said.status, said.out) == (2, "")
+        errors = json.loads(said.err)["error"]["errors"]
+        places = {each["field"].removeprefix(f"{file}:"): each["message"] for each in errors}
+        assert places.keys() == {"4:9", "5:17", "9:35", "14:11", "16:12"}, places
+        assert "no agent 'nobody'" in places["5:17"]
+        assert "Mars/X" in places["9:35"]
+    assert podium("agent", "list", "--json").json == []
+    right = _REFUSED.replace("99 ", "9 ").replace("Mars/X", "UTC").replace("{{ who", "you")
+    right = right.replace("nobody", "soon").replace("noone", "soon")
+    applied(podium, "-f", written(tmp_path, right))
+    exported = podium("export", "-k", "schedule", "--json").json
+    assert {each["name"] for each in exported} == {"wrong", "far"}
+    assert podium("agent", "remove", "soon", "--yes").status == 0
+    assert applied(podium, "-f", written(tmp_path, right), "--dry-run")["counts"]["create"] == 1
+
+
+def test_only_the_first_of_many_errors_are_shown(podium: Run, tmp_path: Path) -> None:
+    file = written(tmp_path, "---\n".join(f"kind: Quue\nname: q{n}\n" for n in range(30)))
+    said = podium("apply", "-f", file)
+    assert said.err.count("all.yaml:") == 20
+    assert "and 10 more; --json tells all." in said.err
+    assert len(json.loads(podium("apply", "-f", file, "--json").err)["error"]["errors"]) == 30
 
 
 def test_a_set_is_pruned_of_what_its_files_hold_no_more(
@@ -254,15 +308,12 @@ def test_drift_is_told_apart_from_what_the_files_changed(
 def test_a_part_that_fails_is_told_and_the_rest_left(
     podium: Run, project: str, tmp_path: Path
 ) -> None:
-    text = ALL.replace("PROJECT", project).replace("task: {agent: shout", "task: {agent: nobody")
-    file = written(tmp_path, text)
+    text = ALL.replace("PROJECT", project)
     own = f"s-{uuid4().hex[:8]}"
-    said = podium("apply", "-f", file, "--set", own)
-    assert said.status == 0 or "Template" in said.err
-    bad = text.replace("prompt: |\n    Greet {{ who }}.", "prompt: |\n    Greet {{ who }.")
+    bad = text.replace("task: {agent: shout", "task: {limits: [nowhere], agent: shout")
     bad = bad.replace("name: greet", "name: other").replace("name: pulse", "name: later")
     said = podium("apply", "-f", written(tmp_path, bad), "--set", own, "--json")
-    assert said.status == 2, said
+    assert said.status == 4, said
     results = {each["name"]: each for each in said.json["results"]}
     assert results["other"]["result"] == "failed"
     assert results["other"]["error"]["code"]
@@ -270,7 +321,7 @@ def test_a_part_that_fails_is_told_and_the_rest_left(
     assert results["shout"]["result"] == "done"
     assert said.json["recorded"] is True
     told = podium("apply", "-f", written(tmp_path, bad), "--set", own)
-    assert told.status == 2
+    assert told.status == 4
     assert f"✗ Template {project}/other: not created:" in told.err
     assert f"Not done: Schedule {project}/later, Filter {project}/broken." in told.err
 
@@ -283,7 +334,7 @@ def test_what_is_exported_is_applied_without_a_change(
     assert said.status == 0, said
     exported = written(tmp_path, said.out, "exported.yaml")
     assert applied(podium, "-f", exported)["counts"] == {"unchanged": 7}
-    assert "weight: 2.0" in said.out
+    assert "weight: 2\n" in said.out
     assert "max_concurrency" not in said.out
     assert "prompt: |" in said.out
     twin = f"c-{uuid4().hex[:12]}"

@@ -87,6 +87,15 @@ colour: red
     ]
 
 
+def test_what_is_hidden_in_a_folder_is_passed_over(tmp_path: Path) -> None:
+    for place in ("a.yaml", "below/b.yml", ".venv/lib/c.yaml", ".d.yaml", "below/.git/e.yaml"):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"kind: Queue\nname: {path.stem.strip('.')}\n")
+    documents, _ = load([str(tmp_path)], "default")
+    assert [each.key.name for each in documents] == ["a", "b"]
+
+
 def test_what_is_described_twice_is_refused(tmp_path: Path) -> None:
     one = "kind: Queue\nname: q\nspec: {}\n"
     told = found(tmp_path, f"{one}---\n{one}project: default\n---\n{one}project: other\n")

@@ -225,7 +225,9 @@ def test_the_doctor_tells_of_unconfined_agents_where_some_can_run(
 
 
 def test_the_doctor_names_variables_that_nothing_reads(fresh: Installation) -> None:
-    said = fresh.podium("doctor", "--json", PODIUM_PROT="1", PODIUM_PROJECT="p")
+    said = fresh.podium(
+        "doctor", "--json", PODIUM_PROT="1", PODIUM_PROJECT="p", PODIUM_NO_INPUT="1"
+    )
     found = {check["check"]: check for check in said.json["checks"]}["settings"]
     assert found["outcome"] == "warning"
     assert found["detail"] == "Nothing reads PODIUM_PROT."

@@ -54,3 +54,17 @@ def test_it_tells_what_may_be_repeated() -> None:
 
 def test_it_tells_that_nothing_is_retried_unless_asked_for() -> None:
     assert "unset, 0" in told_of("--retries", "task", "create")
+
+
+def cut(group: Any, name: str = "podium") -> Iterator[str]:
+    """The commands whose first sentence is too long for their group's help at 80 columns."""
+    room = 80 - 2 - 6 - max(map(len, group.commands))
+    for each in group.commands.values():
+        if each.get_short_help_str(room).endswith("..."):
+            yield f"{name} {each.name}"
+        if hasattr(each, "commands"):
+            yield from cut(each, f"{name} {each.name}")
+
+
+def test_the_first_sentence_of_each_command_fits_its_line() -> None:
+    assert not list(cut(whole()))

@@ -60,9 +60,11 @@ def test_up_in_the_foreground_ends_with_ctrl_c(fresh: Installation) -> None:
     assert process.stdout.readline().startswith("Podium is ready at ")
     assert fresh.podium("status").status == 0
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    _, logged = process.communicate(timeout=60)
     assert process.returncode == 0
     assert fresh.podium("status").status == 3
+    assert '"level":"info"' in (fresh.home / "logs" / "podium.log").read_text()
+    assert "info" not in logged
 
 
 def test_down_waits_for_no_tasks_where_none_run(

@@ -1,5 +1,6 @@
 """What is live, coloured and asked for on a terminal."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from installation import Installation
 from terminal import Terminal
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture
@@ -177,6 +180,30 @@ def test_a_table_takes_a_line_a_row_however_narrow(installation: Installation, s
     assert wide.end() == 0
     assert "Too narrow" not in wide.seen
     assert "Age" in wide.seen
+
+
+def test_what_does_not_fit_is_left_out_or_wrapped_by_words(
+    installation: Installation, slow: str
+) -> None:
+    made = installation.podium(
+        *("task", "create", "-a", slow, "--delay", "1h", "-t", "word " * 30, "-p", "terminal")
+    )
+    narrow = terminal(installation, "task", "list", COLUMNS="60", NO_COLOR="1")
+    assert narrow.end() == 0
+    assert "Agent" in narrow.seen.splitlines()[0]
+    assert "Too narrow to show: Age, Ran" in narrow.seen
+    task_id = made.out.strip()
+    assert installation.podium("task", "cancel", task_id, "-p", "terminal").status == 0
+    workers = terminal(installation, "status", COLUMNS="60", NO_COLOR="1")
+    assert workers.end() == 0
+    headers = next(each for each in workers.seen.splitlines() if "Worker" in each)
+    assert "State" in headers, workers.seen
+    assert "Too narrow to show: PID, " in workers.seen
+    checked = terminal(installation, "doctor", COLUMNS="40", NO_COLOR="1")
+    checked.end()
+    lines = [_ESCAPES.sub("", each) for each in checked.seen.splitlines()[:-2]]
+    begins = ("ok ", "warning ", "failed ", " " * 9)
+    assert all(len(each) <= 40 and each.startswith(begins) for each in lines), checked.seen
 
 
 @pytest.mark.parametrize("follow", [[], ["-f"]])

@@ -87,6 +87,11 @@ def test_a_task_is_started_and_tells_where_it_comes_from(podium: Run, echo: str)
     options = ("--set", "repository=/r", "--set", "branch=b", "--agent", echo, "--priority", "7")
     dry = podium("template", "start", "code-review", *options, "--dry-run")
     assert "Review of b" in dry.out
+    prompt = podium("template", "start", "code-review", *options, "--dry-run", "--json").json
+    assert prompt["task"]["input"]["prompt"].strip() in dry.out
+    assert not any(line.endswith(" ") for line in dry.out.splitlines())
+    assert ["Labels", "template=code-review"] in [each.split() for each in dry.out.splitlines()]
+    assert ["branch", "b"] in [each.split() for each in dry.out.splitlines()]
     assert podium("task", "list", "--label", "template=code-review", "--json").json == []
     done = podium("template", "start", "code-review", *options, "--wait", "--json").json
     assert (done["state"], done["priority"], done["agent"]) == ("succeeded", 7, echo)
@@ -107,6 +112,21 @@ def test_what_is_built_in_is_changed_and_comes_back(podium: Run, echo: str) -> N
     assert podium("template", "show", "bug-fix", "--json").json["source"] == "built_in"
 
 
+def test_all_that_is_wrong_with_parameters_is_told_at_once(podium: Run) -> None:
+    start = ("template", "start", "code-review", "--set", "repository=/r", "--set", "branch=b")
+    wrong = ("--set", "foo=1", "--set", "bar=2", "--set", "severity=urgent")
+    said = podium(*start, *wrong, "--set", "most_findings=many")
+    assert said.status == 2
+    for told in (
+        "There is no parameter 'foo'",
+        "There is no parameter 'bar'",
+        "parameters.severity: ",
+        "parameters.most_findings: Must be a whole number",
+    ):
+        assert told in said.err, said.err
+    assert "Hint: There are: repository, " in said.err
+
+
 def test_what_cannot_be_is_told(podium: Run, echo: str) -> None:
     create = ("template", "create", "x")
     start = ("template", "start", "code-review", "--set", "repository=/r")
@@ -120,7 +140,7 @@ def test_what_cannot_be_is_told(podium: Run, echo: str) -> None:
         (start, "Must be given"),
         ((*start, "--set", "branch"), "no value"),
         ((*start, "--set", "branch=b", "--set", "branch=c"), "given twice"),
-        ((*start, "--set", "branch=b", "--set", "most_findings=many"), "is no integer"),
+        ((*start, "--set", "branch=b", "--set", "most_findings=many"), "Must be a whole number"),
         ((*start, "--set", "brnch=b"), "the closest is 'branch'"),
         (("template", "show", "nowhere"), "no template 'nowhere'"),
         (("template", "delete", "bug-fix", "--yes"), "is built in"),

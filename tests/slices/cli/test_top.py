@@ -111,6 +111,17 @@ def test_it_fits_whatever_the_size_is(installation: Installation, project: str, 
     assert screen.left == screen.found
 
 
+def test_a_narrow_one_keeps_what_tells_rows_apart(
+    installation: Installation, project: str, task: str
+) -> None:
+    screen = top(installation, "--once", COLUMNS="60")
+    assert screen.end() == 0
+    seen = _ESCAPES.sub("", screen.seen)
+    headers = [each.strip("│ \r").split() for each in seen.splitlines() if "Agent" in each]
+    assert headers[0] == ["Task", "Agent", "Project", "Runs", "for", "Progress"], seen
+    assert headers[1] == ["Task", "Agent", "Project", "State", "Age"], seen
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_gives_the_terminal_back_too(
     installation: Installation, project: str, number: int

@@ -96,6 +96,20 @@ def test_a_terminal_gets_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert not err.startswith("{")
 
 
+def test_a_brief_console_has_warnings_alone_unless_more_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more: list[dict[str, Any]] = [{}, {"log_level": "info"}, {"log_format": "text"}]
+    for settings in more:
+        configure_logging(Settings(home=tmp_path, **settings), "test", brief=True)
+        structlog.get_logger("podium.a").info("listens")
+        structlog.get_logger("podium.a").warning("beware")
+        err = capsys.readouterr().err
+        assert "beware" in err
+        assert ("listens" in err) is bool(settings)
+    assert [each["event"] for each in lines(tmp_path)] == ["listens", "beware"] * 3
+
+
 def test_a_console_that_is_the_log_file_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

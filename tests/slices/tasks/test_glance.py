@@ -43,6 +43,9 @@ async def test_what_runs_waits_and_came_last_is_told(own_desk: Desk) -> None:
         assert (slow["name"], slow["running"], slow["concurrency"]) == ("slow", 1, 3)
         assert slow["rate"] == {"count": 5, "seconds": 1.0, "burst": 5}
         assert (default["name"], default["state"], default["queued"]) == ("default", "paused", 1)
+        await desk.call("PUT", "queues/unused", json={"concurrency": 2})
+        unused = (await overview(desk))["queues"][-1]
+        assert (unused["name"], unused["queued"], unused["running"]) == ("unused", 0, 0)
         of_slow = await overview(desk, queue="slow", project="default")
         assert of_slow["project"] == "default"
         assert [each["title"] for each in of_slow["newest"]] == ["Sleeps"]

@@ -60,6 +60,11 @@ async def test_all_that_is_wrong_is_told_with_its_place() -> None:
     }
     assert told["parameters.owner"] == "Must be given"
     assert "3 more fields are wrong" in caught.value.message
+    with pytest.raises(SchemaMismatch) as caught:
+        await checked({**given, "foo": 1, "bar": 2})
+    told = [each["field"] for each in caught.value.context["errors"]]
+    assert told[:3] == ["parameters.foo", "parameters.bar", "parameters.owner"]
+    assert len(told) == 6
 
 
 async def test_what_the_whole_breaks_is_told_too() -> None:
@@ -93,7 +98,7 @@ async def test_a_name_that_there_is_not_is_refused_unless_the_schema_says_otherw
             {"type": "object", "properties": {"n": {"type": "integer", "default": "x"}}},
             {},
             "defaults.n",
-            "integer",
+            "Must be a whole number",
         ),
         ({"type": "object", "description": "x" * 70_000}, {}, "parameters", "at most 65536"),
         (SCHEMA, {"owner": "a\x00"}, "defaults", "NUL"),

@@ -95,7 +95,7 @@ async def test_a_change_of_what_somebody_else_has_changed_is_refused(
         ({"task": {"agent": "a", "delay": 5}}, "task.delay", "no such field"),
         ({"task": {"agent": "a", "input_schema": {"type": 5}}}, "task.input_schema.type", "schema"),
         ({"parameters": {"type": "string"}}, "parameters.type", "object"),
-        ({"defaults": {"words": "x"}}, "defaults.words", "integer"),
+        ({"defaults": {"words": "x"}}, "defaults.words", "Must be a whole number"),
         ({"name": "no name"}, "name", "letters, digits"),
     ],
 )

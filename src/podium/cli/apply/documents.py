@@ -48,11 +48,21 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What there is to be. ``spec`` is as it was given."""
+    """What there is to be. ``spec`` is as it was given; ``found`` knows where each part stands."""
 
     key: Key
     spec: Mapping[str, Any]
-    at: Place
+    found: Read
+
+    @property
+    def at(self) -> Place:
+        """Where it begins."""
+        return self.found.at
+
+    def place(self, field: str) -> Place:
+        """Where a field stands, such as ``task.limits.0``, or the closest around it."""
+        names = [int(each) if each.isdecimal() else each for each in field.split(".")]
+        return self.found.place(("spec", *names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,8 @@ def load(given: Sequence[str], project: str) -> tuple[Sequence[Document], Sequen
 
 
 def _texts(given: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each file's name and text; those of a folder by name, with those of folders below."""
+    """Each file's name and text; those of a folder by name, with those of folders below. What is
+    hidden in a folder is passed over."""
     for name in given:
         if name == "-":
             yield "<stdin>", _decoded(sys.stdin.buffer.read(_LARGEST + 1), "standard input")
@@ -116,11 +127,20 @@ def _texts(given: Sequence[str]) -> Iterator[tuple[str, str]]:
         path = Path(name)
         paths = [path]
         if path.is_dir():
-            paths = sorted(each for each in path.rglob("*") if each.suffix in _SUFFIXES)
+            paths = sorted(_below(path))
             if not paths:
                 raise wrong(f"{name} holds no .yaml or .yml files.", "Name the files, or '-'.")
         for each in paths:
             yield os.fspath(each), _decoded(_bytes(each), os.fspath(each))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """The YAML files of a folder and of those below."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.endswith(_SUFFIXES) and not name.startswith("."):
+                yield Path(place, name)
 
 
 def _bytes(path: Path) -> bytes:
@@ -155,7 +175,7 @@ def _document(found: Read, project: str, findings: list[Finding]) -> Document | 
         return None
     kind, name = str(value["kind"]), str(value["name"])
     of = name if kind == "Project" else str(value.get("project", project))
-    return Document(Key(kind, of, name), value.get("spec", {}), found.at)
+    return Document(Key(kind, of, name), value.get("spec", {}), found)
 
 
 def _of_envelope(found: Read) -> Iterator[Finding]:

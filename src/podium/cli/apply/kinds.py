@@ -58,7 +58,7 @@ def wanted(client: "InProject", kind: str, name: str, spec: Spec) -> Spec:
 
 
 def filled(kind: str, spec: Spec) -> Spec:
-    """A spec with its defaults, and with its moments written in one way."""
+    """A spec with its defaults, and with its moments and its numbers written in one way."""
     return cast("Spec", _filled(spec_schema(kind), spec))
 
 
@@ -75,6 +75,8 @@ def _filled(schema: Mapping[str, Any], value: Any) -> Any:
     if schema.get("format") == "date-time" and isinstance(value, str):
         at = datetime.fromisoformat(value).astimezone(UTC)
         return at.isoformat().replace("+00:00", "Z")
+    if "number" in schema.get("type", ()) and isinstance(value, float) and value.is_integer():
+        return int(value)
     known = cast("Mapping[str, Any] | None", schema.get("properties"))
     if known is None or not isinstance(value, dict):
         return value

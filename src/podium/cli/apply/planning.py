@@ -1,15 +1,15 @@
 """What is to be done so that things are as the files say."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
+from podium.cli.apply.checking import check, refused
 from podium.cli.apply.documents import Document, Finding, Key, kinds
 from podium.cli.apply.kinds import KINDS, Has, Spec, filled, has, same, wanted
-from podium.client.errors import ApiError
 
 if TYPE_CHECKING:
     from podium.client import Podium
@@ -95,22 +95,36 @@ def plan(
     steps: list[Step] = []
     findings: list[Finding] = []
     made = {each.key.name for each in documents if each.key.kind == "Project"}
+    named = {each.key for each in documents}
     for document in _ordered(documents):
         if document.key.project not in made | known.projects.keys():
             findings.append(Finding(document.at, _no_project(document.key.project)))
             continue
-        try:
-            steps.append(_step(known, document, records.get(document.key), set_name))
-        except ApiError as error:
-            if error.status != 422:
-                raise
-            findings += _refused(document, error)
+        with refused(document, findings):
+            step = _step(known, document, records.get(document.key), set_name)
+            steps.append(step)
+            findings += _wrong(known, step, named)
     if not (prune and set_name):
         return Plan(steps), findings
-    wanted_keys = {each.key for each in documents}
     mine = {key for key, record in records.items() if record.set == set_name}
-    gone, left = _within({here} | {each.project for each in wanted_keys}, mine - wanted_keys)
+    gone, left = _within({here} | {each.project for each in named}, mine - named)
     return Plan([*steps, *_pruned(known, gone)], left), findings
+
+
+def _wrong(known: Known, step: Step, named: Collection[Key]) -> Sequence[Finding]:
+    """What is wrong with a step. ``named`` is what the files describe."""
+    project = step.key.project
+    if step.document is None or step.action == "unchanged":
+        return ()
+    fields = {each.field.partition(".")[0] for each in step.changes}
+    if step.action == "create" or step.key.kind == "Template":  # which is checked whole
+        fields = set(step.spec)
+
+    def has_agent(name: str) -> bool:
+        key = Key("Agent", project, name)
+        return key in named or known.get(key) is not None
+
+    return check(known.of(project), step.document, fields, has_agent)
 
 
 def digests(kind: str, spec: Spec) -> dict[str, str]:
@@ -217,8 +231,3 @@ def _pruned(known: Known, keys: Iterable[Key]) -> Sequence[Step]:
 
 def _no_project(name: str) -> str:
     return f"There is no project {name!r}; add a document of kind Project for it."
-
-
-def _refused(document: Document, error: ApiError) -> Sequence[Finding]:
-    told = [f"{each['field']}: {each['message']}" for each in error.errors] or [error.message]
-    return [Finding(document.at, f"{document.key}: {each}") for each in told]

@@ -11,7 +11,7 @@ from podium.cli.apply.documents import Finding, Key
 from podium.cli.apply.kinds import brief
 from podium.cli.apply.planning import Change, Plan, Step
 from podium.cli.failures import Failure, Status
-from podium.cli.text import clean, line
+from podium.cli.text import line
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -48,12 +48,12 @@ _VARIABLES = "config.env"
 def refuse(findings: Sequence[Finding]) -> Failure:
     """The error that tells all that is wrong with the files."""
     count = "1 thing is" if len(findings) == 1 else f"{len(findings)} things are"
-    told = "".join(f"\n  {clean(str(each))}" for each in findings)
     return Failure(
         Status.USAGE,
         "invalid_files",
-        f"{count} wrong, and nothing was applied:{told}",
+        f"{count} wrong, and nothing was applied:",
         "'podium apply --schema' prints what files may hold, for editors.",
+        [{"field": str(each.at), "message": each.message} for each in findings],
     )
 
 

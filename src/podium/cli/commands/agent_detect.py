@@ -59,7 +59,7 @@ def detect(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Find the coding agents on PATH, such as Claude Code or Codex, and register them.
+    """Find the coding agents on PATH and register them. Claude Code and Codex are such.
 
     What is registered already stays as it is; where its program has moved, that is a new version.
     """

@@ -98,7 +98,7 @@ def probe(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Try whether an agent could start now; the exit status is 1 when it could not."""
+    """Try whether an agent could start now. The exit status is 1 when it could not."""
     if (name is None) is not every:
         raise wrong("Give either an agent or --all.", "For example: podium agent probe --all")
     with connect(project) as client:

@@ -36,7 +36,7 @@ def add(app: typer.Typer) -> None:
 
 
 def versions(name: Name, project: Project = None, json: Json = False) -> None:
-    """Show every version of an agent: what it ran; --json shows all of its configuration."""
+    """Show every version of an agent: what it ran. --json shows all of its configuration."""
     with connect(project) as client:
         found = client.agents.versions(name)
     if json:
@@ -50,7 +50,7 @@ def versions(name: Name, project: Project = None, json: Json = False) -> None:
 def diff(
     name: Name, old: Old = None, new: New = None, project: Project = None, json: Json = False
 ) -> None:
-    """Show what two versions of an agent differ in; unless told, the last two."""
+    """Show what two versions of an agent differ in. Unless told, the last two."""
     with connect(project) as client:
         found = client.agents.diff(name, old, new)
     if json:
@@ -77,7 +77,7 @@ def rollback(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Put an earlier version of an agent in force again, as a new version."""
+    """Put an earlier version of an agent in force, as a new one."""
     with connect(project) as client:
         before = client.agents.get(name).version
         agent = client.agents.rollback(name, version, expected=expected)

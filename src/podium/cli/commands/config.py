@@ -17,7 +17,7 @@ _VALUES = "Settings come from PODIUM_* variables, else from {}, else from their 
 
 @app.command()
 def show(json: Json = False) -> None:
-    """Show every setting in force: of the server if one can be reached, else as read here.
+    """Show every setting in force. It is the server's if one can be reached, else as read here.
 
     Beside those of this machine's server it says on standard error which settings of this
     environment the server does not have, and which cannot be used.

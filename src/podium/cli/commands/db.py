@@ -19,7 +19,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be
 
 @app.command()
 def status(json: Json = False) -> None:
-    """Show which database it is, its schema, its largest tables and its connections."""
+    """Show the database, its schema, largest tables and connections."""
     found = local.database("status", on_progress=_ignored)
     if json:
         output.emit(found)
@@ -42,7 +42,7 @@ def status(json: Json = False) -> None:
 
 @app.command()
 def migrate(dry_run: DryRun = False, json: Json = False) -> None:
-    """Bring the schema up to date, as 'podium up' and 'podium server' do when they start.
+    """Bring the schema up to date. 'podium up' and 'podium server' do so when they start.
 
     Servers and workers of the previous version go on meanwhile and after it. Several of these may
     run at once.
@@ -69,7 +69,7 @@ def backup(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Copy the database and the artifacts to one file, while they are in use.
+    """Copy the database and the artifacts to one file, while in use.
 
     The file holds inputs, outputs and logs of tasks as they are, and only hashes of tokens; its
     owner alone may read it. Settings and the administrator's token are not in it.
@@ -99,8 +99,9 @@ def restore(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Put a backup in the place of the database and the artifacts: the database whole, or not at
-    all.
+    """Put a backup in the place of the database and the artifacts.
+
+    The database comes whole, or not at all.
 
     All servers and workers must be stopped. What ran when the backup was made runs again with the
     next start; what follows events is told to read the state anew.

@@ -48,8 +48,7 @@ def _findings() -> Iterator[Finding]:
 
 def _show(finding: Finding) -> None:
     styles = {"ok": "green", "warning": "yellow", "failed": "bold red"}
-    text = output.styled(f"{finding.outcome:<8} ", styles[finding.outcome])
-    text.append_text(output.styled(f"{finding.check}: {finding.detail}", "default"))
+    told = output.styled(f"{finding.check}: {finding.detail}")
     if finding.advice:
-        text.append_text(output.styled(f"\n         {finding.advice}", "dim"))
-    output.console().print(text, soft_wrap=True)
+        told.append_text(output.styled(f"\n{finding.advice}", "dim"))
+    output.show_beside(output.styled(f"{finding.outcome:<8}", styles[finding.outcome]), told)

@@ -67,7 +67,7 @@ def list_events(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """List the newest events, or with --after those that came next; oldest first."""
+    """List the newest events, oldest first. With --after those that came next."""
     with connect(project) as client:
         found = partial(client.events.list, types=type_ or (), subjects=_whole(client, subject))
         events = list(found(last=limit) if after is None else found(after=after, limit=limit))
@@ -95,7 +95,7 @@ def follow(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Print events as they happen, until Ctrl-C; none is lost when the server restarts."""
+    """Print events as they happen, until Ctrl-C. None is lost when the server restarts."""
     with connect(project) as client:
         stream = client.events(types=type_ or (), subjects=_whole(client, subject), after=after)
         if not json:

@@ -68,7 +68,7 @@ def save(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Save a filter for all who see the project; it replaces the one that had the name.
+    """Save a filter for all who see the project. It replaces the one that had the name.
 
     'podium task list --filter NAME' uses it, and so do count, export and bulk.
     """

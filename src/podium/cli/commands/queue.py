@@ -113,7 +113,7 @@ def set_limits(
 
 @app.command()
 def pause(name: Name, project: Project = None, json: Json = False) -> None:
-    """Start no more of its tasks; new ones are accepted, and what runs goes on."""
+    """Start no more of its tasks. New ones are accepted, and what runs goes on."""
     _change(name, project, {"state": "paused"}, json=json)
 
 

@@ -88,7 +88,7 @@ def create(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Start a task at each time of a cron expression, or every so often."""
+    """Start a task at each time of a cron expression, or regularly."""
     if (cron is None) == (every is None):
         raise wrong("Give either --cron or --every.", "--cron '0 9 * * 1-5', or --every 15m.")
     if (agent is None) == (not capability):
@@ -181,7 +181,7 @@ def pause(name: Name, note: Note = None, project: Project = None, json: Json = F
 
 @app.command()
 def resume(name: Name, project: Project = None, json: Json = False) -> None:
-    """Go on with its next time; those that passed meanwhile can be filled with backfill."""
+    """Go on with its next time. Those that passed meanwhile can be filled with backfill."""
     _change(name, project, {"paused": False}, json=json)
 
 
@@ -244,7 +244,7 @@ def delete(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Delete a schedule and what is known of its times; its tasks stay."""
+    """Delete a schedule and what is known of its times. Its tasks stay."""
     confirm(f"Delete the schedule {name}", yes=yes)
     with connect(project) as client:
         client.schedules.delete(name)

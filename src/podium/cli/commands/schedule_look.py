@@ -52,7 +52,7 @@ def list_schedules(project: Project = None, json: Json = False) -> None:
 
 
 def show(name: Name, project: Project = None, json: Json = False) -> None:
-    """Show one schedule, its next times and what came of the last ones."""
+    """Show one schedule, its next times and what the last ones did."""
     with connect(project) as client:
         schedule = client.schedules.get(name)
         if json:
@@ -88,7 +88,7 @@ def times(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Show the next times of a schedule, or of one that is not made yet."""
+    """Show the next times of a schedule, or of one yet to be made."""
     asked = timing(cron, every, timezone, None, starts_at, ends_at)
     if (name is None) == (not asked):
         raise wrong(

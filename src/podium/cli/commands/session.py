@@ -229,7 +229,7 @@ def transcript(
 
 @app.command()
 def attach(session_id: SessionId, project: Project = None) -> None:
-    """Talk to the agent of a session: each line that is typed is said to it.
+    """Talk to the agent of a session. Each line that is typed is said to it.
 
     Ctrl-D or Ctrl-C leaves it, and the session goes on.
     """
@@ -278,7 +278,7 @@ def terminate(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """End a session, or all sessions of an agent, with their whole process trees."""
+    """End a session, or all of an agent, with their process trees."""
     with connect(project) as client:
         ended = client.sessions.terminate(_meant(client, which), reason)
     if json:
@@ -294,7 +294,7 @@ def terminate(
 def delete(
     session_id: SessionId, yes: Yes = False, project: Project = None, json: Json = False
 ) -> None:
-    """Remove a session that has ended, with all that belongs to its task."""
+    """Remove a session that has ended. All that belongs to its task goes with it."""
     with connect(project) as client:
         whole = _whole(client, session_id)
         confirm(f"Delete the session {whole} and all that was said in it", yes=yes)

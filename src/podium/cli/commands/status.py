@@ -7,7 +7,9 @@ from podium.cli.options import Json, application, connect
 from podium.cli.text import duration
 
 if TYPE_CHECKING:
-    from podium.client.models import Status
+    from collections.abc import Sequence
+
+    from podium.client.models import Status, Worker
 
 app = application()
 
@@ -43,6 +45,14 @@ def _show(found: "Status", url: str) -> None:
             "Schedules": found.schedules or None,
         }
     )
+    output.say("")
+    _show_workers(found.workers)
+    for worker in found.workers:
+        if by := worker.blocked_by:
+            output.note(f"{worker.name} is blocked by task {by['task_id']}, at {by['at']}")
+
+
+def _show_workers(workers: "Sequence[Worker]") -> None:
     rows = [
         (
             worker.name,
@@ -55,20 +65,23 @@ def _show(found: "Status", url: str) -> None:
             worker.confinement,
             worker.started_at,
         )
-        for worker in found.workers
+        for worker in workers
     ]
     headers = (
         *("Worker", "Host", "PID", "State", "Runs", "Processes"),
         *("Queues", "Confinement", "Started"),
     )
-    output.say("")
     nothing = "No worker runs: tasks wait. Start one with 'podium worker'."
     if local.keeps_workers():
         nothing = "No worker runs now; it is being started again. 'podium logs' says why it ended."
-    output.show_table(headers, rows, nothing, drop=("Confinement",))  # it is told above, too
-    for worker in found.workers:
-        if by := worker.blocked_by:
-            output.note(f"{worker.name} is blocked by task {by['task_id']}, at {by['at']}")
+    output.show_table(
+        headers,
+        rows,
+        nothing,
+        cut=("Worker", "Host"),
+        fold=("Queues",),
+        drop=("Confinement", "PID", "Started", "Processes", "Host"),  # the first is told above
+    )
 
 
 def _stops(idle: float, found: "Status") -> str:

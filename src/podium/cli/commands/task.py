@@ -86,7 +86,7 @@ def create(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Submit a task for an agent, or for any agent with some capabilities."""
+    """Submit a task for an agent, or for any with the capabilities."""
     new = given(
         title=title,
         agent=agent,
@@ -249,7 +249,7 @@ def delete(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Delete ended tasks with their logs and artifacts; their events stay for a while."""
+    """Delete ended tasks with their logs and artifacts. Their events stay for a while."""
     which = "1 task" if len(task_ids) == 1 else f"{len(task_ids)} tasks"
     confirm(f"Delete {which} and all that was kept", yes=yes)
     with connect(project) as client:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from podium.client.inputs import TaskQuery
     from podium.client.models import BulkChanged
 
-app = application("bulk", "Change all tasks that match; say which as for 'podium task list'.")
+app = application("bulk", "Change all tasks that match. Say which as for 'podium task list'.")
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Count the tasks that match and change none.")
@@ -87,7 +87,7 @@ def retry(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Run all tasks again that match and failed, are dead or were cancelled."""
+    """Run all again that match and failed, are dead or cancelled."""
     wanted = query(state, agent, queue, label, search, created_after, created_before)
     _change("retry", "retried", wanted, _retried, _How(saved, dry_run, yes, project, json))
 
@@ -106,7 +106,7 @@ def redrive(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Run all tasks again that match and are dead: that used up their retries."""
+    """Run all again that match and are dead. They used up their retries."""
     wanted = query(None, agent, queue, label, search, created_after, created_before)
     wanted["state"] = ["dead"]
     _change("redrive", "redriven", wanted, _retried, _How(saved, dry_run, yes, project, json))
@@ -134,7 +134,7 @@ def reprioritise(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Give all tasks that match and have not ended another priority."""
+    """Give all that match and have not ended another priority."""
     wanted = query(state, agent, queue, label, search, created_after, created_before)
 
     def steps(client: "Podium", found: "TaskQuery", dry: bool) -> "Iterator[BulkChanged]":
@@ -159,7 +159,7 @@ def delete(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Delete all tasks that match and have ended, with their logs and artifacts."""
+    """Delete all that match and have ended. Their logs and artifacts go with them."""
     wanted = query(state, agent, queue, label, search, created_after, created_before)
 
     def steps(client: "Podium", found: "TaskQuery", dry: bool) -> "Iterator[BulkChanged]":

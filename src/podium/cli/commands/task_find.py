@@ -109,7 +109,7 @@ def export(
     ] = None,
     project: Project = None,
 ) -> None:
-    """Write tasks with their input, output and error as JSON, one in each line."""
+    """Write tasks as JSON, one in each line. They have their input, output and error."""
     wanted = query(state, agent, queue, label, search, created_after, created_before)
     if to is not None and to.exists():
         raise Failure(

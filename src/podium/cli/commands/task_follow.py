@@ -52,7 +52,7 @@ def watch(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Show tasks live: those given until they have ended, or all of a project until Ctrl-C.
+    """Show tasks live until they have ended. Without ids, all of a project until Ctrl-C.
 
     The exit status tells how those given ended: 0, 1 failed, 5 cancelled. With --json it prints
     the events from now on, one a line.

@@ -45,7 +45,7 @@ def show_summaries(tasks: "Sequence[TaskSummary]") -> None:
         "There are no such tasks.",
         cut=("Title", "Agent", "Note"),
         shorten=("ID",),
-        drop=("Ran", "Note", "Agent", "Age"),
+        drop=("Ran", "Age", "Note", "Agent"),
     )
 
 
@@ -118,7 +118,7 @@ def history(task_id: TaskId, project: Project = None, json: Json = False) -> Non
 
 
 def attempts(task_id: TaskId, project: Project = None, json: Json = False) -> None:
-    """Show the attempts of a task: which agent, where, how long, how it ended."""
+    """Show the attempts of a task: whose, where, how they ended."""
     with connect(project) as client:
         made = client.tasks.attempts(whole_id(client, task_id))
     if json:
@@ -245,7 +245,7 @@ def download(
 
 
 def explain(task_id: TaskId, project: Project = None, json: Json = False) -> None:
-    """Say why a task is not running, and why an agent was or will be chosen."""
+    """Say why a task is not running, and why an agent is chosen."""
     with connect(project) as client:
         told = client.tasks.explain(whole_id(client, task_id))
     if json:

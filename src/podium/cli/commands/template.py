@@ -139,7 +139,7 @@ def edit(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Give a template another version; of one that is built in, one of the project's own.
+    """Give a template another version. Of one that is built in it is the project's own.
 
     What is not given stays as it is; labels given replace all labels.
     """
@@ -205,7 +205,7 @@ def delete(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Delete a template, or go back to what is built in; its tasks stay."""
+    """Delete a template, or go back to what is built in. Its tasks stay."""
     confirm(f"Delete the template {name}", yes=yes)
     with connect(project) as client:
         client.templates.delete(name)

@@ -10,6 +10,8 @@ from podium.cli.template_options import Name, Version
 from podium.cli.text import clean, line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from podium.client.models import Template, TemplatePreview
 
 
@@ -102,20 +104,51 @@ def tell(template: "Template", *, json: bool) -> None:
 
 def show_preview(preview: "TemplatePreview") -> None:
     """Print the task that would be submitted."""
-    used, task = preview.template, preview.task
+    used, task = preview.template, dict(preview.task)
+    prompt, parameters, task["input"] = _parts(task.get("input"))
     output.show_fields(
         {
             "Template": f"{used.name} v{used.version}{' (built in)' if used.built_in else ''}",
             "Approval": "required: it cannot be started" if preview.requires_approval else None,
-            "Title": task.get("title"),
-            "For": task.get("agent") or ", ".join(task.get("capabilities") or ()),
+            "Title": task.pop("title", None),
+            "For": task.pop("agent", None) or ", ".join(task.pop("capabilities", None) or ()),
             **{
-                name.capitalize().replace("_", " "): output.pretty(value)
+                name.capitalize().replace("_", " "): _shown(value)
                 for name, value in task.items()
-                if name not in ("title", "agent", "capabilities")
+                if value is not None
             },
         }
     )
+    if parameters:
+        output.divide("Parameters")
+        rows = [(name, _shown(value)) for name, value in parameters.items()]
+        output.show_table(("Parameter", "Value"), rows, "It has none.", fold=("Value",))
+    if prompt is not None:
+        output.divide("Prompt")
+        output.say(clean(prompt).rstrip("\n"))
+
+
+def _parts(given: object) -> "tuple[str | None, Mapping[str, object], object]":
+    """The prompt and the parameters of a task's input, if it has such, and what else it has."""
+    if not isinstance(given, dict):
+        return None, {}, given
+    rest = dict(cast("dict[str, object]", given))
+    prompt = rest.pop("prompt") if isinstance(rest.get("prompt"), str) else None
+    named = rest.pop("parameters") if isinstance(rest.get("parameters"), dict) else None
+    parameters = cast("dict[str, object]", named or {})
+    return cast("str | None", prompt), parameters, rest or None
+
+
+def _shown(value: object) -> str:
+    """A value within a table: text as it is, an object of plain values on a line, else JSON."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict):
+        return output.pretty(value)
+    members = cast("dict[str, object]", value)
+    if any(isinstance(each, dict | list) for each in members.values()):
+        return output.pretty(members)
+    return ", ".join(f"{name}={_shown(each)}" for name, each in members.items())
 
 
 def _version(template: "Template") -> str:

@@ -50,19 +50,19 @@ class Look:
 
 class _Column(NamedTuple):
     """A column; ``wide_only`` ones need a wide terminal, those with a ``ratio`` share what is
-    left."""
+    left. The others take at most a ``part`` of the width, such as a fourth."""
 
     header: str
     ratio: int | None = None
     right: bool = False
     wide_only: bool = False
+    part: int = 4
 
 
 _TASK = (
-    _Column("Task", ratio=3),
-    _Column("State"),
+    _Column("Task", ratio=2),
     _Column("Agent", ratio=1),
-    _Column("Project"),
+    _Column("Project", part=6),
     _Column("Queue", wide_only=True),
     _Column("ID", wide_only=True),
 )
@@ -73,9 +73,9 @@ _COLUMNS: Mapping[str, Sequence[_Column]] = {
         _Column("Runs for", right=True),
         _Column("Progress"),
     ),
-    "Newest": (*_TASK, _Column("Age", right=True)),
+    "Newest": (*_TASK, _Column("State"), _Column("Age", right=True)),
     "Queues": (
-        _Column("Project"),
+        _Column("Project", part=6),
         _Column("Queue", ratio=2),
         _Column("State"),
         _Column("Ready", right=True),
@@ -218,6 +218,7 @@ def _table(found: "Overview", name: str, most: int, width: int) -> "Table":
             no_wrap=True,
             overflow="ellipsis",
             ratio=each.ratio,
+            max_width=None if each.ratio else max(len(each.header), width // each.part),
             justify="right" if each.right else "left",
         )
     for row in _rows(found, name)[:most]:
@@ -236,7 +237,9 @@ def _rows(found: "Overview", name: str) -> Sequence[Sequence[object]]:
             workers = {each.id: each.name for each in found.workers or ()}
             return [_running(found, each, workers) for each in found.running]
         case "Newest":
-            return [(*_task(each), _since(found, each.created_at)) for each in found.newest]
+            return [
+                (*_task(each), each.state, _since(found, each.created_at)) for each in found.newest
+            ]
         case "Queues":
             return [_queue(each) for each in found.queues]
         case _:
@@ -248,7 +251,7 @@ def _rows(found: "Overview", name: str) -> Sequence[Sequence[object]]:
 
 def _task(task: "TaskAtGlance") -> Sequence[object]:
     agent = task.agent or "any"
-    return (line(task.title, 80), task.state, agent, task.project, task.queue, task.id[:_ID])
+    return (line(task.title, 80), agent, task.project, task.queue, task.id[:_ID])
 
 
 def _running(

@@ -40,6 +40,11 @@ class AsyncTemplates(AsyncResource):
         """Delete a template, or go back to what is built in; its tasks stay."""
         await self._transport.send(Request("DELETE", f"templates/{segment(name)}", self._query()))
 
+    async def check(self, **template: "Unpack[TemplateNew]") -> None:
+        """Refuse what is wrong with a template by itself; nothing is made. Whether there is what
+        its task needs is not looked at."""
+        await self._transport.send(Request("POST", "templates/check", {}, template))
+
     def versions(self, name: str, *, limit: int | None = None) -> AsyncIterator[Template]:
         """Its versions, the newest first."""
         return self._pages(f"templates/{segment(name)}/versions", Template, self._query(), limit)

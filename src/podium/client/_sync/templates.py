@@ -39,6 +39,11 @@ class Templates(Resource):
         """Delete a template, or go back to what is built in; its tasks stay."""
         self._transport.send(Request("DELETE", f"templates/{segment(name)}", self._query()))
 
+    def check(self, **template: "Unpack[TemplateNew]") -> None:
+        """Refuse what is wrong with a template by itself; nothing is made. Whether there is what
+        its task needs is not looked at."""
+        self._transport.send(Request("POST", "templates/check", {}, template))
+
     def versions(self, name: str, *, limit: int | None = None) -> Iterator[Template]:
         """Its versions, the newest first."""
         return self._pages(f"templates/{segment(name)}/versions", Template, self._query(), limit)
