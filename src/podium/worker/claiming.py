@@ -17,11 +17,11 @@ from podium.worker.attempts import Attempts
 
 _MOST = 300
 """Half of what a worker runs by default: it claims the next while it begins the last."""
-_TOGETHER = 64
-_ROUND_SECONDS = 0.02
-"""At most so many attempts begin in one round of the event loop, and fewer where rounds take
-longer than that: functions may each take milliseconds before they first wait for something, and the
-lease is renewed beside hundreds of them."""
+_FIRST = 10
+_ROUND_SECONDS = 0.05
+"""So many attempts begin in the first round of the event loop, then more or fewer by how long such
+rounds take: functions may take milliseconds before they first wait for something, and the lease is
+renewed beside hundreds of them."""
 _CLAIM_SECONDS = 10.0
 """A claim that takes longer than this is given up; what it may have brought is handed back."""
 _IDLE_SECONDS = (0.5, 5.0)
@@ -57,7 +57,7 @@ class Claiming:
         self._lost = lost
         self._serving = True
         self._given_up = False
-        self._together = _TOGETHER // 8
+        self._together = _FIRST
         self._for_others = False
         self._room = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -164,8 +164,7 @@ class Claiming:
             begun += self._together
             await asyncio.sleep(0)
             slow = time.monotonic() - began > _ROUND_SECONDS
-            factor = 0.5 if slow else 2
-            self._together = max(1, min(_TOGETHER, int(self._together * factor)))
+            self._together = max(1, self._together // 2) if slow else min(2 * self._together, _MOST)
 
     @asynccontextmanager
     async def _claims_now(self) -> AsyncGenerator[None]:
