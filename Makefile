@@ -81,7 +81,7 @@ TOGETHER := --dist loadfile --no-loadscope-reorder --numprocesses
 # What runs in the processes of the tests themselves; not in those that they start.
 MEASURED := $(BIN)/python -m slipcover --json
 
-test: check ## Run every check and test, with branch coverage of at least 90 %
+test: check ## Run every check and test; lines and branches covered by 90 % together
 	$(MEASURED) --out .coverage.whole -m pytest -m "not long" $(WHOLE) $(TOGETHER) 2
 	$(MEASURED) --out .coverage.parts -m pytest -m "not long" $(addprefix --ignore=,$(WHOLE)) \
 	  $(TOGETHER) 3
