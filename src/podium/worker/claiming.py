@@ -158,13 +158,18 @@ class Claiming:
         """Those that are left when the worker gives up are the reaper's."""
         begun = 0
         while begun < len(claimed) and not self._given_up:
-            began = time.monotonic()
+            if begun:
+                await asyncio.sleep(0)
+            now = time.monotonic()
             for one in claimed[begun : begun + self._together]:
                 self._attempts.begin(one)
             begun += self._together
-            await asyncio.sleep(0)
-            slow = time.monotonic() - began > _ROUND_SECONDS
-            self._together = max(1, self._together // 2) if slow else min(2 * self._together, _MOST)
+            asyncio.get_running_loop().call_soon(self._judge_round, now)
+
+    def _judge_round(self, began: float) -> None:
+        """Called behind the first steps of the attempts that began then."""
+        slow = time.monotonic() - began > _ROUND_SECONDS
+        self._together = max(1, self._together // 2) if slow else min(2 * self._together, _MOST)
 
     @asynccontextmanager
     async def _claims_now(self) -> AsyncGenerator[None]:
