@@ -20,6 +20,7 @@ from podium.events.model import NewEvent
 from podium.kernel.errors import Conflict, InvalidInput, NotFound, within
 from podium.kernel.ids import uuid7
 from podium.kernel.json_text import same_json
+from podium.kernel.shared_reads import SharedReads
 from podium.principals.model import Principal
 from podium.projects import service as projects
 from podium.scheduler import store as scheduling
@@ -39,8 +40,10 @@ class AgentService:
         self._directory = Directory(database)
         self._stickiness = Stickiness(database, self._directory)
         self._specs: dict[tuple[UUID, int], AgentSpec] = {}
+        self._read_specs = SharedReads(self._read_spec)
         self._found: dict[tuple[UUID, int], bool] = {}
         """Whether attempts run in processes, where this process has recorded it."""
+        self._records = SharedReads(self._record)
 
     async def demand(
         self, project_id: UUID, agent: str | None, capabilities: Sequence[str]
@@ -56,12 +59,14 @@ class AgentService:
     async def spec(self, agent_id: UUID, version: int) -> AgentSpec:
         """One version of an agent's definition."""
         key = (agent_id, version)
-        if (known := self._specs.get(key)) is not None:
-            return known
+        known = self._specs.get(key)
+        return await self._read_specs.get(key) if known is None else known
+
+    async def _read_spec(self, key: tuple[UUID, int]) -> AgentSpec:
         async with self._database.connect() as conn:
-            spec = await store.spec(conn, agent_id, version)
+            spec = await store.spec(conn, *key)
         if spec is None:
-            raise NotFound(f"There is no version {version} of agent {agent_id}.")
+            raise NotFound(f"There is no version {key[1]} of agent {key[0]}.")
         if len(self._specs) >= _SPECS:
             del self._specs[next(iter(self._specs))]
         self._specs[key] = spec
@@ -70,14 +75,16 @@ class AgentService:
     async def found_isolated(self, agent_id: UUID, version: int, *, isolated: bool) -> None:
         """Record whether attempts of a version run in processes of their own, for claims to come,
         unless this process has recorded it before."""
-        key = (agent_id, version)
-        if self._found.get(key) is isolated:
-            return
+        if self._found.get((agent_id, version)) is not isolated:
+            await self._records.get((agent_id, version, isolated))
+
+    async def _record(self, found: tuple[UUID, int, bool]) -> None:
+        agent_id, version, isolated = found
         async with self._database.transaction() as conn:
             await store.set_isolated(conn, agent_id, version, isolated=isolated)
         if len(self._found) >= _SPECS:
             del self._found[next(iter(self._found))]
-        self._found[key] = isolated
+        self._found[agent_id, version] = isolated
 
     async def get(self, conn: AsyncConnection, project_id: UUID, key: str) -> Agent:
         """An agent by name or id."""

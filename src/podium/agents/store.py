@@ -266,8 +266,12 @@ async def set_isolated(
     conn: AsyncConnection, agent_id: UUID, version: int, *, isolated: bool
 ) -> None:
     """Record whether attempts of this version run in processes of their own."""
-    of_version = sa.and_(agent.c.id == agent_id, agent.c.version == version)
-    await conn.execute(sa.update(agent).where(of_version).values(isolated=isolated))
+    unrecorded = sa.and_(
+        agent.c.id == agent_id,
+        agent.c.version == version,
+        agent.c.isolated.is_distinct_from(isolated),
+    )
+    await conn.execute(sa.update(agent).where(unrecorded).values(isolated=isolated))
 
 
 async def unhealthy(conn: AsyncConnection, limit: int) -> list[Agent]:

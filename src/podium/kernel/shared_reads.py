@@ -1,4 +1,5 @@
-"""One reading for all who want to know the same at the same time."""
+"""One reading for all who want to know the same at the same time, or writing that need not be
+repeated."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Hashable

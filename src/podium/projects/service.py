@@ -13,6 +13,7 @@ from podium.events import store as events
 from podium.events.model import NewEvent
 from podium.kernel.errors import Conflict, NotFound
 from podium.kernel.ids import uuid7
+from podium.kernel.shared_reads import SharedReads
 from podium.principals.model import Principal
 from podium.projects import store
 from podium.projects.model import DEFAULT, Project
@@ -31,6 +32,7 @@ class ProjectService:
         self._database = database
         self._by_name: dict[str, tuple[float, Project]] = {}
         self._names: dict[UUID, str] = {}
+        self._read_names = SharedReads(self._read_name)
 
     async def resolve(self, name: str) -> Project:
         """The project of this name, from memory if it was asked for in the last seconds."""
@@ -44,8 +46,10 @@ class ProjectService:
 
     async def name(self, project_id: UUID) -> str:
         """The name of a project, deleted ones included; remembered for ever."""
-        if (known := self._names.get(project_id)) is not None:
-            return known
+        known = self._names.get(project_id)
+        return await self._read_names.get(project_id) if known is None else known
+
+    async def _read_name(self, project_id: UUID) -> str:
         async with self._database.connect() as conn:
             name = await store.name_of(conn, project_id)
         if name is None:

@@ -5,6 +5,8 @@ keeper does may safely be done by two at once: the election only spares work.
 """
 
 import asyncio
+import math
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,14 +31,16 @@ from podium.storage.valkey import Listener
 _log = structlog.get_logger(__name__)
 _errors = Counter("podium_keeper_errors", "Rounds of the keeper's loops that failed.", ["loop"])
 
-_LEAD_SECONDS = 3.0
+_ROLE = "keeper"
+_RESIGNED_CHANNEL = "podium:resigned"
+_LEAD_SECONDS = 5.0
 _TICK_SECONDS = 1.0
 _BLIND_SECONDS = 0.25
 """How often alarms look by themselves while wake-ups do not arrive."""
 _HELD_SECONDS = 0.05
 """When what is due is locked by somebody, who will be done with it in a moment."""
 _ASLEEP_SECONDS = 3.0
-"""A look at the database that ends this long after the one before it means that the machine slept,
+"""A look at the database that ends this long after it was to begin means that the machine slept,
 this process was stopped or the database did not answer."""
 _CHORE_LOOK_SECONDS = 60.0
 _RESIGN_SECONDS = 2.0
@@ -91,14 +95,13 @@ class Keeper:
         self.alarms = [Alarm("clock", TIMER_CHANNEL, self._fire)]
         """Both to be added to before the start."""
         self._loops: list[asyncio.Task[None]] = []
-        self._lead: dict[str, tuple[bool, float]] = {}
-        """Of each role: whether this process plays it, and until when that need not be asked."""
-        self._fit_since = self._seen_at = boottime()
+        self._elected = asyncio.Event()
+        self._fit_since = self._look_by = 0.0
 
     def start(self) -> None:
-        self._fit_since = self._seen_at = boottime()
+        self._begin_to_watch()
         loops = [
-            self._reaper(),
+            self._stand(),
             *(self._rings(alarm) for alarm in self.alarms),
             *(self._chore(chore) for chore in self.chores),
         ]
@@ -108,36 +111,59 @@ class Keeper:
         """Stop, and leave the roles to others at once."""
         await background.end(*self._loops)
         await self._waker.close()
-        if any(leads for leads, _ in self._lead.values()):
+        if self._elected.is_set():
             with suppress(PodiumError, TimeoutError):
                 async with asyncio.timeout(_RESIGN_SECONDS):
                     await upkeep.resign(self._database, self._identity)
+            self._wakeups.tell(_RESIGNED_CHANNEL)
 
-    async def _leads(self, role: str) -> bool:
-        leads, until = self._lead.get(role, (False, 0.0))
-        asked = boottime()
-        if asked >= until:
-            leads = await upkeep.lead(self._database, role, self._identity, _LEAD_SECONDS)
-            self._lead[role] = (leads, asked + (_LEAD_SECONDS / 2 if leads else _TICK_SECONDS))
-        return leads
+    # -- election --------------------------------------------------------------------------------
+
+    async def _stand(self) -> None:
+        """Be elected, and stay so; meanwhile look for the dead."""
+        async with self._wakeups.valkey.listen(_RESIGNED_CHANNEL) as resigned:
+            while True:
+                wait = _TICK_SECONDS
+                try:
+                    wait = await self._stood()
+                except Exception as error:  # noqa: BLE001
+                    if away(error):  # so it may be for all workers, and they could not renew
+                        self._begin_to_watch()
+                    self._failed("reaper", error)
+                self._look_by = boottime() + wait + _ASLEEP_SECONDS
+                await resigned.message(wait)
+
+    async def _stood(self) -> float:
+        """Stand once. Seconds until it should again: where another is elected, when that one's
+        lease may have run out."""
+        standing = await upkeep.stand(self._database, _ROLE, self._identity, _LEAD_SECONDS)
+        is_fit = self._fit_to_judge()
+        if not standing.leads:
+            self._elected.clear()
+            # Not all at once.
+            return standing.others + random.uniform(0, _TICK_SECONDS / 2)  # noqa: S311
+        self._elected.set()
+        if is_fit:
+            await self._reap(standing.now)
+        return _TICK_SECONDS
 
     # -- alarms, of which the clock is one -------------------------------------------------------
 
     async def _rings(self, alarm: Alarm) -> None:
-        async with self._wakeups.valkey.listen(alarm.channel) as listener:
-            while True:
-                try:
-                    await self._ring(alarm, listener)
-                except Exception as error:  # noqa: BLE001 - a loop outlives its errors and counts them
-                    self._failed(alarm.name, error)
-                    await asyncio.sleep(_TICK_SECONDS)
+        while True:
+            await self._elected.wait()
+            async with self._wakeups.valkey.listen(alarm.channel) as listener:
+                while self._elected.is_set():
+                    try:
+                        await self._ring(alarm, listener)
+                    except Exception as error:  # noqa: BLE001 - a loop outlives its errors and counts them
+                        self._failed(alarm.name, error)
+                        await asyncio.sleep(_TICK_SECONDS)
 
     async def _ring(self, alarm: Alarm, listener: Listener) -> None:
-        wait = _TICK_SECONDS
-        if await self._leads(alarm.name):
-            longest = _TICK_SECONDS if self._wakeups.valkey.available else _BLIND_SECONDS
-            due = await alarm.ring()
-            wait = longest if due is None else min(due, longest)
+        longest = _TICK_SECONDS if self._wakeups.valkey.available else _BLIND_SECONDS
+        due = await alarm.ring()
+        wait = longest if due is None else min(due, longest)
         if wait > 0:
             await listener.message(wait)
 
@@ -158,17 +184,9 @@ class Keeper:
 
     # -- the reaper ------------------------------------------------------------------------------
 
-    async def _reaper(self) -> None:
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            try:
-                seen = await upkeep.now(self._database)
-                if self._fit_to_judge() and await self._leads("reaper"):
-                    await self._reap(seen)
-            except Exception as error:  # noqa: BLE001
-                if away(error):  # so it may be for all workers, and they could not renew
-                    self._fit_since = self._seen_at = boottime()
-                self._failed("reaper", error)
+    def _begin_to_watch(self) -> None:
+        self._fit_since = boottime()
+        self._look_by = math.inf
 
     def _fit_to_judge(self) -> bool:
         """Whether this process was awake and connected for one whole lease; asked at each look.
@@ -177,9 +195,8 @@ class Keeper:
         though its worker is alive and about to renew it.
         """
         now = boottime()
-        if now - self._seen_at > _ASLEEP_SECONDS:
+        if now > self._look_by:
             self._fit_since = now
-        self._seen_at = now
         return now - self._fit_since >= self._lease_seconds
 
     async def _reap(self, seen: datetime) -> None:
@@ -196,8 +213,10 @@ class Keeper:
         its times however often the processes are started anew."""
         role = f"chore:{chore.name}"
         while True:
+            await self._elected.wait()
             try:
-                if await upkeep.lead(self._database, role, uuid7(), chore.seconds):
+                standing = await upkeep.stand(self._database, role, uuid7(), chore.seconds)
+                if standing.leads:
                     await chore.run()
             except Exception as error:  # noqa: BLE001
                 self._failed(chore.name, error)

@@ -1,9 +1,20 @@
 """What the keeper asks of the database: whose time has come, who is dead, who acts."""
 
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from podium.storage.database import Database
+
+
+class Standing(NamedTuple):
+    """What came of an election: whether the one who stood leads, else for how many seconds another
+    does; and the database's time."""
+
+    leads: bool
+    others: float
+    now: datetime
+
 
 _FORGET_CALLS = (
     "with gone as (delete from idempotency where ctid = any (array("
@@ -24,11 +35,6 @@ what they ran. By the moment to which their leases are set it knows that they di
 _FORGET_AT_ONCE = 5000
 _LIMITS = "limit:"
 """The keys of all gates of limits begin with it."""
-
-
-async def now(database: Database) -> datetime:
-    """The database's time."""
-    return (await database.call("select clock_timestamp() as now"))[0]["now"]
 
 
 async def reap(
@@ -79,17 +85,10 @@ async def next_due(database: Database) -> float | None:
     return rows[0]["due"]
 
 
-async def lead(database: Database, role: str, who: UUID, seconds: float) -> bool:
-    """Whether this process is the one that plays the role for the next seconds."""
-    rows = await database.call(
-        # Most who ask are not elected: that costs them no write.
-        "select case when exists (select from leader where role = $1 and holder <> $2"
-        " and until > clock_timestamp()) then false else take_lead($1, $2, $3) end as mine",
-        role,
-        who,
-        seconds,
-    )
-    return rows[0]["mine"]
+async def stand(database: Database, role: str, who: UUID, seconds: float) -> Standing:
+    """Be the one that plays the role for the next seconds, unless somebody else is."""
+    rows = await database.call("select * from stand($1, $2, $3)", role, who, seconds)
+    return Standing(**rows[0])
 
 
 async def resign(database: Database, who: UUID) -> None:

@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
 from podium.events.live import WORK_LIST, Wakeups
 from podium.kernel import background
-from podium.scheduler.model import Claimed, Settlement
+from podium.scheduler.model import Settlement
 from podium.scheduler.service import Scheduler
 from podium.storage.database import LeaseLost
 from podium.worker import faults
@@ -17,14 +16,9 @@ from podium.worker.attempts import Attempts
 
 _MOST = 300
 """Half of what a worker runs by default: it claims the next while it begins the last."""
-_FIRST = 10
-_ROUND_SECONDS = 0.05
-"""So many attempts begin in the first round of the event loop, then more or fewer by how long such
-rounds take: functions may take milliseconds before they first wait for something, and the lease is
-renewed beside hundreds of them."""
 _CLAIM_SECONDS = 10.0
 """A claim that takes longer than this is given up; what it may have brought is handed back."""
-_IDLE_SECONDS = (0.5, 5.0)
+_IDLE_SECONDS = (0.5, 10.0)
 """An idle worker looks by itself this often at first and at last, while it can be woken."""
 _BLIND_SECONDS = 0.25
 _FULL_SECONDS = 0.1
@@ -56,8 +50,6 @@ class Claiming:
         self._look = look
         self._lost = lost
         self._serving = True
-        self._given_up = False
-        self._together = _FIRST
         self._for_others = False
         self._room = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -79,7 +71,8 @@ class Claiming:
             counted, claimed, leaves = await self._scheduler.settle_and_claim(
                 self._worker_id, ends, room, self._attempts.process_room()
             )
-            await self._begin(claimed)
+            for one in claimed:
+                self._attempts.begin(one)
         if leaves:
             self._look.set()
         return counted
@@ -105,7 +98,6 @@ class Claiming:
 
     def give_up(self) -> None:
         """Nobody waits for it any more: what a claim under way brings is left to the reaper."""
-        self._given_up = True
         self._claims.cancel()
         self._wakes.cancel()
 
@@ -151,25 +143,9 @@ class Claiming:
             self._lost("it was declared dead")
             self._serving = False
             return 0, True
-        await self._begin(claimed)
+        for one in claimed:
+            self._attempts.begin(one)
         return len(claimed), leaves
-
-    async def _begin(self, claimed: Sequence[Claimed]) -> None:
-        """Those that are left when the worker gives up are the reaper's."""
-        begun = 0
-        while begun < len(claimed) and not self._given_up:
-            if begun:
-                await asyncio.sleep(0)
-            now = time.monotonic()
-            for one in claimed[begun : begun + self._together]:
-                self._attempts.begin(one)
-            begun += self._together
-            asyncio.get_running_loop().call_soon(self._judge_round, now)
-
-    def _judge_round(self, began: float) -> None:
-        """Called behind the first steps of the attempts that began then."""
-        slow = time.monotonic() - began > _ROUND_SECONDS
-        self._together = max(1, self._together // 2) if slow else min(2 * self._together, _MOST)
 
     @asynccontextmanager
     async def _claims_now(self) -> AsyncGenerator[None]:

@@ -57,7 +57,7 @@ class Renewal:
         while not self._lease.expired():
             self._asked.clear()
             await self._renew()
-            pause = min(self._lease.seconds / 4, self._lease.left())
+            pause = min(self._lease.seconds / 3, self._lease.left())
             await faults.wait(self._asked, pause)
         self._lost("its lease ran out")
 

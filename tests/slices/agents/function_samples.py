@@ -8,6 +8,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from os import kill as borrowed
 from pathlib import Path
@@ -133,6 +134,13 @@ async def cancel_itself(_: Any) -> None:
 
 async def park(_: Any, ctx: Any) -> None:
     await ctx.park("key")
+
+
+async def compute(value: Any) -> Any:
+    """Take so many seconds of the processor before anything is waited for."""
+    until = time.monotonic() + value
+    while time.monotonic() < until:
+        pass
 
 
 async def swallow(value: Any) -> Any:

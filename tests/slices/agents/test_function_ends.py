@@ -122,6 +122,36 @@ async def test_what_the_worker_does_for_a_function_is_not_the_functions(
     assert not started[0].cancelled()
 
 
+async def test_the_worker_gets_its_turns_beside_busy_functions(
+    runtime: FunctionRuntime, make: Make
+) -> None:
+    """What each of them computes at once takes as long as half a turn may last."""
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    await runtime.run(make("compute", 0.0))
+    counting = asyncio.create_task(count_turns())
+    await asyncio.gather(*(runtime.run(make("compute", 0.03)) for _ in range(20)))
+    counting.cancel()
+    assert turns >= 10
+
+
+async def test_who_waits_for_a_turn_can_be_cancelled(runtime: FunctionRuntime, make: Make) -> None:
+    await runtime.run(make("compute", 0.0))
+    busy = asyncio.create_task(runtime.run(make("compute", 0.1)))
+    waiting = asyncio.create_task(runtime.run(make("compute", 30.0)))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await busy
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_other_tasks_of_the_worker_are_left_alone(
     runtime: FunctionRuntime, make: Make
 ) -> None:

@@ -308,6 +308,32 @@ async def test_tasks_that_come_at_once_read_the_agents_once(
     assert reads == 1
 
 
+async def test_attempts_that_begin_at_once_look_their_agent_up_once(
+    api: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And record once how it runs: else hundreds of them would wait for one row in turn."""
+    key = (UUID((await register(api))["id"]), 1)
+    reads, writes = [], []
+
+    async def spec(*args: Any) -> AgentSpec | None:
+        reads.append(args)
+        return await store.spec(*args)
+
+    async def set_isolated(*args: Any, **named: Any) -> None:
+        writes.append(named)
+        await store.set_isolated(*args, **named)
+
+    counted = SimpleNamespace(spec=spec, set_isolated=set_isolated)
+    monkeypatch.setattr(service_module, "store", counted)
+    worker = AgentService(database, RuntimeSet({}))
+    await asyncio.gather(*(worker.spec(*key) for _ in range(20)))
+    for found in (False, True):
+        await asyncio.gather(*(worker.found_isolated(*key, isolated=found) for _ in range(20)))
+        rows = await database.call("select isolated from agent where id = $1", key[0])
+        assert rows[0]["isolated"] is found
+    assert (len(reads), len(writes)) == (1, 2)
+
+
 async def test_lists_have_pages(api: httpx.AsyncClient) -> None:
     for name in ("c", "a", "b"):
         await register(api, name=name)

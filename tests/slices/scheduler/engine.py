@@ -273,7 +273,7 @@ class Engine:
 
     async def reap(self, max_losses: int = 3) -> dict[UUID, int]:
         """Take back the tasks of workers without lease; gives how many each had."""
-        seen = await upkeep.now(self.database)
+        seen = (await self.run("select clock_timestamp()"))[0][0]
         return dict(await upkeep.reap(self.database, max_losses, seen, 60))
 
     async def die(self, *workers: UUID, max_losses: int = 3) -> None:

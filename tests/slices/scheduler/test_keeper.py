@@ -128,7 +128,7 @@ async def test_the_clock_outlives_an_outage(
 ) -> None:
     before = errors_of("clock")
     async with keeping(flaky, valkey):
-        await until(lambda: holder(engine, "clock"))
+        await until(lambda: holder(engine, "keeper"))
         flaky.down = True
         task = await engine.submit(start_at=await in_seconds(engine, 1))
         await until(lambda: as_is(errors_of("clock") >= before + 2))
@@ -145,15 +145,15 @@ async def test_one_of_two_keepers_acts_and_hands_over_at_its_end(
 ) -> None:
     async with keeping(engine.database, valkey) as second:
         async with keeping(engine.database, valkey) as first:
-            elected = await until(lambda: holder(engine, "clock"))
+            elected = await until(lambda: holder(engine, "keeper"))
             assert elected in (first._identity, second._identity)
             for _ in range(5):
                 await asyncio.sleep(0.3)
-                assert await holder(engine, "clock") == elected
-        assert await until(lambda: holder(engine, "clock"), 1.5) == second._identity
+                assert await holder(engine, "keeper") == elected
+        assert await until(lambda: holder(engine, "keeper"), 1.5) == second._identity
         task = await engine.submit(start_at=await in_seconds(engine, 1))
         await until(lambda: is_in(engine, task, "ready"), 5)
-    assert await holder(engine, "clock") is None
+    assert await holder(engine, "keeper") is None
 
 
 async def test_a_keeper_that_dies_is_replaced(engine: Engine, valkey: Valkey, quick: None) -> None:
@@ -162,14 +162,14 @@ async def test_a_keeper_that_dies_is_replaced(engine: Engine, valkey: Valkey, qu
         async with keeping(engine.database, valkey) as heir:
             for loop in dies._loops:
                 loop.cancel()
-            dies._lead.clear()  # it gives nothing up
+            dies._elected.clear()  # it gives nothing up
             await until(lambda: _is_held_by(engine, heir), 3)
             task = await engine.submit(start_at=await in_seconds(engine, 1))
             await until(lambda: is_in(engine, task, "ready"), 5)
 
 
 async def _is_held_by(engine: Engine, keeper: Keeper) -> bool:
-    return await holder(engine, "clock") == keeper._identity
+    return await holder(engine, "keeper") == keeper._identity
 
 
 # -- chores ------------------------------------------------------------------------------------

@@ -282,14 +282,20 @@ async def test_two_reapers_take_each_worker_once(engine: Engine) -> None:
 
 async def test_a_role_is_played_by_one(engine: Engine) -> None:
     first, second = uuid7(), uuid7()
-    assert await upkeep.lead(engine.database, "clock", first, 60)
-    assert await upkeep.lead(engine.database, "clock", first, 60)
-    assert not await upkeep.lead(engine.database, "clock", second, 60)
-    assert await upkeep.lead(engine.database, "reaper", second, 60)
+
+    async def stand(role: str, who: UUID) -> upkeep.Standing:
+        return await upkeep.stand(engine.database, role, who, 60)
+
+    assert (await stand("clock", first)).leads
+    assert (await stand("clock", first)).leads
+    standing = await stand("clock", second)
+    assert not standing.leads
+    assert 55 < standing.others <= 60
+    assert (await stand("reaper", second)).leads
     await engine.run("update leader set until = now()")
-    assert await upkeep.lead(engine.database, "clock", second, 60)
+    assert (await stand("clock", second)).leads
     await upkeep.resign(engine.database, second)
-    assert await upkeep.lead(engine.database, "clock", first, 60)
+    assert (await stand("clock", first)).leads
 
 
 async def test_workers_that_ended_long_ago_are_forgotten(engine: Engine) -> None:

@@ -144,7 +144,7 @@ async def test_the_living_survive_a_sleep_of_the_machine(
 async def test_a_reap_that_was_delayed_does_nothing(engine: Engine) -> None:
     worker = await engine.worker(lease=0.01)
     await asyncio.sleep(0.05)
-    seen = await upkeep.now(engine.database)
+    seen = (await engine.run("select clock_timestamp()"))[0][0]
     assert await upkeep.reap(engine.database, 3, seen - timedelta(seconds=5), 3) == []
     assert await upkeep.reap(engine.database, 3, seen, 3) == [(worker, 0)]
 

@@ -18,6 +18,9 @@ from podium.agents.runtime import AttemptContext, Conversation, Json, Said, Stre
 from podium.kernel.clock import boottime
 
 _STUBBORN_STEPS = 100
+_TURN_SECONDS = 0.05
+"""How long attempts take steps in one turn of the event loop. In the next it renews the worker's
+lease and asks for more tasks, which hundreds of busy functions would keep it from."""
 
 Waited = TypeVar("Waited")
 
@@ -33,10 +36,29 @@ class CancelIgnored(BaseException):
     """Raised into a coroutine that went on for all its grace after it was cancelled."""
 
 
+class _Turn:
+    """The turn of an event loop, and when its first step began."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._began: float | None = None
+
+    def is_over(self, now: float) -> bool:
+        """Whether its steps have taken as long as they may; else one more is taken now."""
+        if self._began is None:
+            self._began = now
+            self._loop.call_soon(self._next)
+        return now - self._began > _TURN_SECONDS
+
+    def _next(self) -> None:
+        self._began = None
+
+
 class _Scope:
     """One attempt: its lease, and the tasks that its coroutine started."""
 
-    def __init__(self, ctx: AttemptContext, grace: float) -> None:
+    def __init__(self, ctx: AttemptContext, grace: float, turn: _Turn) -> None:
+        self.turn = turn
         self._ctx = ctx
         self._lease = ctx.lease
         self._grace = grace
@@ -59,9 +81,9 @@ class _Scope:
         finally:
             lease.stepping = before
 
-    def verdict(self) -> BaseException | None:
+    def verdict(self, now: float) -> BaseException | None:
         """Why no further step may be taken, or None."""
-        if boottime() >= self._lease.deadline():
+        if now >= self._lease.deadline():
             return LeaseExpired("the worker's lease ran out")
         return CancelIgnored() if self._over else None
 
@@ -144,9 +166,10 @@ async def run_leased(coroutine: Coroutine[Any, Any, Any], ctx: AttemptContext, g
     Raises ``LeaseExpired`` when the lease ran out before it ended, ``CancelIgnored`` when it did
     not end within ``grace`` seconds of a cancellation.
     """
-    _install(asyncio.get_running_loop())
-    scope = _Scope(ctx, grace)
-    if verdict := scope.verdict():  # too late to begin: there is nothing to be ended with the lease
+    scope = _Scope(ctx, grace, _turn_of(asyncio.get_running_loop()))
+    if verdict := scope.verdict(
+        boottime()
+    ):  # too late to begin: there is nothing to be ended with the lease
         coroutine.close()
         raise verdict
     token = _scope.set(scope)
@@ -177,10 +200,11 @@ class _Leased:
         step: Callable[[Any], Any] = self._coroutine.send
         value: Any = None
         while True:
-            verdict = self._scope.verdict()
+            now = boottime()
+            verdict = self._scope.verdict(now)
             if verdict is not None:
                 self._end(verdict)
-            if self._scope.paused():
+            if self._scope.paused() or self._scope.turn.is_over(now):
                 thrown = yield from self._stand()
                 if thrown is not None:
                     value, step = self._to_throw(thrown), self._coroutine.throw
@@ -199,9 +223,13 @@ class _Leased:
                 value, step = self._to_throw(error), self._coroutine.throw
 
     def _stand(self) -> Generator[Any, Any, BaseException | None]:
-        """Wait until the session goes on; gives what was thrown into the coroutine meanwhile."""
+        """Wait for the next turn, or until the session goes on; gives what was thrown into the
+        coroutine meanwhile."""
         try:
-            yield from self._scope.goes_on().__await__()
+            if self._scope.paused():
+                yield from self._scope.goes_on().__await__()
+            else:
+                yield
         except GeneratorExit:
             self._coroutine.close()
             raise
@@ -229,8 +257,9 @@ class _Leased:
 class _Factory:
     """Makes tasks as before, but leases and remembers those that an attempt starts."""
 
-    def __init__(self, before: Callable[..., "asyncio.Future[Any]"] | None) -> None:
+    def __init__(self, before: Callable[..., "asyncio.Future[Any]"] | None, turn: _Turn) -> None:
         self._before = before
+        self.turn = turn
 
     def __call__(
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
@@ -252,10 +281,13 @@ async def _as_coroutine(leased: _Leased) -> Any:
     return await leased
 
 
-def _install(loop: asyncio.AbstractEventLoop) -> None:
+def _turn_of(loop: asyncio.AbstractEventLoop) -> _Turn:
+    """The loop's own, which has its tasks leased from now on."""
     factory = loop.get_task_factory()
     if not isinstance(factory, _Factory):
-        loop.set_task_factory(_Factory(factory))
+        factory = _Factory(factory, _Turn(loop))
+        loop.set_task_factory(factory)
+    return factory.turn
 
 
 class InlineSession:

@@ -1,10 +1,13 @@
 -- Workers and their leases, on the database's clock.
 
 -- Returns what the worker is believed to run: a claim whose answer was lost on the way shows here.
+-- Renewals do not wait for the disk: a crash of the database may lose the last ones, but for one
+-- whole lease after it nobody is declared dead.
 create or replace function renew_lease(by_worker uuid, seconds float8)
 returns table (task_id uuid, attempt int, cancel jsonb) language plpgsql as $$
 #variable_conflict use_column
 begin
+    perform set_config('synchronous_commit', 'off', true);
     update worker set lease_until = clock_timestamp() + make_interval(secs => seconds),
                       blocked_by = null
      where id = by_worker and state in ('active', 'draining');
@@ -99,14 +102,24 @@ language sql immutable as $$
         end
 $$;
 
--- Makes a process the only one of its role until its lease runs out.
-create or replace function take_lead(which text, who uuid, seconds float8) returns boolean
-language sql as $$
-    with mine as (
+-- Makes a process the only one of its role until its lease runs out. Says whether it is, else for
+-- how many seconds another is; and the time. Most who ask are not, which costs them no write.
+create or replace function stand(
+    for_role text, who uuid, seconds float8, out leads boolean, out others float8,
+    out now timestamptz
+) language plpgsql as $$
+begin
+    select extract(epoch from until - clock_timestamp()) into others
+      from leader where role = for_role and holder <> who and until > clock_timestamp();
+    leads := others is null;
+    if leads then
+        perform set_config('synchronous_commit', 'off', true);
         insert into leader as l (role, holder, until)
-        values (which, who, clock_timestamp() + make_interval(secs => seconds))
+        values (for_role, who, clock_timestamp() + make_interval(secs => seconds))
         on conflict (role) do update set holder = excluded.holder, until = excluded.until
-         where l.holder = excluded.holder or l.until < clock_timestamp()
-        returning 1)
-    select exists (select from mine)
-$$;
+         where l.holder = excluded.holder or l.until < clock_timestamp();
+        leads := found;
+    end if;
+    others := coalesce(others, 0);
+    now := clock_timestamp();
+end $$;
