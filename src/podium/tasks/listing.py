@@ -25,12 +25,13 @@ from podium.tasks.tables import PLACES, STATE, SUMMARY
 
 MOST_SORTED = 10_000
 """So many of the newest tasks that match are put in another order, and are counted."""
+_NEAR = 10_000
+"""So many tasks are gone through in a few milliseconds."""
 _PROJECT = sa.bindparam("project_id", type_=sa.Uuid)
 _MOST = sa.bindparam("most", type_=sa.Integer)
 _BOUND = sa.bindparam("bound", type_=sa.Uuid)
 _IDS = sa.bindparam("ids", type_=ARRAY(sa.Uuid))
-_Built = tuple[sa.Select[*tuple[Any, ...]], frozenset[str]]
-"""A statement and the names of its parameters."""
+_Built = tuple[sa.Select[*tuple[Any, ...]], frozenset[str]]  # with the names of its parameters
 _LOWEST, _HIGHEST = UUID(int=0), UUID(int=2**128 - 1)
 _CLOCKS_DIFFER = timedelta(days=1)
 """So far may the clock that made an id be from the database's: ids only narrow down."""
@@ -182,11 +183,7 @@ def _values(project_id: UUID, wanted: TaskFilter, window: Window) -> dict[str, A
     }
 
 
-async def _run(
-    conn: AsyncConnection,
-    built: _Built,
-    values: Mapping[str, Any],
-) -> Sequence[Any]:
+async def _run(conn: AsyncConnection, built: _Built, values: Mapping[str, Any]) -> Sequence[Any]:
     statement, names = built
     used = {name: value for name, value in values.items() if name in names}
     return (await conn.execute(statement, used)).all()
@@ -208,8 +205,8 @@ def _page_of_ids(order: Order) -> _Built:
 
 @lru_cache(maxsize=512)
 def _count(shape: _Shape) -> _Built:
-    some = sa.select(_picked(shape).c.id).limit(_MOST).subquery()
-    return _built(sa.select(sa.func.count().label("count")).select_from(some))
+    some = sa.select(_picked(shape).c.id).limit(_MOST)
+    return _built(sa.select(sa.func.count().label("count")).select_from(some.subquery()))
 
 
 @lru_cache(maxsize=512)
@@ -252,8 +249,8 @@ def _still(shape: _Shape, *, words: bool) -> _Built:
         conditions.append(task.c.lane_id.in_(_lanes(shape)))
     if words:
         conditions.append(search.has_words(task, chosen.c.read))
-    query = sa.select(chosen.c.id).where(_record(shape, chosen.c.id, *conditions))
-    return _built(query.order_by(chosen.c.place))
+    matching = sa.select(chosen.c.id).where(_record(shape, chosen.c.id, *conditions))
+    return _built(matching.order_by(chosen.c.place))
 
 
 def _cut(query: sa.Select[Any]) -> sa.Select[Any]:
@@ -264,15 +261,32 @@ def _cut(query: sa.Select[Any]) -> sa.Select[Any]:
 def _branch(shape: _Shape, state: TaskState | None) -> sa.Select[Any]:
     """Ids of the tasks in one state, or in any."""
     if state is None or state.value in ENDED:
-        query = sa.select(task.c.id).where(task.c.project_id == _PROJECT, *_of_record(shape))
-        if shape.agents or shape.queue:
-            query = query.where(task.c.lane_id.in_(_lanes(shape)))
-        query = query.where(task.c.outcome == state.value) if state else query
-        return query.where(*_beyond(shape, task.c.id))
+        return _labelled(shape, state) if shape.labels else _recorded(shape, state)
     parts = [_in_table(shape, table, parked) for table, parked in _WHERE[state]]
-    if len(parts) == 1:
-        return parts[0]
-    either = sa.union_all(*parts).subquery()
+    return parts[0] if len(parts) == 1 else sa.select(sa.union_all(*parts).subquery().c.id)
+
+
+def _recorded(shape: _Shape, state: TaskState | None) -> sa.Select[Any]:
+    """Those whose record says so, whatever their labels."""
+    query = sa.select(task.c.id).where(task.c.project_id == _PROJECT, *_created(shape))
+    if shape.agents or shape.queue:
+        query = query.where(task.c.lane_id.in_(_lanes(shape)))
+    query = query.where(task.c.outcome == state.value) if state else query
+    return query.where(*_beyond(shape, task.c.id))
+
+
+def _labelled(shape: _Shape, state: TaskState | None) -> sa.Select[Any]:
+    """Common labels are found among the first tasks that have any, one by one; only where that
+    gives too few are all that have them looked up, which are few then."""
+    by_id = _by_id(task.c.id, shape.order)
+    recorded = _recorded(shape, state).where(task.c.labels != sa.text("'{}'"))  # as indexes say
+    among = recorded.add_columns(task.c.labels).order_by(by_id).limit(_NEAR).subquery()
+    near = sa.select(among.c.id).where(_has_labels(among.c.labels)).limit(_MOST).cte()
+    too_few = sa.select(sa.func.count() < _MOST).select_from(near).scalar_subquery()
+    edge = recorded.order_by(by_id).offset(_NEAR - 1).limit(1).scalar_subquery()
+    beyond = task.c.id > edge if shape.order is Order.OLDEST else task.c.id < edge
+    rest = recorded.where(too_few, beyond, _has_labels(task.c.labels))
+    either = sa.union_all(sa.select(near.c.id), rest.order_by(by_id).limit(_MOST)).subquery()
     return sa.select(either.c.id)
 
 
@@ -287,10 +301,15 @@ def _in_table(shape: _Shape, table: sa.Table, parked: bool | None) -> sa.Select[
 
 
 def _of_record(shape: _Shape) -> list[sa.ColumnElement[bool]]:
+    return [_has_labels(task.c.labels), *_created(shape)] if shape.labels else _created(shape)
+
+
+def _has_labels(labels: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    return labels.op("@>", is_comparison=True)(sa.bindparam("labels", type_=JSONB))
+
+
+def _created(shape: _Shape) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
-    if shape.labels:
-        conditions.append(task.c.labels.op("@>")(sa.bindparam("labels", type_=JSONB)))
-        conditions.append(task.c.labels != sa.text("'{}'"))  # lets the partial index serve
     moment = sa.DateTime(timezone=True)
     if shape.created_after:
         conditions.append(task.c.created_at > sa.bindparam("created_after", type_=moment))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from podium.tasks import listing
 from slices.tasks.conftest import Desk
 
 Made = Callable[[Desk], Awaitable[dict[str, str]]]
@@ -96,6 +97,34 @@ async def test_filters_combine(desk: Desk) -> None:
     between = {"created_after": wanted["created_at"], "created_before": delayed["created_at"]}
     assert len(await ids(desk, **between)) == 2
     assert await ids(desk, agent="sleep", queue="q", state="queued", **between) == [before["id"]]
+
+
+async def test_labels_are_found_near_and_far(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the first tasks that have labels hold enough of them or not."""
+    monkeypatch.setattr(listing, "_NEAR", 3)
+    listing._page.cache_clear()
+    listing._chosen.cache_clear()
+    teams = {"a": [0, 2, 5, 6, 7], "b": [1, 3, 4]}
+    made: dict[int, str] = {}
+    for number in range(8):
+        labels = {"team": "a" if number in teams["a"] else "b"}
+        made[number] = (await desk.create(labels=labels))["id"]
+        await desk.create()
+    for team, numbers in teams.items():
+        upwards = [made[number] for number in numbers]
+        for sort, found in (("newest", upwards[::-1]), ("oldest", upwards)):
+            assert await ids(desk, label=f"team:{team}", sort=sort) == found
+            pages, cursor = list[str](), None
+            while cursor or not pages:
+                params = {"label": f"team:{team}", "sort": sort, "limit": 2}
+                params |= {"cursor": cursor} if cursor else {}
+                page = await desk.call("GET", "tasks", params=params)
+                pages += [task["id"] for task in page["items"]]
+                cursor = page["next"]
+            assert pages == found
+        assert await ids(desk, label=f"team:{team}", sort="priority") == upwards[::-1]
+    listing._page.cache_clear()
+    listing._chosen.cache_clear()
 
 
 async def test_tasks_of_a_deleted_agent_are_found_by_its_name(desk: Desk) -> None:

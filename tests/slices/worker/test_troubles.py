@@ -354,7 +354,9 @@ async def test_messages_are_listened_to_after_an_odd_failure(
 ) -> None:
     listen = shop.wakeups.valkey.listen
 
-    def fails(*_channels: str) -> Any:
+    def fails(*channels: str) -> Any:
+        if not channels[0].startswith("podium:worker"):  # another's
+            return listen(*channels)
         monkeypatch.setattr(shop.wakeups.valkey, "listen", listen)
         raise RuntimeError("a bug")
 
