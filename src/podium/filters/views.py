@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from podium.filters import model
 from podium.kernel.fields import Body, Line, Page
-from podium.tasks.listing import Order
+from podium.tasks.filtering import Order
 from podium.tasks.queries import TaskQuery
 
 

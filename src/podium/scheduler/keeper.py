@@ -35,6 +35,9 @@ _ROLE = "keeper"
 _RESIGNED_CHANNEL = "podium:resigned"
 _LEAD_SECONDS = 5.0
 _TICK_SECONDS = 1.0
+_APART_SECONDS = 0.2
+"""Between two processes that stand for election: so many fewer ask the more there are, and soon one
+does when nobody leads."""
 _BLIND_SECONDS = 0.25
 """How often alarms look by themselves while wake-ups do not arrive."""
 _HELD_SECONDS = 0.05
@@ -140,8 +143,8 @@ class Keeper:
         is_fit = self._fit_to_judge()
         if not standing.leads:
             self._elected.clear()
-            # Not all at once.
-            return standing.others + random.uniform(0, _TICK_SECONDS / 2)  # noqa: S311
+            spread = _APART_SECONDS * (1 + standing.workers)
+            return standing.others + random.uniform(0, spread)  # noqa: S311 - no secret
         self._elected.set()
         if is_fit:
             await self._reap(standing.now)

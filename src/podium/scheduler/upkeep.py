@@ -9,10 +9,11 @@ from podium.storage.database import Database
 
 class Standing(NamedTuple):
     """What came of an election: whether the one who stood leads, else for how many seconds another
-    does; and the database's time."""
+    does and how many workers there are; and the database's time."""
 
     leads: bool
     others: float
+    workers: int
     now: datetime
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from podium.kernel.errors import NotFound
 from podium.storage.database import Database
 from podium.tasks import listing, search, store, views
-from podium.tasks.listing import TaskFilter, Window
+from podium.tasks.filtering import TaskFilter, Window
 from podium.tasks.model import Task, TaskSummary
 from podium.tasks.queries import TaskQuery
 

@@ -20,8 +20,8 @@ from podium.scheduler.model import TaskState
 from podium.storage.artifacts import Place
 from podium.storage.database import Database
 from podium.tasks.bulk import TaskBulk
+from podium.tasks.filtering import CREATED, MOST_SORTED, Order, Window
 from podium.tasks.finding import TaskFinder
-from podium.tasks.listing import CREATED, MOST_SORTED, Order, Window
 from podium.tasks.model import Task, TaskPage
 from podium.tasks.queries import (
     SEARCH,

@@ -6,9 +6,8 @@ A page in another order than that of their creation is a page of the newest ten 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from enum import StrEnum
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -21,10 +20,9 @@ from podium.kernel.ids import least_uuid7
 from podium.scheduler.model import ENDED, TaskState
 from podium.scheduler.tables import blocked, lane, ready, running, task, timer, wait
 from podium.tasks import search
+from podium.tasks.filtering import CREATED, MOST_SORTED, Order, TaskFilter, Window
 from podium.tasks.tables import PLACES, STATE, SUMMARY
 
-MOST_SORTED = 10_000
-"""So many of the newest tasks that match are put in another order, and are counted."""
 _NEAR = 10_000
 """So many tasks are gone through in a few milliseconds."""
 _PROJECT = sa.bindparam("project_id", type_=sa.Uuid)
@@ -42,50 +40,13 @@ _WHERE: dict[TaskState, list[tuple[sa.Table, bool | None]]] = {
     TaskState.PENDING: [(blocked, None), (timer, None), (wait, False)],
 }
 """The hot tables of each open state; of ``wait`` those that are parked, or that are not."""
-
-
-class Order(StrEnum):
-    """How a list is sorted; tasks that are alike by it, the newest first."""
-
-    NEWEST = "newest"
-    OLDEST = "oldest"
-    FINISHED = "finished"
-    LONGEST = "longest"
-    PRIORITY = "priority"
-
-
-CREATED = frozenset({Order.NEWEST, Order.OLDEST})
 _ENDED = frozenset(TaskState(value) for value in ENDED)
-_SORTS: Mapping[Order, sa.ColumnElement[Any]] = {
-    Order.FINISHED: task.c.finished_at.desc().nulls_last(),
-    Order.LONGEST: (task.c.finished_at - task.c.started_at).desc().nulls_last(),
-    Order.PRIORITY: task.c.priority.desc(),
+_KEYS: Mapping[Order, sa.ColumnElement[Any]] = {
+    Order.FINISHED: task.c.finished_at,
+    Order.LONGEST: task.c.finished_at - task.c.started_at,
+    Order.PRIORITY: task.c.priority,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class TaskFilter:
-    """Which tasks a list holds; empty fields let all pass. ``agents`` are ids, ``words`` what
-    ``search.query`` made of what was typed."""
-
-    states: frozenset[TaskState] = frozenset()
-    agents: tuple[UUID, ...] = ()
-    queue: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict[str, str])
-    created_after: datetime | None = None
-    created_before: datetime | None = None
-    words: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Which of them a page shows: ``limit`` at most, behind the first ``offset``. ``beyond`` is
-    the last task of the page before, where the order is that of their creation."""
-
-    limit: int
-    offset: int = 0
-    beyond: UUID | None = None
-    order: Order = Order.NEWEST
+"""By which tasks are sorted, the greatest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +177,14 @@ def _chosen(shape: _Shape) -> _Built:
 
 
 def _picked(shape: _Shape) -> sa.Subquery:
-    """The ids that come into question: the first of each state in the order of the shape."""
+    """The ids that come into question: the first of each state in the order of the shape. Where
+    that is read with them, by what they are sorted."""
     branches = [_branch(shape, state) for state in sorted(shape.states)] or [_branch(shape, None)]
+    if shape.order not in CREATED and shape.states <= _ENDED and not shape.labels:
+        branches = [branch.add_columns(_KEYS[shape.order].label("key")) for branch in branches]
     by_id = _by_id(sa.column("id"), shape.order)
     limited = [branch.order_by(by_id).limit(_MOST).subquery() for branch in branches]
-    return sa.union_all(*(sa.select(each.c.id) for each in limited)).subquery()
+    return sa.union_all(*(sa.select(*each.c) for each in limited)).subquery()
 
 
 def _rows(picked: sa.Subquery, order: Order) -> sa.Select[*tuple[Any, ...]]:
@@ -228,11 +192,20 @@ def _rows(picked: sa.Subquery, order: Order) -> sa.Select[*tuple[Any, ...]]:
         by: list[sa.ColumnElement[Any]] = [_by_id(task.c.id, order)]
         chosen = _cut(sa.select(picked.c.id).order_by(_by_id(picked.c.id, order)))
     else:
-        by = [_SORTS[order], task.c.id.desc()]
-        newest = sa.select(picked.c.id).order_by(picked.c.id.desc()).limit(_MOST).subquery()
-        records = task.join(newest, task.c.id == sa.any_(array([newest.c.id])))  # never a scan
-        chosen = _cut(sa.select(task.c.id).select_from(records).order_by(*by))
+        by = [_KEYS[order].desc().nulls_last(), task.c.id.desc()]
+        newest = sa.select(*picked.c).order_by(picked.c.id.desc()).limit(_MOST).subquery()
+        chosen = _cut(_sorted(newest, order))
     return sa.select(*SUMMARY).select_from(PLACES).where(task.c.id.in_(chosen)).order_by(*by)
+
+
+def _sorted(newest: sa.Subquery, order: Order) -> sa.Select[Any]:
+    """The ids among these, in another order than that of their creation."""
+    if "key" in newest.c:
+        by = (newest.c.key.desc().nulls_last(), newest.c.id.desc())
+        return sa.select(newest.c.id).order_by(*by)
+    records = task.join(newest, task.c.id == sa.any_(array([newest.c.id])))  # never a scan
+    by = (_KEYS[order].desc().nulls_last(), task.c.id.desc())
+    return sa.select(task.c.id).select_from(records).order_by(*by)
 
 
 def _by_id(column: sa.ColumnElement[Any], order: Order) -> sa.ColumnElement[Any]:
@@ -277,16 +250,27 @@ def _recorded(shape: _Shape, state: TaskState | None) -> sa.Select[Any]:
 
 def _labelled(shape: _Shape, state: TaskState | None) -> sa.Select[Any]:
     """Common labels are found among the first tasks that have any, one by one; only where that
-    gives too few are all that have them looked up, which are few then."""
+    gives too few are all that have them looked up, which are few then. The offsets keep PostgreSQL
+    from another way: it cannot know which labels are common among the first."""
     by_id = _by_id(task.c.id, shape.order)
     recorded = _recorded(shape, state).where(task.c.labels != sa.text("'{}'"))  # as indexes say
-    among = recorded.add_columns(task.c.labels).order_by(by_id).limit(_NEAR).subquery()
-    near = sa.select(among.c.id).where(_has_labels(among.c.labels)).limit(_MOST).cte()
+    among = recorded.order_by(by_id).limit(_NEAR).subquery()  # ids alone: an index has them
+    each = task.alias()
+    record = sa.select(each.c.labels).where(each.c.id == among.c.id).offset(0).lateral()
+    near = (
+        sa.select(among.c.id)
+        .select_from(among.join(record, sa.true()))
+        .where(_has_labels(record.c.labels))
+        .order_by(_by_id(among.c.id, shape.order))
+        .limit(_MOST)
+        .cte()
+    )
     too_few = sa.select(sa.func.count() < _MOST).select_from(near).scalar_subquery()
     edge = recorded.order_by(by_id).offset(_NEAR - 1).limit(1).scalar_subquery()
     beyond = task.c.id > edge if shape.order is Order.OLDEST else task.c.id < edge
-    rest = recorded.where(too_few, beyond, _has_labels(task.c.labels))
-    either = sa.union_all(sa.select(near.c.id), rest.order_by(by_id).limit(_MOST)).subquery()
+    all_others = recorded.where(too_few, beyond, _has_labels(task.c.labels)).offset(0).subquery()
+    rest = sa.select(all_others.c.id).order_by(_by_id(all_others.c.id, shape.order)).limit(_MOST)
+    either = sa.union_all(sa.select(near.c.id), rest).subquery()
     return sa.select(either.c.id)
 
 

@@ -52,8 +52,8 @@ _WORD = re.compile(
     r"[^\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f\u00a0-\u00bf\u2000-\u206f\u3000-\u303f]+"
 )
 _PLAIN = re.compile(r"[^\W_]+")
-_SHARE = 8
-"""Of the parts that were looked through, so large a part is looked through together next."""
+_SHARE = 2
+"""Of the parts that were looked through, one in so many is looked through together next."""
 _EMPTY = (
     "select n from unnest($1::text[]) with ordinality t (term, n)"
     " where numnode(to_tsquery('simple', term)) = 0 order by n limit 1"

@@ -20,6 +20,9 @@ from podium.worker.store import Key
 
 _log = structlog.get_logger(__name__)
 
+_PART = 0.4
+"""Of a lease, after which it is renewed: one that fails is tried again every half second."""
+
 
 class Renewal:
     """Renews the lease of one incarnation.
@@ -57,7 +60,7 @@ class Renewal:
         while not self._lease.expired():
             self._asked.clear()
             await self._renew()
-            pause = min(self._lease.seconds / 3, self._lease.left())
+            pause = min(_PART * self._lease.seconds, self._lease.left())
             await faults.wait(self._asked, pause)
         self._lost("its lease ran out")
 

@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 _PARTS = 6
 """A step is too long when it takes this part of a lease. It is noticed within two of them, while
-the last renewal may be a third of a lease ago."""
+the last renewal may be two fifths of one ago."""
 
 
 class Watchdog:

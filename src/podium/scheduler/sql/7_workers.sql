@@ -103,9 +103,10 @@ language sql immutable as $$
 $$;
 
 -- Makes a process the only one of its role until its lease runs out. Says whether it is, else for
--- how many seconds another is; and the time. Most who ask are not, which costs them no write.
+-- how many seconds another is; how many workers there are; and the time. Most who ask are not
+-- elected, which costs them no write.
 create or replace function stand(
-    for_role text, who uuid, seconds float8, out leads boolean, out others float8,
+    for_role text, who uuid, seconds float8, out leads boolean, out others float8, out workers int,
     out now timestamptz
 ) language plpgsql as $$
 begin
@@ -121,5 +122,9 @@ begin
         leads := found;
     end if;
     others := coalesce(others, 0);
+    workers := 0;
+    if not leads then
+        select count(*) into workers from worker where state in ('active', 'draining');
+    end if;
     now := clock_timestamp();
 end $$;
