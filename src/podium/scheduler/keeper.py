@@ -33,7 +33,7 @@ _errors = Counter("podium_keeper_errors", "Rounds of the keeper's loops that fai
 
 _ROLE = "keeper"
 _RESIGNED_CHANNEL = "podium:resigned"
-_LEAD_SECONDS = 5.0
+_LEAD_SECONDS = 3.0
 _TICK_SECONDS = 1.0
 _APART_SECONDS = 0.2
 """Between two processes that stand for election: so many fewer ask the more there are, and soon one
