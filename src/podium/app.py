@@ -36,6 +36,7 @@ from podium.principals.service import PrincipalService, ensure_admin_token
 from podium.projects.service import ProjectService, ensure_default
 from podium.queues.service import QueueService
 from podium.scheduler import upkeep
+from podium.scheduler.election import Role
 from podium.scheduler.keeper import Alarm, Chore, Keeper
 from podium.scheduler.service import Scheduler
 from podium.schedules import store as schedule_store
@@ -229,14 +230,7 @@ def create_api(settings: Settings) -> "FastAPI":
         tracing=core.tracing,
     )
     bulk = TaskBulk(core.scheduler)
-    core.keeper.chores.append(
-        Chore("tasks", RETENTION_SECONDS, Retention(core.database, tasks, bulk).forget)
-    )
-    core.keeper.chores.append(
-        Chore("artifacts", SWEEP_SECONDS, Sweep(core.database, core.artifacts).sweep)
-    )
-    core.keeper.alarms.append(_schedule_alarm(core, tasks))
-    core.keeper.alarms.append(Alarm("search", SEARCH_CHANNEL, Indexer(core.database).ring))
+    _keep_as_server(core, tasks, bulk)
     check = StoreCheck(core.artifacts)
     services = {
         **_services(core, feed, tasks),
@@ -297,10 +291,20 @@ def _services(core: Core, feed: Feed, tasks: TaskService) -> dict[type, object]:
     }
 
 
-def _schedule_alarm(core: Core, tasks: TaskService) -> Alarm:
-    """What fires schedules, in one of the API processes: workers do not accept tasks."""
+def _keep_as_server(core: Core, tasks: TaskService, bulk: TaskBulk) -> None:
+    """Add what one of the API processes does by itself: workers do not accept tasks."""
+    forget = Retention(core.database, tasks, bulk).forget
+    sweep = Sweep(core.database, core.artifacts).sweep
+    core.keeper.chores += [
+        Chore("tasks", RETENTION_SECONDS, forget, Role.SERVER),
+        Chore("artifacts", SWEEP_SECONDS, sweep, Role.SERVER),
+    ]
     clock = ScheduleClock(core.database, core.scheduler, tasks)
-    return Alarm("schedules", SCHEDULES_CHANNEL, clock.ring)
+    indexer = Indexer(core.database)
+    core.keeper.alarms += [
+        Alarm("schedules", SCHEDULES_CHANNEL, clock.ring, Role.SERVER),
+        Alarm("search", SEARCH_CHANNEL, indexer.ring, Role.SERVER),
+    ]
 
 
 async def idle_for(app: "FastAPI") -> float:

@@ -1,16 +1,16 @@
 """What must happen by itself: timers fire, queue timeouts expire, dead workers are reaped.
 
-Every server and worker process runs one keeper; a lease row elects the one that acts. All that a
-keeper does may safely be done by two at once: the election only spares work.
+Every server and worker process runs one keeper; of those that can, one is elected for each role and
+acts. All that a keeper does may safely be done by two at once: the election only spares work.
 """
 
 import asyncio
 import math
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -23,7 +23,9 @@ from podium.kernel.errors import PodiumError
 from podium.kernel.ids import uuid7
 from podium.scheduler import upkeep
 from podium.scheduler.batcher import away
+from podium.scheduler.election import TICK_SECONDS, Election, Role
 from podium.scheduler.service import TIMER_CHANNEL
+from podium.scheduler.upkeep import Standing
 from podium.scheduler.waking import Waker
 from podium.storage.database import Database
 from podium.storage.valkey import Listener
@@ -31,13 +33,6 @@ from podium.storage.valkey import Listener
 _log = structlog.get_logger(__name__)
 _errors = Counter("podium_keeper_errors", "Rounds of the keeper's loops that failed.", ["loop"])
 
-_ROLE = "keeper"
-_RESIGNED_CHANNEL = "podium:resigned"
-_LEAD_SECONDS = 3.0
-_TICK_SECONDS = 1.0
-_APART_SECONDS = 0.2
-"""Between two processes that stand for election: so many fewer ask the more there are, and soon one
-does when nobody leads."""
 _BLIND_SECONDS = 0.25
 """How often alarms look by themselves while wake-ups do not arrive."""
 _HELD_SECONDS = 0.05
@@ -60,6 +55,7 @@ class Chore:
     name: str
     seconds: float
     run: Callable[[], Awaitable[object]]
+    role: Role = Role.KEEPER
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +69,11 @@ class Alarm:
     name: str
     channel: str
     ring: Callable[[], Awaitable[float | None]]
+    role: Role = Role.KEEPER
 
 
 class Keeper:
-    """Runs the clock, the reaper, the alarms and the chores while this process is elected."""
+    """Runs the clock, the reaper, the alarms and the chores while this process has their roles."""
 
     def __init__(
         self,
@@ -91,20 +88,19 @@ class Keeper:
         self._database = database
         self._wakeups = wakeups
         self._waker = Waker(database, wakeups)
-        self._identity = identity
+        self._elections = {role: Election(database, wakeups, identity, role) for role in Role}
         self._lease_seconds = lease_seconds
         self._max_losses = max_losses
         self.chores = [Chore("workers", _WORKERS_SECONDS, self._forget_workers), *chores]
         self.alarms = [Alarm("clock", TIMER_CHANNEL, self._fire)]
         """Both to be added to before the start."""
         self._loops: list[asyncio.Task[None]] = []
-        self._elected = asyncio.Event()
         self._fit_since = self._look_by = 0.0
 
     def start(self) -> None:
         self._begin_to_watch()
         loops = [
-            self._stand(),
+            *(self._stand(role) for role in self._roles()),
             *(self._rings(alarm) for alarm in self.alarms),
             *(self._chore(chore) for chore in self.chores),
         ]
@@ -114,57 +110,39 @@ class Keeper:
         """Stop, and leave the roles to others at once."""
         await background.end(*self._loops)
         await self._waker.close()
-        if self._elected.is_set():
-            with suppress(PodiumError, TimeoutError):
-                async with asyncio.timeout(_RESIGN_SECONDS):
-                    await upkeep.resign(self._database, self._identity)
-            self._wakeups.tell(_RESIGNED_CHANNEL)
+        with suppress(PodiumError, TimeoutError):
+            async with asyncio.timeout(_RESIGN_SECONDS):
+                for election in self._elections.values():
+                    await election.resign()
 
     # -- election --------------------------------------------------------------------------------
 
-    async def _stand(self) -> None:
-        """Be elected, and stay so; meanwhile look for the dead."""
-        async with self._wakeups.valkey.listen(_RESIGNED_CHANNEL) as resigned:
-            while True:
-                wait = _TICK_SECONDS
-                try:
-                    wait = await self._stood()
-                except Exception as error:  # noqa: BLE001
-                    if away(error):  # so it may be for all workers, and they could not renew
-                        self._begin_to_watch()
-                    self._failed("reaper", error)
-                self._look_by = boottime() + wait + _ASLEEP_SECONDS
-                await resigned.message(wait)
+    def _roles(self) -> set[Role]:
+        return {Role.KEEPER, *(each.role for each in (*self.alarms, *self.chores))}
 
-    async def _stood(self) -> float:
-        """Stand once. Seconds until it should again: where another is elected, when that one's
-        lease may have run out."""
-        standing = await upkeep.stand(self._database, _ROLE, self._identity, _LEAD_SECONDS)
-        is_fit = self._fit_to_judge()
-        if not standing.leads:
-            self._elected.clear()
-            spread = _APART_SECONDS * (1 + standing.workers)
-            return standing.others + random.uniform(0, spread)  # noqa: S311 - no secret
-        self._elected.set()
-        if is_fit:
-            await self._reap(standing.now)
-        return _TICK_SECONDS
+    async def _stand(self, role: Role) -> None:
+        election = self._elections[role]
+        if role is Role.KEEPER:
+            await election.run(self._failed_to_look, self._look_for_dead)
+        else:
+            await election.run(partial(self._failed, role))
 
     # -- alarms, of which the clock is one -------------------------------------------------------
 
     async def _rings(self, alarm: Alarm) -> None:
+        elected = self._elections[alarm.role].won
         while True:
-            await self._elected.wait()
+            await elected.wait()
             async with self._wakeups.valkey.listen(alarm.channel) as listener:
-                while self._elected.is_set():
+                while elected.is_set():
                     try:
                         await self._ring(alarm, listener)
                     except Exception as error:  # noqa: BLE001 - a loop outlives its errors and counts them
                         self._failed(alarm.name, error)
-                        await asyncio.sleep(_TICK_SECONDS)
+                        await asyncio.sleep(TICK_SECONDS)
 
     async def _ring(self, alarm: Alarm, listener: Listener) -> None:
-        longest = _TICK_SECONDS if self._wakeups.valkey.available else _BLIND_SECONDS
+        longest = TICK_SECONDS if self._wakeups.valkey.available else _BLIND_SECONDS
         due = await alarm.ring()
         wait = longest if due is None else min(due, longest)
         if wait > 0:
@@ -202,6 +180,17 @@ class Keeper:
             self._fit_since = now
         return now - self._fit_since >= self._lease_seconds
 
+    def _failed_to_look(self, error: Exception) -> None:
+        if away(error):  # so it may be for all workers, and they could not renew
+            self._begin_to_watch()
+        self._failed("reaper", error)
+
+    async def _look_for_dead(self, standing: Standing, again: float) -> None:
+        is_fit = self._fit_to_judge()
+        self._look_by = boottime() + again + _ASLEEP_SECONDS
+        if is_fit and standing.leads:
+            await self._reap(standing.now)
+
     async def _reap(self, seen: datetime) -> None:
         reaped = await upkeep.reap(self._database, self._max_losses, seen, _ASLEEP_SECONDS)
         for worker_id, tasks in reaped:
@@ -216,7 +205,7 @@ class Keeper:
         its times however often the processes are started anew."""
         role = f"chore:{chore.name}"
         while True:
-            await self._elected.wait()
+            await self._elections[chore.role].won.wait()
             try:
                 standing = await upkeep.stand(self._database, role, uuid7(), chore.seconds)
                 if standing.leads:

@@ -92,9 +92,9 @@ async def stand(database: Database, role: str, who: UUID, seconds: float) -> Sta
     return Standing(**rows[0])
 
 
-async def resign(database: Database, who: UUID) -> None:
-    """Give up all roles."""
-    await database.call("delete from leader where holder = $1", who)
+async def resign(database: Database, role: str, who: UUID) -> None:
+    """Give up the role."""
+    await database.call("delete from leader where role = $1 and holder = $2", role, who)
 
 
 async def forget_calls(database: Database) -> None:

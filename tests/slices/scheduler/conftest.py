@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from podium.scheduler import keeper
+from podium.scheduler import election, keeper
 from podium.storage.database import Database
 from slices.scheduler.books import assert_balanced
 from slices.scheduler.engine import Engine
@@ -71,6 +71,7 @@ async def flaky(database: Database) -> AsyncIterator[Flaky]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ticks of a tenth of a second, and leads and patience to match."""
-    monkeypatch.setattr(keeper, "_TICK_SECONDS", 0.1)
-    monkeypatch.setattr(keeper, "_LEAD_SECONDS", 0.6)
+    for module in (keeper, election):
+        monkeypatch.setattr(module, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(election, "_LEAD_SECONDS", 0.6)
     monkeypatch.setattr(keeper, "_ASLEEP_SECONDS", 0.4)

@@ -38,19 +38,28 @@ async def engine(database: Database, valkey: Valkey) -> Engine:
     return engine
 
 
-@asynccontextmanager
-async def keeping(
-    database: Database, valkey: Valkey, *chores: Chore, lease: float = 60
-) -> AsyncGenerator[Keeper]:
-    """A keeper that is at work."""
+def make_keeper(database: Database, valkey: Valkey, *chores: Chore, lease: float = 60) -> Keeper:
     wakeups = Wakeups(valkey)
-    keeper = Keeper(database, wakeups, uuid7(), lease_seconds=lease, max_losses=3, chores=chores)
+    return Keeper(database, wakeups, uuid7(), lease_seconds=lease, max_losses=3, chores=chores)
+
+
+@asynccontextmanager
+async def at_work(keeper: Keeper) -> AsyncGenerator[Keeper]:
     keeper.start()
     try:
         yield keeper
     finally:
         await keeper.close()
-        await wakeups.close()
+        await keeper._wakeups.close()
+
+
+@asynccontextmanager
+async def keeping(
+    database: Database, valkey: Valkey, *chores: Chore, lease: float = 60
+) -> AsyncGenerator[Keeper]:
+    """A keeper that is at work."""
+    async with at_work(make_keeper(database, valkey, *chores, lease=lease)) as keeper:
+        yield keeper
 
 
 async def until(look: Callable[[], Awaitable[Any]], seconds: float = 10) -> Any:

@@ -10,13 +10,23 @@ from sqlalchemy import text
 
 from podium.kernel.clock import boottime
 from podium.limits.gate import LimitGate
-from podium.scheduler.keeper import Chore, Keeper
+from podium.scheduler.election import Role
+from podium.scheduler.keeper import Alarm, Chore, Keeper
 from podium.scheduler.model import SubmitCall
 from podium.storage.valkey import Valkey
 from servers import ValkeyProcess
 from slices.scheduler import keepers
 from slices.scheduler.engine import Engine
-from slices.scheduler.keepers import Flaky, as_is, errors_of, is_in, keeping, until
+from slices.scheduler.keepers import (
+    Flaky,
+    as_is,
+    at_work,
+    errors_of,
+    is_in,
+    keeping,
+    make_keeper,
+    until,
+)
 from slices.scheduler.rules import lay_down, limit
 
 engine = keepers.engine
@@ -31,6 +41,10 @@ async def came_at(engine: Engine, task: UUID, kind: str) -> datetime:
 
 async def in_seconds(engine: Engine, seconds: float) -> datetime:
     return (await engine.run("select clock_timestamp()"))[0][0] + timedelta(seconds=seconds)
+
+
+def identity(keeper: Keeper) -> UUID:
+    return keeper._elections[Role.KEEPER]._identity
 
 
 async def holder(engine: Engine, role: str) -> UUID | None:
@@ -146,11 +160,11 @@ async def test_one_of_two_keepers_acts_and_hands_over_at_its_end(
     async with keeping(engine.database, valkey) as second:
         async with keeping(engine.database, valkey) as first:
             elected = await until(lambda: holder(engine, "keeper"))
-            assert elected in (first._identity, second._identity)
+            assert elected in (identity(first), identity(second))
             for _ in range(5):
                 await asyncio.sleep(0.3)
                 assert await holder(engine, "keeper") == elected
-        assert await until(lambda: holder(engine, "keeper"), 1.5) == second._identity
+        assert await until(lambda: holder(engine, "keeper"), 1.5) == identity(second)
         task = await engine.submit(start_at=await in_seconds(engine, 1))
         await until(lambda: is_in(engine, task, "ready"), 5)
     assert await holder(engine, "keeper") is None
@@ -162,14 +176,35 @@ async def test_a_keeper_that_dies_is_replaced(engine: Engine, valkey: Valkey, qu
         async with keeping(engine.database, valkey) as heir:
             for loop in dies._loops:
                 loop.cancel()
-            dies._elected.clear()  # it gives nothing up
+            dies._elections[Role.KEEPER].won.clear()  # it gives nothing up
             await until(lambda: _is_held_by(engine, heir), 3)
             task = await engine.submit(start_at=await in_seconds(engine, 1))
             await until(lambda: is_in(engine, task, "ready"), 5)
 
 
+async def test_what_only_servers_can_do_is_done_by_one_while_a_worker_is_elected_for_the_rest(
+    engine: Engine, valkey: Valkey, quick: None
+) -> None:
+    rang = asyncio.Event()
+
+    async def ring() -> None:
+        rang.set()
+
+    async with keeping(engine.database, valkey) as worker:
+        await until(lambda: _is_held_by(engine, worker))
+        server = make_keeper(engine.database, valkey)
+        server.alarms.append(Alarm("schedules", "podium:schedules", ring, Role.SERVER))
+        async with at_work(server):
+            async with asyncio.timeout(5):
+                await rang.wait()
+            assert await holder(engine, "server") == identity(server)
+            assert await _is_held_by(engine, worker)
+        assert await holder(engine, "server") is None
+        assert await _is_held_by(engine, worker)
+
+
 async def _is_held_by(engine: Engine, keeper: Keeper) -> bool:
-    return await holder(engine, "keeper") == keeper._identity
+    return await holder(engine, "keeper") == identity(keeper)
 
 
 # -- chores ------------------------------------------------------------------------------------

@@ -292,10 +292,11 @@ async def test_a_role_is_played_by_one(engine: Engine) -> None:
     assert not standing.leads
     assert 55 < standing.others <= 60
     assert (await stand("reaper", second)).leads
-    await engine.run("update leader set until = now()")
+    await engine.run("update leader set until = now() where role = 'clock'")
     assert (await stand("clock", second)).leads
-    await upkeep.resign(engine.database, second)
+    await upkeep.resign(engine.database, "clock", second)
     assert (await stand("clock", first)).leads
+    assert not (await stand("reaper", first)).leads
 
 
 async def test_workers_that_ended_long_ago_are_forgotten(engine: Engine) -> None:

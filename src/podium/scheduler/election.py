@@ -1,0 +1,77 @@
+"""Which of the processes that stand for a role plays it; a lease row tells."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from uuid import UUID
+
+from podium.events.live import Wakeups
+from podium.scheduler import upkeep
+from podium.scheduler.upkeep import Standing
+from podium.storage.database import Database
+
+TICK_SECONDS = 1.0
+"""Between two looks of who was elected."""
+_RESIGNED_CHANNEL = "podium:resigned"
+_LEAD_SECONDS = 3.0
+_APART_SECONDS = 0.2
+"""Between two processes that stand for election: so many fewer ask the more there are, and soon one
+does when nobody leads."""
+
+
+class Role(StrEnum):
+    """What is to be done by one process of those that can."""
+
+    KEEPER = "keeper"
+    """What every server and worker can do."""
+    SERVER = "server"
+    """What needs the services of the API; workers do not accept tasks, for example."""
+
+
+class Election:
+    """One process as a candidate for a role. ``won`` is set while it has it."""
+
+    def __init__(self, database: Database, wakeups: Wakeups, identity: UUID, role: Role) -> None:
+        self._database = database
+        self._wakeups = wakeups
+        self._identity = identity
+        self._role = role
+        self.won = asyncio.Event()
+
+    async def run(
+        self,
+        failed: Callable[[Exception], None],
+        stood: Callable[[Standing, float], Awaitable[None]] | None = None,
+    ) -> None:
+        """Be elected, and stay so. Each time ``stood`` is given how it stands and in how many
+        seconds it asks again, or ``failed`` why nobody knows."""
+        async with self._wakeups.valkey.listen(_RESIGNED_CHANNEL) as resigned:
+            while True:
+                wait = TICK_SECONDS
+                try:
+                    standing = await upkeep.stand(
+                        self._database, self._role, self._identity, _LEAD_SECONDS
+                    )
+                    wait = self._note(standing)
+                    if stood:
+                        await stood(standing, wait)
+                except Exception as error:  # noqa: BLE001 - a loop outlives its errors
+                    failed(error)
+                await resigned.message(wait)
+
+    def _note(self, standing: Standing) -> float:
+        """Seconds until it should stand again: where another is elected, when that one's lease may
+        have run out."""
+        if standing.leads:
+            self.won.set()
+            return TICK_SECONDS
+        self.won.clear()
+        others = standing.workers if self._role is Role.KEEPER else 0
+        return standing.others + random.uniform(0, _APART_SECONDS * (1 + others))  # noqa: S311 - no secret
+
+    async def resign(self) -> None:
+        """Leave the role to others at once."""
+        if self.won.is_set():
+            await upkeep.resign(self._database, self._role, self._identity)
+            self._wakeups.tell(_RESIGNED_CHANNEL)
