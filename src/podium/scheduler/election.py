@@ -15,7 +15,7 @@ TICK_SECONDS = 1.0
 """Between two looks of who was elected."""
 _RESIGNED_CHANNEL = "podium:resigned"
 _LEAD_SECONDS = 3.0
-_APART_SECONDS = 0.2
+_APART_SECONDS = 0.3
 """Between two processes that stand for election: so many fewer ask the more there are, and soon one
 does when nobody leads."""
 

@@ -18,7 +18,7 @@ _MOST = 300
 """Half of what a worker runs by default: it claims the next while it begins the last."""
 _CLAIM_SECONDS = 10.0
 """A claim that takes longer than this is given up; what it may have brought is handed back."""
-_IDLE_SECONDS = (0.5, 10.0)
+_IDLE_SECONDS = (0.5, 15.0)
 """An idle worker looks by itself this often at first and at last, while it can be woken."""
 _BLIND_SECONDS = 0.25
 _FULL_SECONDS = 0.1
