@@ -194,7 +194,7 @@ def _chores(
         Chore("limits", _HOUR, forget_limits),
         Chore("firings", _HOUR, forget_firings),
         Chore("sticky", _HOUR, forget_keys),
-        Chore("health", recovery.SECONDS, probe_again),
+        Chore("health", recovery.SECONDS, probe_again, None),  # programs differ between machines
     ]
 
 

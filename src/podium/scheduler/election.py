@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from podium.events.live import Wakeups
+from podium.kernel.clock import boottime
 from podium.scheduler import upkeep
 from podium.scheduler.upkeep import Standing
 from podium.storage.database import Database
@@ -16,8 +17,9 @@ TICK_SECONDS = 1.0
 _RESIGNED_CHANNEL = "podium:resigned"
 _LEAD_SECONDS = 3.0
 _APART_SECONDS = 0.3
-"""Between two processes that stand for election: so many fewer ask the more there are, and soon one
-does when nobody leads."""
+_SPREAD_SECONDS = 4.0
+"""Between two processes that stand for election, and between the first and the last of them: the
+more there are, the more seldom each asks, and soon one does when nobody leads."""
 
 
 class Role(StrEnum):
@@ -37,6 +39,7 @@ class Election:
         self._wakeups = wakeups
         self._identity = identity
         self._role = role
+        self._sure_until = 0.0
         self.won = asyncio.Event()
 
     async def run(
@@ -48,27 +51,32 @@ class Election:
         seconds it asks again, or ``failed`` why nobody knows."""
         async with self._wakeups.valkey.listen(_RESIGNED_CHANNEL) as resigned:
             while True:
-                wait = TICK_SECONDS
+                wait, asked_at = TICK_SECONDS, boottime()
                 try:
                     standing = await upkeep.stand(
                         self._database, self._role, self._identity, _LEAD_SECONDS
                     )
-                    wait = self._note(standing)
+                    wait = self._note(standing, asked_at)
                     if stood:
                         await stood(standing, wait)
                 except Exception as error:  # noqa: BLE001 - a loop outlives its errors
+                    if boottime() > self._sure_until:  # another may have been elected
+                        self.won.clear()
                     failed(error)
                 await resigned.message(wait)
 
-    def _note(self, standing: Standing) -> float:
+    def _note(self, standing: Standing, asked_at: float) -> float:
         """Seconds until it should stand again: where another is elected, when that one's lease may
         have run out."""
         if standing.leads:
+            self._sure_until = asked_at + _LEAD_SECONDS
             self.won.set()
             return TICK_SECONDS
         self.won.clear()
         others = standing.workers if self._role is Role.KEEPER else 0
-        return standing.others + random.uniform(0, _APART_SECONDS * (1 + others))  # noqa: S311 - no secret
+        spread = min(_APART_SECONDS * (1 + others), _SPREAD_SECONDS)
+        left = min(standing.others, _LEAD_SECONDS)  # the database's clock may have been set back
+        return left + random.uniform(0, spread)  # noqa: S311 - no secret
 
     async def resign(self) -> None:
         """Leave the role to others at once."""

@@ -5,12 +5,12 @@ acts. All that a keeper does may safely be done by two at once: the election onl
 """
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from socket import gethostname
 from uuid import UUID
 
 import structlog
@@ -40,6 +40,8 @@ _HELD_SECONDS = 0.05
 _ASLEEP_SECONDS = 3.0
 """A look at the database that ends this long after it was to begin means that the machine slept,
 this process was stopped or the database did not answer."""
+_UNSEEN = 0.6
+"""Of a lease: no living worker loses its own in a shorter outage, as it renewed it before."""
 _CHORE_LOOK_SECONDS = 60.0
 _RESIGN_SECONDS = 2.0
 _BATCH = 500
@@ -50,12 +52,13 @@ _WORKERS_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something that one process of the installation does every ``seconds``."""
+    """Something that one process of the installation does every ``seconds``: one that has the role,
+    or, with None, one on each machine."""
 
     name: str
     seconds: float
     run: Callable[[], Awaitable[object]]
-    role: Role = Role.KEEPER
+    role: Role | None = Role.KEEPER
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +113,16 @@ class Keeper:
         """Stop, and leave the roles to others at once."""
         await background.end(*self._loops)
         await self._waker.close()
-        with suppress(PodiumError, TimeoutError):
-            async with asyncio.timeout(_RESIGN_SECONDS):
-                for election in self._elections.values():
+        for election in self._elections.values():
+            with suppress(PodiumError, TimeoutError):
+                async with asyncio.timeout(_RESIGN_SECONDS):
                     await election.resign()
 
     # -- election --------------------------------------------------------------------------------
 
     def _roles(self) -> set[Role]:
-        return {Role.KEEPER, *(each.role for each in (*self.alarms, *self.chores))}
+        wanted = (each.role for each in (*self.alarms, *self.chores))
+        return {Role.KEEPER, *(role for role in wanted if role)}
 
     async def _stand(self, role: Role) -> None:
         election = self._elections[role]
@@ -167,7 +171,7 @@ class Keeper:
 
     def _begin_to_watch(self) -> None:
         self._fit_since = boottime()
-        self._look_by = math.inf
+        self._look_by = self._fit_since + TICK_SECONDS + _ASLEEP_SECONDS
 
     def _fit_to_judge(self) -> bool:
         """Whether this process was awake and connected for one whole lease; asked at each look.
@@ -188,6 +192,8 @@ class Keeper:
     async def _look_for_dead(self, standing: Standing, again: float) -> None:
         is_fit = self._fit_to_judge()
         self._look_by = boottime() + again + _ASLEEP_SECONDS
+        if not standing.leads:  # nor may a whole outage lie between two of its looks
+            self._look_by = min(self._look_by, boottime() + _UNSEEN * self._lease_seconds)
         if is_fit and standing.leads:
             await self._reap(standing.now)
 
@@ -201,11 +207,12 @@ class Keeper:
     # -- chores ----------------------------------------------------------------------------------
 
     async def _chore(self, chore: Chore) -> None:
-        """Whoever finds a chore due takes it on and notes when it is due again, so that it keeps
+        """One that finds a chore due takes it on and notes when it is due again, so that it keeps
         its times however often the processes are started anew."""
-        role = f"chore:{chore.name}"
+        role = f"chore:{chore.name}" if chore.role else f"chore:{chore.name}:{gethostname()}"
         while True:
-            await self._elections[chore.role].won.wait()
+            if chore.role:
+                await self._elections[chore.role].won.wait()
             try:
                 standing = await upkeep.stand(self._database, role, uuid7(), chore.seconds)
                 if standing.leads:

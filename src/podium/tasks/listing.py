@@ -234,41 +234,53 @@ def _cut(query: sa.Select[Any]) -> sa.Select[Any]:
 def _branch(shape: _Shape, state: TaskState | None) -> sa.Select[Any]:
     """Ids of the tasks in one state, or in any."""
     if state is None or state.value in ENDED:
-        return _labelled(shape, state) if shape.labels else _recorded(shape, state)
+        if shape.labels:
+            return _labelled(shape, state)
+        return _created_ones(shape).where(*_recorded(shape, task, state))
     parts = [_in_table(shape, table, parked) for table, parked in _WHERE[state]]
     return parts[0] if len(parts) == 1 else sa.select(sa.union_all(*parts).subquery().c.id)
 
 
-def _recorded(shape: _Shape, state: TaskState | None) -> sa.Select[Any]:
-    """Those whose record says so, whatever their labels."""
+def _created_ones(shape: _Shape) -> sa.Select[Any]:
     query = sa.select(task.c.id).where(task.c.project_id == _PROJECT, *_created(shape))
-    if shape.agents or shape.queue:
-        query = query.where(task.c.lane_id.in_(_lanes(shape)))
-    query = query.where(task.c.outcome == state.value) if state else query
     return query.where(*_beyond(shape, task.c.id))
+
+
+def _recorded(
+    shape: _Shape, record: sa.FromClause, state: TaskState | None
+) -> list[sa.ColumnElement[bool]]:
+    """What a record says of those that are wanted, beside its labels."""
+    conditions: list[sa.ColumnElement[bool]] = []
+    if shape.agents or shape.queue:
+        conditions.append(record.c.lane_id.in_(_lanes(shape)))
+    if state:
+        conditions.append(record.c.outcome == state.value)
+    return conditions
 
 
 def _labelled(shape: _Shape, state: TaskState | None) -> sa.Select[Any]:
     """Common labels are found among the first tasks that have any, one by one; only where that
-    gives too few are all that have them looked up, which are few then. The offsets keep PostgreSQL
-    from another way: it cannot know which labels are common among the first."""
+    gives too few are all others that have them looked up. The offsets keep PostgreSQL from another
+    way: it cannot know which labels are common among the first."""
     by_id = _by_id(task.c.id, shape.order)
-    recorded = _recorded(shape, state).where(task.c.labels != sa.text("'{}'"))  # as indexes say
-    among = recorded.order_by(by_id).limit(_NEAR).subquery()  # ids alone: an index has them
+    any_label = _created_ones(shape).where(task.c.labels != sa.text("'{}'"))  # as its index says
+    among = any_label.order_by(by_id).limit(_NEAR).subquery()
     each = task.alias()
-    record = sa.select(each.c.labels).where(each.c.id == among.c.id).offset(0).lateral()
+    read = sa.select(each.c.labels, each.c.lane_id, each.c.outcome)
+    record = read.where(each.c.id == among.c.id).offset(0).lateral()
     near = (
         sa.select(among.c.id)
         .select_from(among.join(record, sa.true()))
-        .where(_has_labels(record.c.labels))
+        .where(_has_labels(record.c.labels), *_recorded(shape, record, state))
         .order_by(_by_id(among.c.id, shape.order))
         .limit(_MOST)
         .cte()
     )
     too_few = sa.select(sa.func.count() < _MOST).select_from(near).scalar_subquery()
-    edge = recorded.order_by(by_id).offset(_NEAR - 1).limit(1).scalar_subquery()
+    edge = any_label.order_by(by_id).offset(_NEAR - 1).limit(1).scalar_subquery()
     beyond = task.c.id > edge if shape.order is Order.OLDEST else task.c.id < edge
-    all_others = recorded.where(too_few, beyond, _has_labels(task.c.labels)).offset(0).subquery()
+    others = _created_ones(shape).where(too_few, beyond, _has_labels(task.c.labels))
+    all_others = others.where(*_recorded(shape, task, state)).offset(0).subquery()
     rest = sa.select(all_others.c.id).order_by(_by_id(all_others.c.id, shape.order)).limit(_MOST)
     either = sa.union_all(sa.select(near.c.id), rest).subquery()
     return sa.select(either.c.id)

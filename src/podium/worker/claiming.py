@@ -172,3 +172,5 @@ class Claiming:
                 if self._attempts.room() <= 0 or self._attempts.process_room() <= 0:
                     self._wakeups.work(self._queues)
                 self._look.set()
+            elif not self._wakeups.valkey.available:
+                self._look.set()  # by itself from now on, and not when its pause is over

@@ -59,9 +59,10 @@ class Renewal:
         """Renew now and then, and when it is asked for, until the lease is gone."""
         while not self._lease.expired():
             self._asked.clear()
+            again_at = boottime() + _PART * self._lease.seconds
             await self._renew()
-            pause = min(_PART * self._lease.seconds, self._lease.left())
-            await faults.wait(self._asked, pause)
+            pause = min(again_at - boottime(), self._lease.left())
+            await faults.wait(self._asked, max(0.0, pause))
         self._lost("its lease ran out")
 
     async def obey(self) -> None:

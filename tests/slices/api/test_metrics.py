@@ -67,7 +67,7 @@ async def families(
         desk = Desk(client, settings, database, "default")
         async with (
             desk.worker(),
-            keeping(database, valkey, Chore("stumbles", 60, fails)),
+            keeping(database, valkey, Chore("stumbles", 60, fails, None)),
             client.stream("GET", "/events/stream"),
         ):
             await failed.wait()

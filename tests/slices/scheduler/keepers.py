@@ -20,13 +20,15 @@ from slices.scheduler.engine import Engine
 
 
 class Flaky(Database):
-    """A database that cannot be reached while ``down``."""
+    """A database that cannot be reached while ``down`` and answers late."""
 
     down = False
+    answers_after = 0.0
 
     async def call(self, statement: str, *args: Any) -> list[Any]:
         if self.down:
             raise Unavailable("It is away.")
+        await asyncio.sleep(self.answers_after)
         return await super().call(statement, *args)
 
 

@@ -3,13 +3,16 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from uuid import UUID
 
+import pytest
 from sqlalchemy import text
 
 from podium.kernel.clock import boottime
 from podium.limits.gate import LimitGate
+from podium.scheduler import keeper as module
 from podium.scheduler.election import Role
 from podium.scheduler.keeper import Alarm, Chore, Keeper
 from podium.scheduler.model import SubmitCall
@@ -170,6 +173,18 @@ async def test_one_of_two_keepers_acts_and_hands_over_at_its_end(
     assert await holder(engine, "keeper") is None
 
 
+async def test_one_that_cannot_ask_any_more_takes_itself_for_replaced(
+    engine: Engine, valkey: Valkey, flaky: Flaky, quick: None
+) -> None:
+    async with keeping(flaky, valkey) as keeper:
+        won = keeper._elections[Role.KEEPER].won
+        await until(lambda: as_is(won.is_set()))
+        flaky.down = True
+        await until(lambda: as_is(not won.is_set()), 3)
+        flaky.down = False
+        await until(lambda: as_is(won.is_set()), 3)
+
+
 async def test_a_keeper_that_dies_is_replaced(engine: Engine, valkey: Valkey, quick: None) -> None:
     async with keeping(engine.database, valkey) as dies:
         await until(lambda: _is_held_by(engine, dies))
@@ -236,6 +251,23 @@ async def test_a_chore_is_done_by_one_and_keeps_its_times(
     async with keeping(engine.database, valkey, seldom):  # started anew, it is not due
         await asyncio.sleep(0.3)
     assert count == 1
+
+
+async def test_a_chore_of_each_machine_is_done_by_one_there_whoever_is_elected(
+    engine: Engine, valkey: Valkey, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    async def probe(host: str) -> None:
+        done.append(host)
+
+    async with AsyncExitStack() as running:
+        for host in ("here", "here", "there"):
+            monkeypatch.setattr(module, "gethostname", lambda host=host: host)
+            chore = Chore("health", 3600, partial(probe, host), None)
+            await running.enter_async_context(keeping(engine.database, valkey, chore))
+            await asyncio.sleep(0.3)
+    assert done == ["here", "there"]
 
 
 async def test_a_chore_that_fails_is_counted_and_done_again(engine: Engine, valkey: Valkey) -> None:

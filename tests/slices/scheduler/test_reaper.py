@@ -12,11 +12,20 @@ from podium.kernel.clock import boottime
 from podium.kernel.errors import Unavailable
 from podium.scheduler import keeper as module
 from podium.scheduler import store, upkeep
+from podium.scheduler.upkeep import Standing
 from podium.storage.database import Contended, Database
 from podium.storage.valkey import Valkey
 from slices.scheduler import keepers
 from slices.scheduler.engine import Engine
-from slices.scheduler.keepers import Flaky, as_is, errors_of, is_in, keeping, until
+from slices.scheduler.keepers import (
+    Flaky,
+    as_is,
+    errors_of,
+    is_in,
+    keeping,
+    make_keeper,
+    until,
+)
 
 engine = keepers.engine
 """The one whose wake-ups reach keepers."""
@@ -122,6 +131,43 @@ async def test_the_living_survive_a_database_that_stands_still(
             server.resume()
         await asyncio.sleep(3)
         assert await alive.state() == "active"
+
+
+async def test_a_standstill_right_after_an_outage_is_noticed(
+    engine: Engine, valkey: Valkey, flaky: Flaky, quick: None
+) -> None:
+    async with keeping(flaky, valkey, lease=1.5) as keeper:
+        corpse = await engine.worker(lease=0.1)
+        await until(lambda: _dead(engine, corpse), 10)
+        before = errors_of("reaper")
+        flaky.down = True
+        await until(lambda: as_is(errors_of("reaper") > before))
+        flaky.down, flaky.answers_after = False, 2.5
+        outage = keeper._fit_since
+        await until(lambda: as_is(keeper._fit_since > outage + 2), 5)
+
+
+@pytest.mark.parametrize(("looked", "spared"), [(1.0, False), (7.5, True)])
+async def test_one_elected_anew_that_did_not_look_for_long_watches_first(
+    engine: Engine,
+    valkey: Valkey,
+    monkeypatch: pytest.MonkeyPatch,
+    looked: float,
+    spared: bool,  # noqa: FBT001
+) -> None:
+    """An outage that cost workers their leases may lie between two looks of a candidate."""
+    moment = 1000.0
+    monkeypatch.setattr(module, "boottime", lambda: moment)
+    keeper = make_keeper(engine.database, valkey, lease=12)
+    worker = await engine.worker(lease=0.01)
+    await asyncio.sleep(0.05)
+    keeper._begin_to_watch()
+    moment += 4
+    for leads, again, pause in ((False, 7.0, 7.0), (False, looked, looked), (True, 1.0, 0.0)):
+        now = (await engine.run("select clock_timestamp()"))[0][0]
+        await keeper._look_for_dead(Standing(leads, 0, 1, now), again)
+        moment += pause
+    assert await _dead(engine, worker) != spared
 
 
 async def test_the_living_survive_a_sleep_of_the_machine(

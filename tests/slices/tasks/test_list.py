@@ -108,7 +108,8 @@ async def test_labels_are_found_near_and_far(desk: Desk, monkeypatch: pytest.Mon
     made: dict[int, str] = {}
     for number in range(8):
         labels = {"team": "a" if number in teams["a"] else "b"}
-        made[number] = (await desk.create(labels=labels))["id"]
+        queue = "odd" if number % 2 else "even"
+        made[number] = (await desk.create(labels=labels, queue=queue))["id"]
         await desk.create()
     for team, numbers in teams.items():
         upwards = [made[number] for number in numbers]
@@ -123,6 +124,9 @@ async def test_labels_are_found_near_and_far(desk: Desk, monkeypatch: pytest.Mon
                 cursor = page["next"]
             assert pages == found
         assert await ids(desk, label=f"team:{team}", sort="priority") == upwards[::-1]
+        odd = [made[number] for number in numbers if number % 2]
+        for wanted in ({"queue": "odd"}, {"queue": "odd", "agent": "echo"}):
+            assert await ids(desk, label=f"team:{team}", **wanted) == odd[::-1]
     listing._page.cache_clear()
     listing._chosen.cache_clear()
 

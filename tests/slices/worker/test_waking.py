@@ -18,6 +18,7 @@ from podium.scheduler.model import WorkerIdentity
 from podium.storage.database import Database
 from podium.storage.valkey import Valkey
 from podium.worker import claiming
+from servers import ValkeyProcess
 from slices.worker.conftest import Shop
 
 Story = Callable[[Shop], Awaitable[UUID]]
@@ -182,3 +183,12 @@ async def test_a_changed_agent_wakes_workers_that_are_bound_to_its_queues(
         async with asyncio.timeout(2):
             while await valkey.send([("LLEN", key)]) != [1]:
                 await asyncio.sleep(0.01)
+
+
+async def test_one_at_rest_looks_by_itself_when_valkey_goes(
+    shop: Shop, valkey_process: ValkeyProcess
+) -> None:
+    async with shop.worker():
+        await _is_waiting(shop)
+        await valkey_process.kill()
+        await shop.ended(await shop.submit("echo", 1), 5)

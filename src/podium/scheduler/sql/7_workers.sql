@@ -1,8 +1,8 @@
 -- Workers and their leases, on the database's clock.
 
 -- Returns what the worker is believed to run: a claim whose answer was lost on the way shows here.
--- Renewals do not wait for the disk: a crash of the database may lose the last ones, but for one
--- whole lease after it nobody is declared dead.
+-- Renewals do not wait for the disk: a crash of the database may lose those of the last moment, and
+-- each comes long before the one before it would have run out.
 create or replace function renew_lease(by_worker uuid, seconds float8)
 returns table (task_id uuid, attempt int, cancel jsonb) language plpgsql as $$
 #variable_conflict use_column
