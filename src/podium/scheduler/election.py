@@ -53,9 +53,7 @@ class Election:
             while True:
                 wait, asked_at = TICK_SECONDS, boottime()
                 try:
-                    standing = await upkeep.stand(
-                        self._database, self._role, self._identity, _LEAD_SECONDS
-                    )
+                    standing = await self._stand()
                     wait = self._note(standing, asked_at)
                     if stood:
                         await stood(standing, wait)
@@ -64,6 +62,11 @@ class Election:
                         self.won.clear()
                     failed(error)
                 await resigned.message(wait)
+
+    async def _stand(self) -> Standing:
+        who = (self._database, self._role, self._identity)
+        other = None if self.won.is_set() else await upkeep.other(*who)
+        return other or await upkeep.stand(*who, _LEAD_SECONDS)
 
     def _note(self, standing: Standing, asked_at: float) -> float:
         """Seconds until it should stand again: where another is elected, when that one's lease may

@@ -8,15 +8,21 @@ from podium.storage.database import Database
 
 
 class Standing(NamedTuple):
-    """What came of an election: whether the one who stood leads, else for how many seconds another
-    does and how many workers there are; and the database's time."""
+    """Whether the one who asked leads, and the database's time. Where another was found: for how
+    many seconds that one does yet, and how many workers there are."""
 
     leads: bool
-    others: float
-    workers: int
     now: datetime
+    others: float = 0.0
+    workers: int = 0
 
 
+_OTHER = (
+    "select clock_timestamp() as now,"
+    "       extract(epoch from until - clock_timestamp())::float8 as others,"
+    "       (select count(*) from worker where state in ('active', 'draining')) as workers"
+    "  from leader where role = $1 and holder <> $2 and until > clock_timestamp()"
+)
 _FORGET_CALLS = (
     "with gone as (delete from idempotency where ctid = any (array("
     "  select ctid from idempotency where expires_at < now() order by expires_at limit $1))"
@@ -84,6 +90,12 @@ async def next_due(database: Database) -> float | None:
         " - clock_timestamp())::float8 as due"
     )
     return rows[0]["due"]
+
+
+async def other(database: Database, role: str, who: UUID) -> Standing | None:
+    """How it stands where another leads. It costs less than to stand."""
+    rows = await database.call(_OTHER, role, who)
+    return Standing(leads=False, **rows[0]) if rows else None
 
 
 async def stand(database: Database, role: str, who: UUID, seconds: float) -> Standing:

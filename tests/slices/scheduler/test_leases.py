@@ -288,9 +288,12 @@ async def test_a_role_is_played_by_one(engine: Engine) -> None:
 
     assert (await stand("clock", first)).leads
     assert (await stand("clock", first)).leads
-    standing = await stand("clock", second)
+    assert not (await stand("clock", second)).leads
+    standing = await upkeep.other(engine.database, "clock", second)
+    assert standing
     assert not standing.leads
     assert 55 < standing.others <= 60
+    assert await upkeep.other(engine.database, "clock", first) is None
     assert (await stand("reaper", second)).leads
     await engine.run("update leader set until = now() where role = 'clock'")
     assert (await stand("clock", second)).leads

@@ -165,7 +165,7 @@ async def test_one_elected_anew_that_did_not_look_for_long_watches_first(
     moment += 4
     for leads, again, pause in ((False, 7.0, 7.0), (False, looked, looked), (True, 1.0, 0.0)):
         now = (await engine.run("select clock_timestamp()"))[0][0]
-        await keeper._look_for_dead(Standing(leads, 0, 1, now), again)
+        await keeper._look_for_dead(Standing(leads, now), again)
         moment += pause
     assert await _dead(engine, worker) != spared
 

@@ -102,17 +102,14 @@ language sql immutable as $$
         end
 $$;
 
--- Makes a process the only one of its role until its lease runs out. Says whether it is, else for
--- how many seconds another is; how many workers there are; and the time. Most who ask are not
--- elected, which costs them no write.
+-- Makes a process the only one of its role until its lease runs out. Says whether it is, and the
+-- time.
 create or replace function stand(
-    for_role text, who uuid, seconds float8, out leads boolean, out others float8, out workers int,
-    out now timestamptz
+    for_role text, who uuid, seconds float8, out leads boolean, out now timestamptz
 ) language plpgsql as $$
 begin
-    select extract(epoch from until - clock_timestamp()) into others
-      from leader where role = for_role and holder <> who and until > clock_timestamp();
-    leads := others is null;
+    leads := not exists (
+        select from leader where role = for_role and holder <> who and until > clock_timestamp());
     if leads then
         perform set_config('synchronous_commit', 'off', true);
         insert into leader as l (role, holder, until)
@@ -120,11 +117,6 @@ begin
         on conflict (role) do update set holder = excluded.holder, until = excluded.until
          where l.holder = excluded.holder or l.until < clock_timestamp();
         leads := found;
-    end if;
-    others := coalesce(others, 0);
-    workers := 0;
-    if not leads then
-        select count(*) into workers from worker where state in ('active', 'draining');
     end if;
     now := clock_timestamp();
 end $$;
