@@ -6,6 +6,7 @@ Python object is reached, and each rendering has a budget of work and of length:
 alone lets a line of text take seconds and hundreds of megabytes.
 """
 
+import math
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -230,6 +231,8 @@ def _why_not(node: nodes.Node) -> str | None:
             isinstance(item, nodes.Const) for item in items
         ):
             return "A list that is written out holds plain values only."
+        case nodes.Const(value=float(value)) if math.isinf(value):
+            return "A number in it is too large."
         case nodes.For(recursive=True):
             return "A loop cannot be recursive."
         case _:

@@ -112,6 +112,7 @@ def test_what_has_no_value_is_not_left_out_of_a_text(source: str) -> None:
         "{% filter upper %}a{% endfilter %}",
         "{% for a in words recursive %}{% endfor %}",
         "{{ text",
+        "{{ 1e400 }}",
         "{% if yes %}",
         "{{ }}",
     ],
