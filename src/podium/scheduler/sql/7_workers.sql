@@ -4,7 +4,8 @@
 -- Renewals do not wait for the disk: a crash of the database may lose those of the last moment, and
 -- each comes long before the one before it would have run out.
 create or replace function renew_lease(by_worker uuid, seconds float8)
-returns table (task_id uuid, attempt int, cancel jsonb) language plpgsql as $$
+returns table (task_id uuid, attempt int, cancel jsonb) language plpgsql
+set enable_seqscan = off as $$
 #variable_conflict use_column
 begin
     perform set_config('synchronous_commit', 'off', true);

@@ -203,7 +203,8 @@ end $$;
 -- Forgets gates of limits that nobody holds, needs or has used so lately that it counts; they are
 -- made again when a task comes. Looks at so many, those that come after this one, and returns the
 -- last of them, or null when there were none.
-create or replace function forget_limits(after text, most int) returns text language plpgsql as $$
+create or replace function forget_limits(after text, most int) returns text language plpgsql
+set enable_seqscan = off set jit = off as $$
 declare
     keys text[];
 begin
