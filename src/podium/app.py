@@ -74,9 +74,9 @@ if TYPE_CHECKING:
 SQL_SLICES = ("podium.events", "podium.scheduler", "podium.tasks", "podium.sessions")
 _HOUR = 3600.0
 _STICKY_DAYS = 30
+"""For so long a key that no task had keeps its agent."""
 _WORKER_CONNECTIONS = 3
 """Enough for one that is busy. Fifty workers are to get along with one PostgreSQL."""
-"""For so long a key that no task had keeps its agent."""
 
 
 @dataclass(frozen=True, slots=True)
