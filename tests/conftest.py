@@ -19,7 +19,9 @@ import host
 import postgres
 from buckets import S3, s3_server
 from installation import Installation
+from measuring import processes
 from podium import app as composition
+from podium.agents.runtimes import launch
 from podium.events import retention
 from podium.kernel.settings import Settings
 from podium.principals.service import ensure_admin_token
@@ -45,6 +47,9 @@ def pytest_configure() -> None:
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     processors = structlog.get_config()["processors"]
     structlog.configure(processors=[*processors[:-1], plain])
+    if processes.FOLDER.exists():
+        launch.SUPERVISOR = processes.SUPERVISOR
+        os.environ["PYTHONPATH"] = processes.python_path()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,13 +23,14 @@ class Installation:
 
     def __init__(self, home: Path, **settings: object) -> None:
         self.home = home
+        modules = (str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH"))
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith("PODIUM_")
         } | {
             "PODIUM_HOME": str(home),
             "PODIUM_PORT": "0",
             "PODIUM_FUNCTION_MODULES": '["chaos"]',
-            "PYTHONPATH": f"{TESTS}:{TESTS.parent / 'src'}",
+            "PYTHONPATH": os.pathsep.join(filter(None, modules)),
             **{f"PODIUM_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None
