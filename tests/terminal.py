@@ -9,7 +9,7 @@ import sys
 import termios
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from installation import INTERRUPT_AFTER_SECONDS
@@ -60,8 +60,12 @@ class Terminal:
 
     def expect(self, text: str, seconds: float = 60) -> None:
         """Read until ``text`` was shown."""
+        self.expect_that(lambda seen: text in seen, seconds)
+
+    def expect_that(self, holds: Callable[[str], bool], seconds: float = 60) -> None:
+        """Read until this holds of what was shown."""
         deadline = time.monotonic() + seconds
-        while text not in self.seen:
+        while not holds(self.seen):
             assert time.monotonic() < deadline, self.seen
             self._read()
 

@@ -16,6 +16,7 @@ from terminal import Terminal
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ALTERNATE, _BACK = "\x1b[?1049h", "\x1b[?1049l"
 _SHOW_CURSOR = "\x1b[?25h"
+_HOME = "\x1b[H"
 
 
 @pytest.fixture
@@ -50,9 +51,9 @@ def top(installation: Installation, *arguments: str, **environment: str) -> Term
 
 
 def last_frame(screen: Terminal) -> list[str]:
-    """The lines of the frame that was drawn last, whole."""
-    frames = screen.seen.split("\x1b[H")
-    drawn = next(each for each in reversed(frames) if "q quit" in each)
+    """The lines of the frame that is drawn last, once it is whole."""
+    screen.expect_that(lambda seen: "q quit" in seen.rpartition(_HOME)[2])
+    drawn = screen.seen.rpartition(_HOME)[2]
     return [_ESCAPES.sub("", each).rstrip() for each in drawn.split("\n")]
 
 
