@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,9 +29,13 @@ class ValkeyProcess:
             stdout=asyncio.subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 10
-        while not self._socket.exists():
+        while not self._answers():  # the file is there a moment before it listens
             assert time.monotonic() < deadline, "Valkey did not start"
             await asyncio.sleep(0.005)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self._socket)) == 0
 
     async def kill(self) -> None:
         if self._process is not None:
