@@ -62,7 +62,8 @@ async def holder(engine: Engine, role: str) -> UUID | None:
 
 async def test_delays_end_on_time(engine: Engine, valkey: Valkey) -> None:
     async with keeping(engine.database, valkey):
-        dues = [await in_seconds(engine, 2 + number / 10) for number in range(5)]
+        first = await in_seconds(engine, 4)
+        dues = [first + timedelta(seconds=number / 10) for number in range(5)]
         tasks = [await engine.submit(start_at=due) for due in dues]
         assert set(await engine.states(*tasks)) == {"timer"}
         late = [
