@@ -50,10 +50,16 @@ def top(installation: Installation, *arguments: str, **environment: str) -> Term
     )
 
 
+def _from_home(seen: str) -> str:
+    """What was drawn since the cursor was last sent to the first cell; nothing if it was not."""
+    _, home, drawn = seen.rpartition(_HOME)
+    return drawn if home else ""
+
+
 def last_frame(screen: Terminal) -> list[str]:
     """The lines of the frame that is drawn last, once it is whole."""
-    screen.expect_that(lambda seen: "q quit" in seen.rpartition(_HOME)[2])
-    drawn = screen.seen.rpartition(_HOME)[2]
+    screen.expect_that(lambda seen: "q quit" in _from_home(seen))
+    drawn = _from_home(screen.seen)
     return [_ESCAPES.sub("", each).rstrip() for each in drawn.split("\n")]
 
 
