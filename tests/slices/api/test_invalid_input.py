@@ -134,6 +134,14 @@ async def test_query_parameters_that_a_route_does_not_know_are_refused(
     assert (await api.get("/tasks?state=dead&limit=3&project=default")).status_code == 200
 
 
+async def test_a_parameter_that_is_no_list_is_given_once(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/agents?runtime=command&runtime=function&capability=a&capability=b")
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"field": "runtime", "message": "Must be given once"}]
+    assert (await api.get("/agents?capability=a&capability=b")).status_code == 200
+    assert (await api.get("/tasks?state=dead&state=failed&label=a%3A1&label=b%3A2")).status_code == 200
+
+
 @pytest.mark.parametrize(
     "path", ["/events?types=task.dead", "/events/stream?types=task.dead", "/tokens?project=default"]
 )
