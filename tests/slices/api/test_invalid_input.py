@@ -139,7 +139,9 @@ async def test_a_parameter_that_is_no_list_is_given_once(api: httpx.AsyncClient)
     assert answer.status_code == 422
     assert answer.json()["errors"] == [{"field": "runtime", "message": "Must be given once"}]
     assert (await api.get("/agents?capability=a&capability=b")).status_code == 200
-    assert (await api.get("/tasks?state=dead&state=failed&label=a%3A1&label=b%3A2")).status_code == 200
+    assert (
+        await api.get("/tasks?state=dead&state=failed&label=a%3A1&label=b%3A2")
+    ).status_code == 200
 
 
 @pytest.mark.parametrize(
