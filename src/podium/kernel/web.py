@@ -7,11 +7,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 import orjson
 from fastapi import APIRouter, Query, params
-from fastapi._compat import field_annotation_is_sequence
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
@@ -140,11 +139,7 @@ class StrictRoute(APIRoute):
         declared = get_flat_params(self.dependant)
         queries = [each for each in declared if isinstance(each.field_info, params.Query)]
         known = {each.alias for each in queries}
-        single = {
-            each.alias
-            for each in queries
-            if not field_annotation_is_sequence(each.field_info.annotation)
-        }
+        single = {each.alias for each in queries if not _is_list(each.field_info.annotation)}
         has_body = self.body_field is not None
 
         async def strict(request: Request) -> Response:
@@ -172,6 +167,11 @@ def unknown_parameters(given: Iterable[str], known: Collection[str]) -> list[Map
         }
         for name in unknown[:_MOST_UNKNOWN]
     ]
+
+
+def _is_list(annotation: object) -> bool:
+    """Whether a parameter takes several values: its type is a list, or a list or something else."""
+    return any(get_origin(kind) is list for kind in (annotation, *get_args(annotation)))
 
 
 def _repeated(given: Sequence[tuple[str, str]], single: Collection[str]) -> list[Mapping[str, Any]]:
