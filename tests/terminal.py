@@ -1,5 +1,6 @@
 """A terminal for commands that look and ask differently when there is one."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -42,6 +43,7 @@ class Terminal:
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._main, theirs = pty.openpty()
         self.found: list[Any] = termios.tcgetattr(self._main)
         self.left: list[Any] = []
@@ -101,7 +103,7 @@ class Terminal:
 
     def _read(self) -> None:
         try:
-            shown = os.read(self._main, 65536).decode("utf-8", "replace")
+            shown = self._decoder.decode(os.read(self._main, 65536))
             self.seen += shown
             for _ in range(shown.count(_WHERE)):
                 os.write(self._main, b"\x1b[1;1R")
