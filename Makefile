@@ -78,7 +78,7 @@ ON_POSTGRES := $(addprefix tests/slices/,scheduler tasks storage schedules limit
 
 # Files go to whichever process is free, in the order that tests/conftest.py gives them.
 TOGETHER := --dist loadfile --no-loadscope-reorder --numprocesses
-MEASURED := $(BIN)/python -m slipcover --json
+MEASURED := MEASURE_PROCESSES=1 $(BIN)/python -m slipcover --json
 # What the processes that tests start have run, see tests/measuring.
 STARTED := .coverage.processes
 

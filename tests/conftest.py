@@ -47,7 +47,7 @@ def pytest_configure() -> None:
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     processors = structlog.get_config()["processors"]
     structlog.configure(processors=[*processors[:-1], plain])
-    if processes.FOLDER.exists():
+    if processes.SWITCH in os.environ:
         launch.SUPERVISOR = processes.SUPERVISOR
         os.environ["PYTHONPATH"] = processes.python_path()
 

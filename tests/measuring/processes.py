@@ -1,6 +1,6 @@
 """Measures which lines and branches of Podium run in processes that tests start.
 
-Where ``FOLDER`` exists, as ``make test`` has it, ``tests/conftest.py`` lets processes find
+With the variable ``SWITCH``, which ``make test`` sets, ``tests/conftest.py`` lets processes find
 ``sitecustomize`` and ``SUPERVISOR`` here. Of a process that is killed nothing is known.
 """
 
@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ import slipcover
 from slipcover import slipcover as names
 
 ROOT = Path(__file__).parents[2]
+SWITCH = "MEASURE_PROCESSES"
 FOLDER = ROOT / ".coverage.processes"
 SUPERVISOR: Sequence[str] = (sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")))
 """Starts a supervisor of commands that is measured."""
@@ -58,12 +60,13 @@ class _Measured:
     def _open(self) -> int:
         """At once in a forked process: later it may have no right to."""
         place = FOLDER / f"{uuid4().hex}.json"
-        self._file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+        self._file = os.open(place, os.O_WRONLY | os.O_CREAT)
         return self._file
 
     def _written_before(self, leave: Callable[..., Any]) -> Callable[..., Any]:
         def left(*arguments: Any) -> Any:
-            self._write()
+            with suppress(OSError, MemoryError):  # it is to leave, whatever becomes of this
+                self._write()
             return leave(*arguments)
 
         return left

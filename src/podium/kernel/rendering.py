@@ -1,5 +1,6 @@
 """What happens while a text with expressions is rendered: its budget, its filters, its values."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from typing import Any, NoReturn, cast
@@ -85,7 +86,12 @@ class _Environment(SandboxedEnvironment):
                 raise InvalidInput(
                     f"{operator} is for numbers.", hint="Write texts one after the other."
                 )
-        return super().call_binop(context, operator, left, right)
+        found = super().call_binop(context, operator, left, right)
+        if isinstance(found, float) and not math.isfinite(found):
+            raise InvalidInput(
+                f"The result of {operator} is too large.", hint="Use smaller numbers."
+            )
+        return found
 
 
 @pass_context

@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, TypeVar, cast, get_origin
 
 import orjson
 from fastapi import APIRouter, Query, params
@@ -145,7 +145,10 @@ class StrictRoute(APIRoute):
         async def strict(request: Request) -> Response:
             if request.scope["query_string"]:
                 given = request.query_params
-                wrong = unknown_parameters(given, known) or _repeated(given.multi_items(), single)
+                wrong = [
+                    *unknown_parameters(given, known),
+                    *_repeated(given.multi_items(), single),
+                ]
                 if wrong:
                     raise RequestValidationError(wrong)
             return await handle(
@@ -170,12 +173,12 @@ def unknown_parameters(given: Iterable[str], known: Collection[str]) -> list[Map
 
 
 def _is_list(annotation: object) -> bool:
-    """Whether a parameter takes several values: its type is a list, or a list or something else."""
-    return any(get_origin(kind) is list for kind in (annotation, *get_args(annotation)))
+    """Whether a parameter takes several values: then its type is a list."""
+    return get_origin(annotation) is list
 
 
 def _repeated(given: Sequence[tuple[str, str]], single: Collection[str]) -> list[Mapping[str, Any]]:
-    """The same for each that is given more than once and is no list."""
+    """A finding for each parameter that is given more than once and takes one value."""
     counts = Counter(name for name, _ in given)
     return [
         {"type": "repeated_parameter", "loc": ("query", name), "msg": "Must be given once"}

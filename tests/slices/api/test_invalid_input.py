@@ -138,6 +138,8 @@ async def test_a_parameter_that_is_no_list_is_given_once(api: httpx.AsyncClient)
     answer = await api.get("/agents?runtime=command&runtime=function&capability=a&capability=b")
     assert answer.status_code == 422
     assert answer.json()["errors"] == [{"field": "runtime", "message": "Must be given once"}]
+    answer = await api.get("/agents?runtime=command&runtime=function&foo=1")
+    assert [each["field"] for each in answer.json()["errors"]] == ["foo", "runtime"]
     assert (await api.get("/agents?capability=a&capability=b")).status_code == 200
     assert (
         await api.get("/tasks?state=dead&state=failed&label=a%3A1&label=b%3A2")

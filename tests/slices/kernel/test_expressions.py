@@ -135,6 +135,7 @@ def test_no_attribute_of_python_is_reached(source: str) -> None:
     [
         "{{ 5 < text }}",
         "{{ text + text }}",
+        "{{ 1e308 + 1e308 }}",
         "{{ number + yes }}",
         "{{ -text }}",
         "{{ number | upper }}",

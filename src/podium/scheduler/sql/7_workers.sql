@@ -5,7 +5,7 @@
 -- each comes long before the one before it would have run out.
 create or replace function renew_lease(by_worker uuid, seconds float8)
 returns table (task_id uuid, attempt int, cancel jsonb) language plpgsql
-set enable_seqscan = off as $$
+set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 begin
     perform set_config('synchronous_commit', 'off', true);
