@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -27,7 +27,34 @@ _LIMITS = {"k:*": ("k:1", "k:2"), "r": ("r",), "s": ("s",)}
 _QUEUES = ("default", "other")
 _FEWEST = 50
 """So many tasks make a story, however slow the machine is."""
+_WATCH = """
+do $do$ begin
+    create table overdrawn (like gate);
+    create function note_overdrawn() returns trigger language plpgsql as $$
+        begin insert into overdrawn select new.*; return null; end $$;
+    create trigger watched after update on gate for each row
+        when (new.used > old.used and new.used > new.capacity) execute function note_overdrawn();
+end $do$
+"""
+_UNWATCH = """
+do $do$ begin
+    drop function note_overdrawn() cascade;
+    drop table overdrawn;
+end $do$
+"""
 _ENDS = ["succeeded"] * 4 + ["failed", "dead", "retry", "released", "parked"]
+
+
+@pytest.fixture
+async def engine(engine: Engine) -> AsyncIterator[Engine]:
+    """One that notes gates that hand out more than they have.
+
+    Looking at the gates from time to time could not tell: one whose limit was just lowered rightly
+    has more in use than it may, until attempts end.
+    """
+    await engine.run(_WATCH)
+    yield engine
+    await engine.run(_UNWATCH)
 
 
 class Story:
@@ -127,12 +154,10 @@ class Story:
         self.ids.extend(task.id for task in batch)
 
     async def audit(self) -> None:
-        """No gate ever hands out more than it has, and no task is in two places."""
+        """No gate counts below nothing, and no task is in two places."""
         while self.goes_on():
-            over = await self.engine.run(
-                "select * from gate where used > capacity or used < 0 or waiting < 0"
-            )
-            assert not over, over
+            below = await self.engine.run("select * from gate where used < 0 or waiting < 0")
+            assert not below, below
             twice = await self.engine.run(
                 "select task_id from (select task_id from ready union all"
                 " select task_id from running union all select task_id from timer union all"
@@ -178,6 +203,8 @@ async def test_the_books_balance_after_any_story(engine: Engine, seed: int) -> N
     async with asyncio.TaskGroup() as group:
         for actor in (*actors, story.audit()):
             group.create_task(actor)
+    overdrawn = await engine.run("select * from overdrawn")
+    assert not overdrawn, overdrawn
     await assert_balanced(engine.database)
     await assert_lanes_follow(engine.database)
     await story.finish()
