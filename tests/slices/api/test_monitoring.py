@@ -28,6 +28,7 @@ async def test_a_database_that_is_away_is_told_as_such(
     others = Database(server_url.format("postgres"))
     kill = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
     try:
+        await others.call(f"alter database {name} allow_connections false")  # nor may any come back
         await others.call(kill)
         await others.call(f"alter database {name} rename to away_{name}")
         await asyncio.sleep(0.1)
@@ -39,6 +40,7 @@ async def test_a_database_that_is_away_is_told_as_such(
         assert (await api.get("/projects")).status_code == 503
     finally:
         await others.call(f"alter database away_{name} rename to {name}")
+        await others.call(f"alter database {name} allow_connections true")
         await others.close()
     assert (await api.get("http://localhost/health/ready")).status_code == 200
     assert (await api.get("/projects")).status_code == 200
